@@ -1,0 +1,35 @@
+# Finds what emdtools stands on; a missing part is named with its Debian package.
+find_package(PkgConfig REQUIRED)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+# emd_require(<target> <pkg-config module> <Debian package>): an imported target, or a clear stop.
+function(emd_require target module package)
+  pkg_check_modules(${target} QUIET IMPORTED_TARGET GLOBAL ${module})
+  if(NOT ${target}_FOUND)
+    message(FATAL_ERROR "emdtools needs ${module}: on Debian, apt-get install ${package}")
+  endif()
+endfunction()
+
+# emd_optional(<target> <pkg-config module> <Debian package> <what is missed without it>)
+function(emd_optional target module package what)
+  pkg_check_modules(${target} QUIET IMPORTED_TARGET GLOBAL ${module})
+  if(NOT ${target}_FOUND)
+    message(STATUS "no ${module} (Debian: ${package}): ${what}")
+  endif()
+endfunction()
+
+# pkg-config's hdf5 answers for the serial build on Debian; FindHDF5 serves the rest.
+pkg_check_modules(HDF5 QUIET IMPORTED_TARGET GLOBAL hdf5)
+if(NOT HDF5_FOUND)
+  message(FATAL_ERROR "emdtools needs HDF5 1.10 or newer: on Debian, apt-get install libhdf5-dev")
+endif()
+emd_require(ZSTD libzstd libzstd-dev)
+emd_require(BLOSC blosc libblosc-dev)
+emd_require(DEFLATE libdeflate libdeflate-dev)
+emd_require(ISAL libisal libisal-dev)
+emd_require(XXHASH libxxhash libxxhash-dev)
+emd_require(LZ4 liblz4 liblz4-dev)
+emd_require(JSON json-c libjson-c-dev)
+emd_require(MSGPACK msgpack libmsgpack-dev)
+emd_require(PNG libpng libpng-dev)

@@ -1,0 +1,61 @@
+#include "base/cpu.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const names[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
+
+static bool available(enum emd_simd level)
+{
+    switch (level) {
+    case EMD_SIMD_SCALAR:
+        return true;
+#if defined(__x86_64__)
+    case EMD_SIMD_SSE2:
+        return true;
+    case EMD_SIMD_AVX2:
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+    case EMD_SIMD_AVX512:
+        return available(EMD_SIMD_AVX2) && __builtin_cpu_supports("avx512f") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__)
+    case EMD_SIMD_NEON:
+        return true;
+#endif
+    default:
+        return false;
+    }
+}
+
+static enum emd_simd detect(void)
+{
+    const char *forced = getenv("EMDTOOLS_SIMD");
+    const int count = (int)(sizeof names / sizeof names[0]);
+    if (forced)
+        for (int level = 0; level < count; level++)
+            if (strcmp(forced, names[level]) == 0 && available((enum emd_simd)level))
+                return (enum emd_simd)level;
+    int best = count - 1;
+    while (!available((enum emd_simd)best))
+        best--;
+    return (enum emd_simd)best;
+}
+
+enum emd_simd emd_simd_level(void)
+{
+    static atomic_int settled = -1; /* racing threads store the same value */
+    int level = atomic_load_explicit(&settled, memory_order_relaxed);
+    if (level < 0) {
+        level = (int)detect();
+        atomic_store_explicit(&settled, level, memory_order_relaxed);
+    }
+    return (enum emd_simd)level;
+}
+
+const char *emd_simd_name(enum emd_simd level)
+{
+    return names[level];
+}

@@ -1,0 +1,22 @@
+/* Which SIMD instructions this process may use. The kernels of lib/codec and lib/repack dispatch on
+ * it once, so that one binary runs on every machine of its architecture. */
+#ifndef EMD_BASE_CPU_H
+#define EMD_BASE_CPU_H
+
+enum emd_simd {
+    EMD_SIMD_SCALAR = 0, /* plain C: the oracle of all others */
+    EMD_SIMD_SSE2,       /* every x86-64 */
+    EMD_SIMD_AVX2,       /* with BMI2 */
+    EMD_SIMD_AVX512,     /* F, BW, DQ, VL (Skylake-X, Zen 4) */
+    EMD_SIMD_NEON        /* every arm64 */
+};
+
+/* The best level of this machine, or the one that the environment variable EMDTOOLS_SIMD names
+ * (scalar, sse2, avx2, avx512, neon) if the machine has it. Thread safe; settled at the first call.
+ */
+enum emd_simd emd_simd_level(void);
+
+/* "scalar", "sse2", ... */
+const char *emd_simd_name(enum emd_simd level);
+
+#endif

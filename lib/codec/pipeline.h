@@ -1,0 +1,43 @@
+/* A row of codecs as an HDF5 dataset applies them: shuffle then deflate, or blosc alone. */
+#ifndef EMD_CODEC_PIPELINE_H
+#define EMD_CODEC_PIPELINE_H
+
+#include "codec/codec.h"
+
+enum { EMD_PIPELINE_MAX = 8 };
+
+struct emd_filter {
+    const struct emd_codec *codec;
+    bool optional; /* a chunk that it cannot make smaller is stored without it */
+    size_t cd_count;
+    unsigned cd[EMD_CD_MAX];
+};
+
+/* filter[0] is the first one when writing. count 0: plain chunks. */
+struct emd_pipeline {
+    size_t count;
+    struct emd_filter filter[EMD_PIPELINE_MAX];
+};
+
+bool emd_pipeline_equal(const struct emd_pipeline *a, const struct emd_pipeline *b);
+
+/* Largest result of encode for a chunk of n bytes. */
+size_t emd_pipeline_bound(const struct emd_pipeline *pipeline, size_t n);
+
+/* What encode, decode and their emd_work allocate inside for a chunk of n bytes. */
+size_t emd_pipeline_work_bytes(const struct emd_pipeline *pipeline, size_t n);
+
+/* Encodes the n bytes of a whole chunk (src stays as it is). *mask is HDF5's filter mask: bit i set
+ * where filter i was left out because it is optional and made nothing smaller; a shuffle in front
+ * of a compressor that was left out is left out too. capacity >= bound(n) never fails for room. */
+enum emd_status emd_pipeline_encode(const struct emd_pipeline *pipeline, struct emd_work *work,
+                                    const void *src, size_t n, void *dst, size_t capacity,
+                                    size_t *out, uint32_t *mask, struct emd_error *err);
+
+/* Decodes a stored chunk of n bytes to exactly chunk_bytes bytes; any other size is
+ * EMD_E_CORRUPT. */
+enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_t mask,
+                                    struct emd_work *work, const void *src, size_t n, void *dst,
+                                    size_t chunk_bytes, struct emd_error *err);
+
+#endif

@@ -1,0 +1,222 @@
+/* lib/base and tools/common: status texts, safe files, number parsing. */
+#include <check.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/safefile.h"
+#include "common/message.h"
+
+static char folder[64];
+static char path[128], temp[160];
+
+static void setup(void)
+{
+    strcpy(folder, "/tmp/emd_base_XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/out", folder);
+    snprintf(temp, sizeof temp, "%s.tmp", path);
+}
+
+static void teardown(void)
+{
+    unlink(path);
+    unlink(temp);
+    ck_assert_int_eq(rmdir(folder), 0); /* nothing else is left behind */
+}
+
+static bool exists(const char *name)
+{
+    struct stat st;
+    return lstat(name, &st) == 0;
+}
+
+static void put(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static char *get(const char *name)
+{
+    static char text[64];
+    FILE *f = fopen(name, "r");
+    ck_assert_ptr_nonnull(f);
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    return text;
+}
+
+static struct emd_safefile *create(void)
+{
+    struct emd_safefile *file;
+    struct emd_error err = {0};
+    ck_assert_msg(emd_safefile_create(path, &file, &err) == EMD_OK, "%s", err.text);
+    ck_assert_int_eq(write(emd_safefile_fd(file), "new", 3), 3);
+    return file;
+}
+
+START_TEST(commit_gives_the_final_name)
+{
+    struct emd_safefile *file = create();
+    ck_assert(exists(temp) && !exists(path));
+    ck_assert_int_eq(emd_safefile_commit(&file, 1, false, NULL), EMD_OK);
+    ck_assert(!exists(temp));
+    ck_assert_str_eq(get(path), "new");
+}
+END_TEST
+
+START_TEST(discard_leaves_nothing)
+{
+    emd_safefile_discard(create());
+    ck_assert(!exists(temp) && !exists(path));
+}
+END_TEST
+
+START_TEST(existing_output_stays)
+{
+    struct emd_error err;
+    put(path, "old");
+    struct emd_safefile *file = create();
+    ck_assert_int_eq(emd_safefile_commit(&file, 1, false, &err), EMD_E_EXISTS);
+    ck_assert_str_eq(get(path), "old");
+    ck_assert(!exists(temp));
+    file = create();
+    ck_assert_int_eq(emd_safefile_commit(&file, 1, true, &err), EMD_OK);
+    ck_assert_str_eq(get(path), "new");
+}
+END_TEST
+
+START_TEST(live_temporary_is_busy)
+{
+    struct emd_safefile *file = create(), *second;
+    struct emd_error err;
+    ck_assert_int_eq(emd_safefile_create(path, &second, &err), EMD_E_BUSY);
+    ck_assert(!emd_safefile_clean(path));
+    ck_assert(exists(temp));
+    emd_safefile_discard(file);
+}
+END_TEST
+
+START_TEST(dead_temporary_is_replaced)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        struct emd_safefile *file;
+        _exit(emd_safefile_create(path, &file, NULL) == EMD_OK ? 0 : 1); /* no clean-up */
+    }
+    int result;
+    ck_assert_int_eq(waitpid(child, &result, 0), child);
+    ck_assert_int_eq(result, 0);
+    ck_assert(exists(temp));
+    emd_safefile_discard(create());
+    put(temp, "stale");
+    ck_assert(emd_safefile_clean(path));
+    ck_assert(!exists(temp));
+}
+END_TEST
+
+START_TEST(foreign_object_under_the_temporary_name_stays)
+{
+    struct emd_safefile *file;
+    struct emd_error err;
+    ck_assert_int_eq(symlink("/nonexistent", temp), 0);
+    ck_assert_int_eq(emd_safefile_create(path, &file, &err), EMD_E_BUSY);
+    ck_assert(exists(temp));
+}
+END_TEST
+
+START_TEST(several_are_committed_all_or_none)
+{
+    char second_path[128];
+    struct emd_safefile *files[2];
+    snprintf(second_path, sizeof second_path, "%s/second", folder);
+    put(second_path, "old");
+    files[0] = create();
+    ck_assert_int_eq(emd_safefile_create(second_path, &files[1], NULL), EMD_OK);
+    ck_assert_int_eq(emd_safefile_commit(files, 2, false, NULL), EMD_E_EXISTS);
+    ck_assert(!exists(path) && !exists(temp));
+    ck_assert_str_eq(get(second_path), "old");
+    files[0] = create();
+    ck_assert_int_eq(emd_safefile_create(second_path, &files[1], NULL), EMD_OK);
+    ck_assert_int_eq(emd_safefile_commit(files, 2, true, NULL), EMD_OK);
+    ck_assert_str_eq(get(path), "new");
+    ck_assert_str_eq(get(second_path), "");
+    unlink(second_path);
+}
+END_TEST
+
+START_TEST(removed_temporary_is_noticed)
+{
+    struct emd_safefile *file = create();
+    unlink(temp);
+    ck_assert_int_eq(emd_safefile_commit(&file, 1, false, NULL), EMD_E_IO);
+    ck_assert(!exists(path));
+}
+END_TEST
+
+START_TEST(sizes)
+{
+    size_t n = 7;
+    ck_assert(emd_parse_size("1K", &n) && n == 1024);
+    ck_assert(emd_parse_size("1.5m", &n) && n == 1572864);
+    ck_assert(emd_parse_size("2G", &n) && n == (size_t)2 << 30);
+    ck_assert(emd_parse_size("123", &n) && n == 123);
+    const char *bad[] = {"", "K", "-1", "1KB", "1 K", "1e3", "99999999T", "..", "0x10", "nan"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        ck_assert_msg(!emd_parse_size(bad[i], &n), "'%s'", bad[i]);
+}
+END_TEST
+
+START_TEST(numbers)
+{
+    double d;
+    long l;
+    ck_assert(emd_parse_double("-1.5e1", -20, 0, &d) && d == -15);
+    ck_assert(!emd_parse_double("inf", -1e300, 1e300, &d) && !emd_parse_double("0x1", 0, 9, &d));
+    ck_assert(emd_parse_long("12", 1, 12, &l) && l == 12);
+    ck_assert(!emd_parse_long("13", 1, 12, &l) && !emd_parse_long("1x", 1, 12, &l));
+}
+END_TEST
+
+START_TEST(error_texts)
+{
+    struct emd_error err;
+    ck_assert_int_eq(emd_fail(&err, EMD_E_CORRUPT, "chunk %d", 3), EMD_E_CORRUPT);
+    ck_assert_int_eq(emd_fail_prefix(&err, EMD_E_CORRUPT, "%s", "/Data"), EMD_E_CORRUPT);
+    ck_assert_str_eq(err.text, "/Data: chunk 3");
+    for (int s = EMD_OK; s <= EMD_E_EMPTY; s++)
+        ck_assert_str_ne(emd_status_text((enum emd_status)s), "unknown status");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("base");
+    TCase *safe = tcase_create("safefile"), *text = tcase_create("text");
+    tcase_add_checked_fixture(safe, setup, teardown);
+    tcase_add_test(safe, commit_gives_the_final_name);
+    tcase_add_test(safe, discard_leaves_nothing);
+    tcase_add_test(safe, existing_output_stays);
+    tcase_add_test(safe, live_temporary_is_busy);
+    tcase_add_test(safe, dead_temporary_is_replaced);
+    tcase_add_test(safe, foreign_object_under_the_temporary_name_stays);
+    tcase_add_test(safe, several_are_committed_all_or_none);
+    tcase_add_test(safe, removed_temporary_is_noticed);
+    tcase_add_test(text, sizes);
+    tcase_add_test(text, numbers);
+    tcase_add_test(text, error_texts);
+    suite_add_tcase(suite, safe);
+    suite_add_tcase(suite, text);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? 1 : 0;
+}
