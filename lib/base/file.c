@@ -1,0 +1,47 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* Linux moves at most 0x7ffff000 bytes a call; smaller steps also keep signals lively. */
+static const size_t most_at_once = (size_t)1 << 30;
+
+int emd_pread_all(int fd, void *data, size_t n, uint64_t offset)
+{
+    unsigned char *to = data;
+    while (n > 0) {
+        ssize_t got = pread(fd, to, n < most_at_once ? n : most_at_once, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0) {
+            errno = ENODATA;
+            return -1;
+        }
+        to += got;
+        offset += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return 0;
+}
+
+int emd_pwrite_all(int fd, const void *data, size_t n, uint64_t offset)
+{
+    const unsigned char *from = data;
+    while (n > 0) {
+        ssize_t put = pwrite(fd, from, n < most_at_once ? n : most_at_once, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            if (put == 0)
+                errno = EIO;
+            return -1;
+        }
+        from += put;
+        offset += (uint64_t)put;
+        n -= (size_t)put;
+    }
+    return 0;
+}

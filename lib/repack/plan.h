@@ -1,0 +1,69 @@
+/* How a dataset travels from its source layout to its target chunks: a pure function, no I/O.
+ *
+ * Everything is a box of a C-order grid. The source is read in "bands" (one or several source
+ * chunks, or a contiguous range of a contiguous dataset); each source chunk is read and decoded
+ * exactly once. Three plans:
+ *
+ *   SAME_GRID  a target chunk is one source chunk (Velox), or one contiguous range of the file:
+ *              jobs are chunks; read, encode, verify, write. Optimal.
+ *   GATHER     a "block", the smallest box that both grids divide, fits the budget: its bands are
+ *              read in parallel and scattered (transposed) into its target chunks, then these are
+ *              encoded in parallel. Nothing is stored between.
+ *   STRIPS     the block does not fit: each band is cut into the strips that belong to one target
+ *              chunk each; the strips, lightly compressed, wait in memory or, beyond the budget, in
+ *              one unlinked temporary file; then each target chunk is put together and encoded.
+ *
+ * peak_bytes counts every buffer that the run allocates; the run keeps to the plan's numbers. */
+#ifndef EMD_REPACK_PLAN_H
+#define EMD_REPACK_PLAN_H
+
+#include "codec/codec.h"
+
+enum emd_plan_kind { EMD_PLAN_SAME_GRID, EMD_PLAN_GATHER, EMD_PLAN_STRIPS };
+
+struct emd_plan_request {
+    unsigned rank;                   /* 1 .. EMD_RANK_MAX */
+    size_t item_size;                /* bytes */
+    uint64_t dims[EMD_RANK_MAX];     /* extent of the dataset, elements, all > 0 */
+    bool contiguous;                 /* else chunked: */
+    uint64_t source[EMD_RANK_MAX];   /* source chunk */
+    size_t source_stored;            /* largest stored source chunk if filtered, 0 if plain */
+    size_t source_work;              /* bytes inside the source's decoders, a thread */
+    bool fetched;                    /* source chunks come through HDF5 on the calling thread */
+    uint64_t target[EMD_RANK_MAX];   /* target chunk */
+    size_t target_bound;             /* largest encoded target chunk */
+    size_t target_work;              /* bytes inside the target's encoders and decoders, a thread */
+    bool copy_stored;                /* same grid and same filters: stored bytes are copied */
+    bool verify;                     /* each encoded chunk is decoded and compared */
+    size_t (*strip_bound)(size_t n); /* largest stored strip of n bytes */
+    size_t strip_work;               /* bytes inside the strip codec, a thread */
+    unsigned threads;                /* at most */
+    size_t budget;                   /* bytes for all buffers */
+};
+
+struct emd_plan {
+    enum emd_plan_kind kind;
+    unsigned threads;             /* busy threads, as many as the budget allows */
+    unsigned slots;               /* encoded chunks in flight */
+    unsigned read_slots;          /* bands in flight (GATHER, STRIPS) */
+    uint64_t block[EMD_RANK_MAX]; /* elements; a multiple of target (GATHER, STRIPS) */
+    uint64_t band[EMD_RANK_MAX];  /* elements; a multiple of source if chunked */
+    uint64_t blocks;              /* blocks in the dataset */
+    uint64_t reads;               /* read operations in all */
+    size_t strips_per_block;      /* STRIPS: bands x target chunks of a block */
+    size_t store_bytes;           /* STRIPS: memory for stored strips; the rest is spilled */
+    size_t peak_bytes;            /* all buffers together */
+};
+
+/* EMD_E_BUDGET: no plan fits; the text says the least budget that does. */
+enum emd_status emd_plan_make(const struct emd_plan_request *request, struct emd_plan *plan,
+                              struct emd_error *err);
+
+/* Elements and bytes of a box; SIZE_MAX if that does not fit. */
+size_t emd_box_bytes(unsigned rank, const uint64_t *box, size_t item_size);
+
+/* One line for people: "gather: 6 blocks of 2048x2048x16, 60 reads, 2 threads, peak 140 MiB". */
+void emd_plan_describe(const struct emd_plan_request *request, const struct emd_plan *plan,
+                       char *text, size_t size);
+
+#endif
