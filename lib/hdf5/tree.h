@@ -1,0 +1,93 @@
+/* Copies everything of an HDF5 file into a new one: objects, links, attributes, types, data.
+ *
+ * What survives, besides values: groups and hard links (an object reached by several paths stays
+ * one object; cycles), soft and external links, names and their character sets, creation orders
+ * (the order; gaps left by deletions close), attributes of every type, size and number, committed
+ * datatypes shared by datasets and attributes (also one that no link reaches any more, as long as
+ * something uses it), object and region references (old kind, also inside compound, array and
+ * variable-length types) translated to the new file, variable-length data, every type and byte
+ * order as it is, dataspaces with their limits, fill values, fill and allocation times, layout
+ * classes, filters with their parameters and masks, chunks never written and space never allocated,
+ * phase-change settings, object comments, the user block.
+ *
+ * What does not, being storage or nondeterministic: object time stamps; shared-message tables, file
+ * space strategy, B-tree and address sizes of the file; the chunk index kind; the option to leave
+ * partial edge chunks unfiltered.
+ *
+ * What cannot be carried over is an error that names it, never left out: user-defined links
+ * (EMD_E_UNSUPPORTED), virtual datasets and external raw data (they live in other files), filters
+ * that are not available, new-style references (H5T_STD_REF), a reference fill value that is not
+ * null, references to objects that are gone (EMD_E_CORRUPT) or that no link reaches, link names
+ * that no path can say.
+ *
+ * Soft and external links are copied, never followed; nothing but the source file is opened.
+ *
+ * Memory: about 64 bytes and its name for each object of the source, the attribute or link at hand,
+ * and options->buffer_bytes for raw data; what a file claims is checked against its size before it
+ * is allocated. Depth of nesting costs no stack; a type nested deeper than 64 levels is an error.
+ * The output depends on the source's content alone: two copies are byte-identical.
+ *
+ * Threads: the HDF5 thread (h5call.h); the callbacks are called on it. */
+#ifndef EMD_HDF5_TREE_H
+#define EMD_HDF5_TREE_H
+
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+#include "hdf5/source.h"
+
+struct emd_tree_file_options {
+    /* false: readable by HDF5 1.8 and where possible older (bounds EARLIEST..V18; a single object
+     * that needs more gets it). true: the newest formats of the linked HDF5. */
+    bool newest_format;
+};
+
+/* Makes an empty file at 'path', truncating what is there, with the user block, the creation
+ * properties and the comment-free root group that the source's content asks for; the caller closes
+ * *dst. The file is opened by HDF5 under its name, without HDF5's locking; descriptors that the
+ * caller holds on the same file stay valid. 'options' NULL: defaults. */
+enum emd_status emd_tree_create(const struct emd_source *source, const char *path,
+                                const struct emd_tree_file_options *options, hid_t *dst,
+                                struct emd_error *err);
+
+struct emd_tree_options {
+    void *ctx; /* for the callbacks */
+
+    /* Called once for each dataset, before it is created. 'dcpl' is the destination's creation
+     * list, a copy of the source's without time stamps: the callback may change chunk shape and
+     * filters (layout class too). *copies (false at entry) tells whether 'copy' will write the raw
+     * data; otherwise the tree writes it. 'path' is one path of the object, "/a/b", valid during
+     * the call. No HDF5 object may be left open. Any failure stops the copy and is its result.
+     * NULL: change nothing. */
+    enum emd_status (*choose)(void *ctx, hid_t src_dataset, const char *path, hid_t dcpl,
+                              bool *copies, struct emd_error *err);
+
+    /* Called, after all objects exist, for each dataset that 'choose' answered *copies for, once,
+     * in a fixed order. It writes the raw data. */
+    enum emd_status (*copy)(void *ctx, hid_t src_dataset, hid_t dst_dataset, const char *path,
+                            struct emd_error *err);
+
+    /* Asked between objects and between slices of data; true ends with EMD_E_CANCELLED. May be
+     * NULL. */
+    bool (*cancelled)(void *ctx);
+
+    /* Bytes for the tree's own copying of raw data, at least 64 KiB; 0: 8 MiB. One stored chunk,
+     * one element or one variable-length value that is larger than this is taken whole where it is
+     * no larger than 'item_bytes' (0: the size of the source file), else EMD_E_BUDGET. */
+    size_t buffer_bytes;
+    size_t item_bytes;
+
+    /* An attribute of this name on the root group is left out (NULL: none): room for a new one. */
+    const char *omit_root_attribute;
+};
+
+/* Copies all of src_file (open for reading) to dst_file (from emd_tree_create). 'options' NULL:
+ * defaults. On failure the destination holds a part only and is to be discarded; what went wrong is
+ * named with its path in the source. Filters are those of emd_hdf5_register_filters (filters.h),
+ * which this calls, and HDF5's plugins. */
+enum emd_status emd_tree_copy(hid_t src_file, hid_t dst_file,
+                              const struct emd_tree_options *options, struct emd_error *err);
+
+#endif
