@@ -9,6 +9,7 @@ enum { EMD_PIPELINE_MAX = 8 };
 struct emd_filter {
     const struct emd_codec *codec;
     bool optional; /* a chunk that it cannot make smaller is stored without it */
+    unsigned tune; /* enum emd_tune; not stored */
     size_t cd_count;
     unsigned cd[EMD_CD_MAX];
 };
@@ -19,23 +20,25 @@ struct emd_pipeline {
     struct emd_filter filter[EMD_PIPELINE_MAX];
 };
 
+/* Whether datasets with these pipelines are stored alike: same filters, cd_values and options. */
 bool emd_pipeline_equal(const struct emd_pipeline *a, const struct emd_pipeline *b);
 
-/* Largest result of encode for a chunk of n bytes. */
+/* Largest result of encode for a chunk of n bytes; 0 if that does not fit size_t. */
 size_t emd_pipeline_bound(const struct emd_pipeline *pipeline, size_t n);
 
 /* What encode, decode and their emd_work allocate inside for a chunk of n bytes. */
 size_t emd_pipeline_work_bytes(const struct emd_pipeline *pipeline, size_t n);
 
 /* Encodes the n bytes of a whole chunk (src stays as it is). *mask is HDF5's filter mask: bit i set
- * where filter i was left out because it is optional and made nothing smaller; a shuffle in front
- * of a compressor that was left out is left out too. capacity >= bound(n) never fails for room. */
+ * where filter i was left out because it is optional and made nothing smaller, or cannot treat such
+ * data; an optional shuffle in front of a compressor that was left out is left out too.
+ * capacity >= bound(n) never fails for room. 'work' may be NULL. */
 enum emd_status emd_pipeline_encode(const struct emd_pipeline *pipeline, struct emd_work *work,
                                     const void *src, size_t n, void *dst, size_t capacity,
                                     size_t *out, uint32_t *mask, struct emd_error *err);
 
 /* Decodes a stored chunk of n bytes to exactly chunk_bytes bytes; any other size is
- * EMD_E_CORRUPT. */
+ * EMD_E_CORRUPT. Bits of 'mask' beyond the last filter mean nothing, as in HDF5. */
 enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_t mask,
                                     struct emd_work *work, const void *src, size_t n, void *dst,
                                     size_t chunk_bytes, struct emd_error *err);

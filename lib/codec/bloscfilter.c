@@ -1,0 +1,507 @@
+/* HDF5 filter 32001: one Blosc-1 chunk.
+ *
+ *   offset  0  u8   format version, 2
+ *           1  u8   version of the inner format, 1
+ *           2  u8   flags: 1 byte shuffle, 2 stored (no compression, no block table), 4 bit
+ * shuffle, 16 blocks are not split; bits 5-7 inner format: 0 BloscLZ, 1 LZ4, 2 Snappy, 3 zlib, 4
+ * Zstandard 3  u8   item size 4  u32  bytes of the original 8  u32  bytes of a block 12  u32  bytes
+ * of the chunk, this header included 16  u32  for each block, where it starts All integers are
+ * little-endian. A block is a row of streams (u32 length, bytes), one for each byte of an item if
+ * blocks are split (never the short last block), else one; a length equal to the stream's original
+ * size means that it is stored. (Blosc's README_HEADER.rst and blosc.c of c-blosc 1.21; read to
+ * learn the format.)
+ *
+ * Encoding goes through c-blosc, so that the bytes are those of every other writer, with one
+ * exception: emdrepack asks for one block a chunk with zstd (EMD_TUNE_ONE_BLOCK), which this file
+ * writes itself. c-blosc could do it too, but it allocates its two block-sized buffers anew for
+ * each call, makes a zstd context for each, and its split mode is one variable for the process.
+ *
+ * Decoding is ours, with the context and buffers of the thread, because c-blosc's reader trusts
+ * headers more than a file deserves. BloscLZ and Snappy streams, which have no library interface of
+ * their own here, go to c-blosc after the whole chunk's structure has been checked. */
+#include <blosc.h>
+#include <lz4.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <zstd_errors.h>
+
+#include "codec/codecs.h"
+#include "codec/transpose8.h"
+#include "codec/work.h"
+
+enum {
+    FILTER_VERSION = 2, /* of the registered HDF5 filter */
+    FORMAT_VERSION = 2,
+    HEADER = 16,
+    FLAG_SHUFFLE = 1,
+    FLAG_STORED = 2,
+    FLAG_BITSHUFFLE = 4,
+    FLAG_NOT_SPLIT = 16,
+    MAX_SPLITS = 16, /* streams a block; larger items are not split */
+    MIN_STREAM = 128 /* bytes; blocks with shorter streams are not split */
+};
+
+enum { FORMAT_BLOSCLZ, FORMAT_LZ4, FORMAT_SNAPPY, FORMAT_ZLIB, FORMAT_ZSTD };
+
+/* cd_values: filter version, format version, item size, chunk bytes, level, shuffle, compressor. */
+enum {
+    CD_ITEM = 2,
+    CD_BYTES = 3,
+    CD_LEVEL = 4,
+    CD_SHUFFLE = 5,
+    CD_COMPRESSOR = 6,
+    CD_RESERVED = 4
+};
+
+static const char *const compressors[] = {BLOSC_BLOSCLZ_COMPNAME, BLOSC_LZ4_COMPNAME,
+                                          BLOSC_LZ4HC_COMPNAME,   BLOSC_SNAPPY_COMPNAME,
+                                          BLOSC_ZLIB_COMPNAME,    BLOSC_ZSTD_COMPNAME};
+enum { COMPRESSORS = sizeof compressors / sizeof compressors[0] };
+
+static uint32_t load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static void store32(uint8_t *p, size_t v)
+{
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
+/* ---- parameters ---- */
+
+static enum emd_status set_local(const struct emd_chunk_shape *shape, const unsigned *user,
+                                 size_t user_count, unsigned cd[EMD_CD_MAX], size_t *cd_count,
+                                 struct emd_error *err)
+{
+    size_t bytes = emd_chunk_bytes(shape);
+    size_t item = shape->base_size;
+    if (bytes == 0 || bytes > BLOSC_MAX_BUFFERSIZE)
+        return emd_fail(err, EMD_E_UNSUPPORTED,
+                        "blosc: a chunk of %zu bytes (Blosc takes up to %d)", bytes,
+                        BLOSC_MAX_BUFFERSIZE);
+    if (item == 0 || item > BLOSC_MAX_TYPESIZE)
+        item = 1;
+    if (user_count > EMD_CD_MAX)
+        return emd_fail(err, EMD_E_ARGUMENT, "blosc: %zu parameters are too many", user_count);
+    for (size_t i = 0; i < user_count; i++)
+        cd[i] = user[i];
+    cd[0] = FILTER_VERSION;
+    cd[1] = FORMAT_VERSION;
+    cd[CD_ITEM] = (unsigned)item;
+    cd[CD_BYTES] = (unsigned)bytes;
+    *cd_count = user_count < CD_RESERVED ? CD_RESERVED : user_count;
+    return EMD_OK;
+}
+
+struct parameters {
+    unsigned item, level, shuffle, compressor;
+};
+
+static enum emd_status parse(const unsigned *cd, size_t cd_count, struct parameters *p,
+                             struct emd_error *err)
+{
+    *p = (struct parameters){.item = 1, .level = 5, .shuffle = BLOSC_SHUFFLE};
+    if (cd_count > CD_ITEM)
+        p->item = cd[CD_ITEM];
+    if (cd_count > CD_LEVEL)
+        p->level = cd[CD_LEVEL];
+    if (cd_count > CD_SHUFFLE)
+        p->shuffle = cd[CD_SHUFFLE];
+    if (cd_count > CD_COMPRESSOR)
+        p->compressor = cd[CD_COMPRESSOR];
+    if (p->item == 0 || p->item > BLOSC_MAX_TYPESIZE)
+        return emd_fail(err, EMD_E_ARGUMENT, "blosc: item size %u is not 1 to %d", p->item,
+                        BLOSC_MAX_TYPESIZE);
+    if (p->level > 9)
+        return emd_fail(err, EMD_E_ARGUMENT, "blosc: level %u is not 0 to 9", p->level);
+    if (p->shuffle > BLOSC_BITSHUFFLE)
+        return emd_fail(err, EMD_E_ARGUMENT, "blosc: shuffle %u is not 0 to 2", p->shuffle);
+    if (p->compressor >= COMPRESSORS)
+        return emd_fail(err, EMD_E_ARGUMENT, "blosc: compressor %u is not 0 to %d", p->compressor,
+                        COMPRESSORS - 1);
+    return EMD_OK;
+}
+
+static size_t bound(const unsigned *cd, size_t cd_count, size_t n)
+{
+    (void)cd;
+    (void)cd_count;
+    return n <= BLOSC_MAX_BUFFERSIZE ? n + HEADER : 0;
+}
+
+/* ---- encoding ---- */
+
+/* Shuffles one block as Blosc does: bit shuffle only where the items of the block are a multiple of
+ * eight; bytes after the last whole item stay. */
+static const uint8_t *shuffle_block(unsigned flags, size_t item, const uint8_t *src, uint8_t *tmp,
+                                    size_t n)
+{
+    if (flags & FLAG_SHUFFLE && item > 1) {
+        emd_shuffle(item, src, tmp, n);
+        return tmp;
+    }
+    if (flags & FLAG_BITSHUFFLE && n / item % 8 == 0 && n >= item) {
+        size_t whole = n / item * item;
+        emd_bitshuffle(item, src, tmp, n / item);
+        memcpy(tmp + whole, src + whole, n - whole);
+        return tmp;
+    }
+    return src;
+}
+
+/* zstd's level for a level of Blosc, as c-blosc maps them: 1, 3, ... 17, and the highest for 9. */
+static int zstd_level(unsigned level)
+{
+    return level < 9 ? (int)(2 * level - 1) : ZSTD_maxCLevel();
+}
+
+static size_t store_whole(const struct parameters *p, unsigned flags, const void *src, size_t n,
+                          uint8_t *dst)
+{
+    dst[2] = (uint8_t)(flags | FLAG_STORED);
+    dst[3] = (uint8_t)p->item;
+    store32(dst + 12, n + HEADER);
+    memcpy(dst + HEADER, src, n);
+    return n + HEADER;
+}
+
+/* The whole chunk as one block, compressed with zstd. capacity >= bound(n). */
+static enum emd_status encode_one_block(const struct parameters *p, struct emd_work *work,
+                                        const uint8_t *src, size_t n, uint8_t *dst, size_t *out,
+                                        struct emd_error *err)
+{
+    const bool split = work->tune & EMD_TUNE_SPLIT && p->shuffle == BLOSC_SHUFFLE &&
+                       p->item <= MAX_SPLITS && n % p->item == 0 && n / p->item >= MIN_STREAM;
+    const size_t streams = split ? p->item : 1, stream = n / streams;
+    unsigned flags = FORMAT_ZSTD << 5 | (split ? 0 : FLAG_NOT_SPLIT);
+    if (p->shuffle == BLOSC_SHUFFLE)
+        flags |= FLAG_SHUFFLE;
+    if (p->shuffle == BLOSC_BITSHUFFLE)
+        flags |= FLAG_BITSHUFFLE;
+    dst[0] = FORMAT_VERSION;
+    dst[1] = 1;
+    dst[2] = (uint8_t)flags;
+    dst[3] = (uint8_t)p->item;
+    store32(dst + 4, n);
+    store32(dst + 8, n);
+    store32(dst + 16, HEADER + 4);
+
+    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, n);
+    ZSTD_CCtx *cctx = emd_work_cctx(work);
+    if (!tmp || !cctx)
+        return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+    ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, zstd_level(p->level));
+    const uint8_t *shuffled = shuffle_block(flags, p->item, src, tmp, n);
+    /* More than this is not smaller than the stored form. */
+    size_t at = HEADER + 4;
+    const size_t limit = n + HEADER;
+    for (size_t i = 0; i < streams; i++, shuffled += stream) {
+        if (limit - at < 4 + 1)
+            goto stored;
+        size_t room = limit - at - 4 < stream ? limit - at - 4 : stream - 1;
+        size_t size = ZSTD_compress2(cctx, dst + at + 4, room, shuffled, stream);
+        if (ZSTD_isError(size)) {
+            if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation)
+                return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+            if (limit - at - 4 < stream)
+                goto stored;
+            memcpy(dst + at + 4, shuffled, stream);
+            size = stream;
+        }
+        store32(dst + at, size);
+        at += 4 + size;
+    }
+    store32(dst + 12, at);
+    *out = at;
+    return EMD_OK;
+stored:
+    *out = store_whole(p, flags, src, n, dst);
+    return EMD_OK;
+}
+
+/* One split mode for the whole process, c-blosc's own default, whatever another user of the library
+ * may have set before: the same chunk gives the same bytes. */
+static void fix_split_mode(void)
+{
+    static atomic_flag done = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&done))
+        blosc_set_splitmode(BLOSC_FORWARD_COMPAT_SPLIT);
+}
+
+static enum emd_status encode(const unsigned *cd, size_t cd_count, struct emd_work *work,
+                              const void *src, size_t n, void *dst, size_t capacity, size_t *out,
+                              struct emd_error *err)
+{
+    struct parameters p = {0};
+    enum emd_status status = parse(cd, cd_count, &p, err);
+    if (status != EMD_OK)
+        return status;
+    if (n > BLOSC_MAX_BUFFERSIZE)
+        return emd_fail(err, EMD_E_UNSUPPORTED,
+                        "blosc: a chunk of %zu bytes (Blosc takes up to %d)", n,
+                        BLOSC_MAX_BUFFERSIZE);
+    const char *name = compressors[p.compressor];
+    if (work && work->tune & EMD_TUNE_ONE_BLOCK && p.compressor == BLOSC_ZSTD && p.level > 0 &&
+        n >= MIN_STREAM) {
+        if (capacity < n + HEADER)
+            return emd_fail(err, EMD_E_BUDGET, "blosc: %zu bytes need room for %zu", n, n + HEADER);
+        return encode_one_block(&p, work, src, n, dst, out, err);
+    }
+    if (blosc_compname_to_compcode(name) < 0)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: the installed c-blosc has no %s", name);
+    fix_split_mode();
+    int size = blosc_compress_ctx((int)p.level, (int)p.shuffle, p.item, n, src, dst,
+                                  capacity < (size_t)BLOSC_MAX_BUFFERSIZE + HEADER
+                                      ? capacity
+                                      : (size_t)BLOSC_MAX_BUFFERSIZE + HEADER,
+                                  name, 0, 1);
+    if (size < 0)
+        return emd_fail(err, EMD_E_MEMORY, "blosc: c-blosc fails with code %d", size);
+    if (size == 0)
+        return emd_fail(err, EMD_E_BUDGET, "blosc: the result does not fit %zu bytes", capacity);
+    *out = (size_t)size;
+    return EMD_OK;
+}
+
+/* ---- decoding ---- */
+
+struct header {
+    unsigned flags, format;
+    size_t item, bytes, block, blocks;
+};
+
+static enum emd_status parse_header(const uint8_t *src, size_t n, size_t limit, struct header *h,
+                                    struct emd_error *err)
+{
+    if (n < HEADER)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: %zu bytes are no whole header", n);
+    if (src[0] == 0 || src[0] > FORMAT_VERSION)
+        return emd_fail(err, src[0] ? EMD_E_UNSUPPORTED : EMD_E_CORRUPT,
+                        "blosc: format version %u is not 1 or 2", src[0]);
+    size_t size = load32(src + 12);
+    *h = (struct header){.flags = src[2],
+                         .format = src[2] >> 5,
+                         .item = src[3],
+                         .bytes = load32(src + 4),
+                         .block = load32(src + 8)};
+    if (size != n)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: the header says %zu bytes, there are %zu", size,
+                        n);
+    if (h->bytes > BLOSC_MAX_BUFFERSIZE || h->bytes > limit)
+        return emd_fail(err, EMD_E_CORRUPT,
+                        "blosc: the header claims %zu bytes where at most %zu belong", h->bytes,
+                        limit);
+    if (h->item == 0)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: item size 0");
+    if (h->flags & FLAG_SHUFFLE && h->flags & FLAG_BITSHUFFLE)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: byte and bit shuffle at once");
+    if (h->flags & FLAG_STORED) {
+        if (n - HEADER != h->bytes)
+            return emd_fail(err, EMD_E_CORRUPT, "blosc: %zu stored bytes where %zu belong",
+                            n - HEADER, h->bytes);
+        return EMD_OK;
+    }
+    if (h->format > FORMAT_ZSTD)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: unknown inner format %u", h->format);
+    if (h->bytes == 0)
+        return EMD_OK;
+    if (h->block == 0 || h->block > h->bytes)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: blocks of %zu bytes in a chunk of %zu",
+                        h->block, h->bytes);
+    h->blocks = (h->bytes - 1) / h->block + 1;
+    if (h->blocks > (n - HEADER) / 4)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: %zu blocks in %zu bytes", h->blocks, n);
+    return EMD_OK;
+}
+
+/* Where block i lies in the original and in the chunk, and its streams. */
+struct block {
+    size_t start, size; /* in the original */
+    size_t at;          /* of the first stream's length */
+    size_t streams, stream;
+};
+
+static enum emd_status find_block(const struct header *h, const uint8_t *src, size_t n, size_t i,
+                                  struct block *b, struct emd_error *err)
+{
+    b->start = i * h->block;
+    b->size = h->bytes - b->start < h->block ? h->bytes - b->start : h->block;
+    b->at = load32(src + HEADER + 4 * i);
+    bool split = !(h->flags & FLAG_NOT_SPLIT) && h->item <= MAX_SPLITS &&
+                 h->block / h->item >= MIN_STREAM && b->size == h->block;
+    b->streams = split ? h->item : 1;
+    b->stream = b->size / b->streams;
+    if (b->at < HEADER + 4 * h->blocks || b->at > n)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: block %zu starts at %zu of %zu bytes", i, b->at,
+                        n);
+    if (b->stream * b->streams != b->size)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: a block of %zu bytes split into %zu", b->size,
+                        b->streams);
+    return EMD_OK;
+}
+
+/* The next stream: its bytes at *at, which moves behind it. */
+static enum emd_status next_stream(const uint8_t *src, size_t n, size_t i, size_t *at,
+                                   const uint8_t **data, size_t *size, struct emd_error *err)
+{
+    if (n - *at < 4)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: block %zu is cut short", i);
+    *size = load32(src + *at);
+    *at += 4;
+    *data = src + *at;
+    if (*size > n - *at)
+        return emd_fail(err, EMD_E_CORRUPT,
+                        "blosc: a stream of %zu bytes in block %zu, %zu are left", *size, i,
+                        n - *at);
+    *at += *size;
+    return EMD_OK;
+}
+
+static bool decode_stream(unsigned format, struct emd_work *work, const uint8_t *src, size_t n,
+                          uint8_t *dst, size_t size)
+{
+    switch (format) {
+    case FORMAT_LZ4:
+        return n <= INT32_MAX && size <= INT32_MAX &&
+               LZ4_decompress_safe((const char *)src, (char *)dst, (int)n, (int)size) == (int)size;
+    case FORMAT_ZLIB: {
+        struct libdeflate_decompressor *inflater = emd_work_inflater(work);
+        return inflater &&
+               libdeflate_zlib_decompress(inflater, src, n, dst, size, NULL) == LIBDEFLATE_SUCCESS;
+    }
+    case FORMAT_ZSTD: {
+        ZSTD_DCtx *dctx = emd_work_dctx(work);
+        return dctx && ZSTD_decompressDCtx(dctx, dst, size, src, n) == size;
+    }
+    default:
+        return false;
+    }
+}
+
+static enum emd_status decode_blocks(const struct header *h, struct emd_work *work,
+                                     const uint8_t *src, size_t n, uint8_t *dst,
+                                     struct emd_error *err)
+{
+    const bool bits = h->flags & FLAG_BITSHUFFLE, bytes = h->flags & FLAG_SHUFFLE && h->item > 1;
+    uint8_t *tmp = NULL;
+    if ((bits || bytes) && !(tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, h->block)))
+        return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+    for (size_t i = 0; i < h->blocks; i++) {
+        struct block b;
+        enum emd_status status = find_block(h, src, n, i, &b, err);
+        if (status != EMD_OK)
+            return status;
+        const size_t items = b.size / h->item;
+        const bool unbits = bits && items % 8 == 0 && items > 0;
+        uint8_t *to = bytes || unbits ? tmp : dst + b.start;
+        for (size_t s = 0; s < b.streams; s++) {
+            const uint8_t *data = NULL;
+            size_t size = 0;
+            if ((status = next_stream(src, n, i, &b.at, &data, &size, err)) != EMD_OK)
+                return status;
+            if (size == b.stream)
+                memcpy(to + s * b.stream, data, size);
+            else if (!decode_stream(h->format, work, data, size, to + s * b.stream, b.stream))
+                return emd_fail(err, EMD_E_CORRUPT, "blosc: stream %zu of block %zu is damaged", s,
+                                i);
+        }
+        if (bytes) {
+            emd_unshuffle(h->item, tmp, dst + b.start, b.size);
+        } else if (unbits) {
+            size_t whole = items * h->item;
+            emd_bitunshuffle(h->item, tmp, dst + b.start, items);
+            memcpy(dst + b.start + whole, tmp + whole, b.size - whole);
+        }
+    }
+    return EMD_OK;
+}
+
+/* BloscLZ and Snappy: all lengths are checked here, the rest is c-blosc's. */
+static enum emd_status decode_with_library(const struct header *h, const uint8_t *src, size_t n,
+                                           uint8_t *dst, struct emd_error *err)
+{
+    for (size_t i = 0; i < h->blocks; i++) {
+        struct block b;
+        enum emd_status status = find_block(h, src, n, i, &b, err);
+        for (size_t s = 0; s < b.streams && status == EMD_OK; s++) {
+            const uint8_t *data = NULL;
+            size_t size = 0;
+            status = next_stream(src, n, i, &b.at, &data, &size, err);
+        }
+        if (status != EMD_OK)
+            return status;
+    }
+    const char *name = compressors[h->format == FORMAT_SNAPPY ? BLOSC_SNAPPY : BLOSC_BLOSCLZ];
+    if (blosc_compname_to_compcode(name) < 0)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: the installed c-blosc has no %s", name);
+    int size = blosc_decompress_ctx(src, dst, h->bytes, 1);
+    if (size < 0 || (size_t)size != h->bytes)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: a %s stream is damaged (code %d)", name, size);
+    return EMD_OK;
+}
+
+static enum emd_status decoded_size(const unsigned *cd, size_t cd_count, const void *src, size_t n,
+                                    size_t limit, size_t *out, struct emd_error *err)
+{
+    (void)cd;
+    (void)cd_count;
+    struct header h = {0};
+    enum emd_status status = parse_header(src, n, limit, &h, err);
+    if (status == EMD_OK)
+        *out = h.bytes;
+    return status;
+}
+
+static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_work *work,
+                              const void *src, size_t n, void *dst, size_t capacity, size_t *out,
+                              struct emd_error *err)
+{
+    (void)cd;
+    (void)cd_count;
+    struct header h = {0};
+    struct emd_work *mine = NULL;
+    enum emd_status status = parse_header(src, n, capacity, &h, err);
+    if (status != EMD_OK)
+        return status;
+    if (h.flags & FLAG_STORED) {
+        if (h.bytes > 0)
+            memcpy(dst, (const uint8_t *)src + HEADER, h.bytes);
+    } else if (h.format == FORMAT_BLOSCLZ || h.format == FORMAT_SNAPPY) {
+        status = decode_with_library(&h, src, n, dst, err);
+    } else if (!(work = emd_work_or_new(work, &mine))) {
+        status = emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+    } else {
+        status = decode_blocks(&h, work, src, n, dst, err);
+    }
+    if (status == EMD_OK)
+        *out = h.bytes;
+    emd_work_free(mine);
+    return status;
+}
+
+static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
+{
+    struct parameters p = {0};
+    size_t context = 0;
+    if (parse(cd, cd_count, &p, NULL) == EMD_OK && p.compressor == BLOSC_ZSTD && p.level > 0) {
+        const unsigned level[] = {(unsigned)zstd_level(p.level)};
+        context = emd_codec_zstd.work_bytes(level, 1, n);
+    }
+    /* Our shuffled block, or c-blosc's two and a little more. */
+    return context + 3 * n + 65536;
+}
+
+const struct emd_codec emd_codec_blosc = {
+    .name = "blosc",
+    .id = EMD_FILTER_BLOSC,
+    .description = "Blosc",
+    .set_local = set_local,
+    .bound = bound,
+    .encode = encode,
+    .decoded_size = decoded_size,
+    .decode = decode,
+    .work_bytes = work_bytes,
+};

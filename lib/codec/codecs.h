@@ -1,0 +1,14 @@
+/* The codecs, for the registry and the plugins. */
+#ifndef EMD_CODEC_CODECS_H
+#define EMD_CODEC_CODECS_H
+
+#include "codec/codec.h"
+
+extern const struct emd_codec emd_codec_deflate;
+extern const struct emd_codec emd_codec_shuffle;
+extern const struct emd_codec emd_codec_fletcher32;
+extern const struct emd_codec emd_codec_blosc;
+extern const struct emd_codec emd_codec_bitshuffle;
+extern const struct emd_codec emd_codec_zstd;
+
+#endif

@@ -1,0 +1,49 @@
+/* What a thread keeps from chunk to chunk; for the codecs of this folder only. */
+#ifndef EMD_CODEC_WORK_H
+#define EMD_CODEC_WORK_H
+
+#include <libdeflate.h>
+#include <zstd.h>
+
+#include "codec/codec.h"
+
+/* Who uses which scratch buffer: each may be in use while a codec below is called. */
+enum emd_scratch {
+    EMD_SCRATCH_PIPE_A, /* pipeline: between two filters */
+    EMD_SCRATCH_PIPE_B,
+    EMD_SCRATCH_FILTER, /* a codec: one block, shuffled */
+    EMD_SCRATCH_BITS,   /* a codec: compressor state */
+    EMD_SCRATCH_COUNT
+};
+
+enum { EMD_DEFLATE_LEVELS = 13 };
+
+struct emd_work {
+    unsigned tune;
+    ZSTD_CCtx *cctx;
+    ZSTD_DCtx *dctx;
+    struct libdeflate_decompressor *inflater;
+    struct libdeflate_compressor *deflater[EMD_DEFLATE_LEVELS];
+    struct {
+        void *data;
+        size_t size;
+    } scratch[EMD_SCRATCH_COUNT];
+    void *extra; /* a larger codec's own state, and how to free it */
+    void (*extra_free)(void *extra);
+};
+
+/* The contexts, made at first use. NULL: out of memory. */
+ZSTD_CCtx *emd_work_cctx(struct emd_work *work);
+ZSTD_DCtx *emd_work_dctx(struct emd_work *work);
+struct libdeflate_decompressor *emd_work_inflater(struct emd_work *work);
+struct libdeflate_compressor *emd_work_deflater(struct emd_work *work, int level);
+
+/* At least n bytes, 64-byte aligned, of any content; valid until the next call for this slot. NULL:
+ * out of memory. */
+void *emd_work_scratch(struct emd_work *work, enum emd_scratch slot, size_t n);
+
+/* For functions that were given no work: 'given' itself, or a new one that *mine keeps for
+ * emd_work_free. NULL: out of memory. */
+struct emd_work *emd_work_or_new(struct emd_work *given, struct emd_work **mine);
+
+#endif

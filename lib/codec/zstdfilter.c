@@ -1,0 +1,137 @@
+/* HDF5 filter 32015: one bare Zstandard frame (RFC 8878) a chunk; cd_values = level or nothing.
+ *
+ * Our frames always hold the content size, which readers of this filter need, and zstd's content
+ * checksum, so that every reader, whoever wrote it, notices damage. Frames of others are read with
+ * or without either. */
+/* For ZSTD_getCParams and ZSTD_estimateCCtxSize_usingCParams, which every libzstd exports. */
+#define ZSTD_STATIC_LINKING_ONLY
+#include "codec/codecs.h"
+#include "codec/work.h"
+
+#include <zstd_errors.h>
+
+enum { DEFAULT_LEVEL = 3 }; /* of the published plugin, where no level is given */
+
+/* Sizes from which a level's window and tables no longer grow are far beyond chunks: so what a
+ * context takes is asked of zstd for the chunk size in hand. */
+static int level_of(const unsigned *cd, size_t cd_count)
+{
+    int level = cd_count > 0 ? (int)cd[0] : DEFAULT_LEVEL;
+    if (level > ZSTD_maxCLevel())
+        level = ZSTD_maxCLevel();
+    return level < ZSTD_minCLevel() ? ZSTD_minCLevel() : level;
+}
+
+static size_t bound(const unsigned *cd, size_t cd_count, size_t n)
+{
+    (void)cd;
+    (void)cd_count;
+    size_t most = ZSTD_compressBound(n);
+    return ZSTD_isError(most) || most < n ? 0 : most;
+}
+
+static enum emd_status encode(const unsigned *cd, size_t cd_count, struct emd_work *work,
+                              const void *src, size_t n, void *dst, size_t capacity, size_t *out,
+                              struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    struct emd_work *mine;
+    work = emd_work_or_new(work, &mine);
+    ZSTD_CCtx *cctx = work ? emd_work_cctx(work) : NULL;
+    if (!cctx) {
+        status = emd_fail(err, EMD_E_MEMORY, "zstd: out of memory");
+        goto out;
+    }
+    ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
+    ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level_of(cd, cd_count));
+    ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1);
+    size_t size = ZSTD_compress2(cctx, dst, capacity, src, n);
+    if (ZSTD_isError(size))
+        status = emd_fail(err,
+                          ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation ? EMD_E_MEMORY
+                                                                                  : EMD_E_BUDGET,
+                          "zstd: %s", ZSTD_getErrorName(size));
+    else
+        *out = size;
+out:
+    emd_work_free(mine);
+    return status;
+}
+
+/* The one frame must be all there is. */
+static enum emd_status check_frame(const void *src, size_t n, struct emd_error *err)
+{
+    size_t frame = ZSTD_findFrameCompressedSize(src, n);
+    if (ZSTD_isError(frame))
+        return emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes are no whole frame: %s", n,
+                        ZSTD_getErrorName(frame));
+    if (frame != n)
+        return emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes follow the frame of %zu bytes",
+                        n - frame, frame);
+    return EMD_OK;
+}
+
+static enum emd_status decoded_size(const unsigned *cd, size_t cd_count, const void *src, size_t n,
+                                    size_t limit, size_t *out, struct emd_error *err)
+{
+    (void)cd;
+    (void)cd_count;
+    unsigned long long size = ZSTD_getFrameContentSize(src, n);
+    if (size == ZSTD_CONTENTSIZE_ERROR)
+        return emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes do not begin with a frame", n);
+    if (size == ZSTD_CONTENTSIZE_UNKNOWN)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "zstd: the frame does not tell its size");
+    if (size > limit)
+        return emd_fail(err, EMD_E_CORRUPT,
+                        "zstd: the frame claims %llu bytes where at most %zu belong", size, limit);
+    enum emd_status status = check_frame(src, n, err);
+    if (status == EMD_OK)
+        *out = (size_t)size;
+    return status;
+}
+
+static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_work *work,
+                              const void *src, size_t n, void *dst, size_t capacity, size_t *out,
+                              struct emd_error *err)
+{
+    (void)cd;
+    (void)cd_count;
+    struct emd_work *mine = NULL;
+    enum emd_status status = check_frame(src, n, err);
+    if (status != EMD_OK)
+        return status;
+    work = emd_work_or_new(work, &mine);
+    ZSTD_DCtx *dctx = work ? emd_work_dctx(work) : NULL;
+    if (!dctx) {
+        status = emd_fail(err, EMD_E_MEMORY, "zstd: out of memory");
+        goto out;
+    }
+    size_t size = ZSTD_decompressDCtx(dctx, dst, capacity, src, n);
+    if (ZSTD_isError(size))
+        status = emd_fail(
+            err,
+            ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation ? EMD_E_MEMORY : EMD_E_CORRUPT,
+            "zstd: %zu bytes for a chunk of at most %zu: %s", n, capacity, ZSTD_getErrorName(size));
+    else
+        *out = size;
+out:
+    emd_work_free(mine);
+    return status;
+}
+
+static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
+{
+    ZSTD_compressionParameters p = ZSTD_getCParams(level_of(cd, cd_count), n, 0);
+    return ZSTD_estimateCCtxSize_usingCParams(p) + ZSTD_estimateDCtxSize();
+}
+
+const struct emd_codec emd_codec_zstd = {
+    .name = "zstd",
+    .id = EMD_FILTER_ZSTD,
+    .description = "Zstandard",
+    .bound = bound,
+    .encode = encode,
+    .decoded_size = decoded_size,
+    .decode = decode,
+    .work_bytes = work_bytes,
+};

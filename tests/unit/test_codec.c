@@ -1,0 +1,761 @@
+/* lib/codec: every codec and pipeline on all kinds of data, sizes and parameters; damaged and
+ * forged input; the SIMD kernels against the scalar ones; other libraries' readers and writers. */
+#include <blosc.h>
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "codec/codec.h"
+#include "codec/pipeline.h"
+#include "codec/transpose8.h"
+#include "unit/codecdata.h"
+
+/* malloc of exactly n bytes (never NULL), so that the address sanitizer sees any overrun. */
+static uint8_t *get(size_t n)
+{
+    uint8_t *p = malloc(n ? n : 1);
+    ck_assert_ptr_nonnull(p);
+    return p;
+}
+
+static const enum emd_simd simds[] = {EMD_SIMD_SCALAR, EMD_SIMD_SSE2, EMD_SIMD_AVX2,
+                                      EMD_SIMD_AVX512, EMD_SIMD_NEON};
+
+static bool machine_has(enum emd_simd simd)
+{
+    enum emd_simd best = emd_simd_level();
+    if (simd == EMD_SIMD_NEON || best == EMD_SIMD_NEON)
+        return simd == best || simd == EMD_SIMD_SCALAR;
+    return simd <= best;
+}
+
+/* ---- shuffles ---- */
+
+static const size_t item_sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 200};
+
+START_TEST(shuffle_of_every_kind)
+{
+    static const size_t counts[] = {0, 1, 2, 7, 15, 16, 17, 31, 33, 63, 64, 65, 100, 1000, 4099};
+    const size_t size = item_sizes[_i];
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++)
+        for (size_t rest = 0; rest < (size < 3 ? size : 3); rest++) {
+            const size_t items = counts[c], n = items * size + rest;
+            uint8_t *src = get(n), *want = get(n), *dst = get(n), *back = get(n);
+            fill_data(DATA_RANDOM, src, n, n + 1);
+            memcpy(want, src, n);
+            for (size_t i = 0; i < items; i++)
+                for (size_t p = 0; p < size; p++)
+                    want[p * items + i] = src[i * size + p];
+            for (size_t s = 0; s < sizeof simds / sizeof simds[0]; s++) {
+                if (!machine_has(simds[s]))
+                    continue;
+                emd_shuffle_with(simds[s], size, src, dst, n);
+                ck_assert_mem_eq(dst, want, n);
+                emd_unshuffle_with(simds[s], size, dst, back, n);
+                ck_assert_mem_eq(back, src, n);
+            }
+            free(src), free(want), free(dst), free(back);
+        }
+}
+END_TEST
+
+START_TEST(bitshuffle_of_every_kind)
+{
+    static const size_t counts[] = {0, 8, 16, 24, 32, 56, 64, 72, 128, 1000, 4096, 4104};
+    const size_t size = item_sizes[_i];
+    for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+        const size_t items = counts[c], n = items * size, row = items / 8;
+        uint8_t *src = get(n), *want = calloc(n + 1, 1), *dst = get(n), *back = get(n);
+        ck_assert_ptr_nonnull(want);
+        fill_data(DATA_RANDOM, src, n, n + 1);
+        for (size_t i = 0; i < items; i++)
+            for (size_t p = 0; p < size; p++)
+                for (size_t b = 0; b < 8; b++)
+                    want[(p * 8 + b) * row + i / 8] |=
+                        (uint8_t)((src[i * size + p] >> b & 1) << (i % 8));
+        for (size_t s = 0; s < sizeof simds / sizeof simds[0]; s++) {
+            if (!machine_has(simds[s]))
+                continue;
+            emd_bitshuffle_with(simds[s], size, src, dst, items);
+            ck_assert_mem_eq(dst, want, n);
+            emd_bitunshuffle_with(simds[s], size, dst, back, items);
+            ck_assert_mem_eq(back, src, n);
+        }
+        free(src), free(want), free(dst), free(back);
+    }
+}
+END_TEST
+
+/* ---- round trips ---- */
+
+struct setting {
+    unsigned id;
+    size_t cd_count;
+    unsigned cd[8];
+    unsigned tune;
+    bool has_checksum;
+};
+
+static const struct setting settings[] = {
+    {EMD_FILTER_SHUFFLE, 1, {1}, 0, false},
+    {EMD_FILTER_SHUFFLE, 1, {2}, 0, false},
+    {EMD_FILTER_SHUFFLE, 1, {7}, 0, false},
+    {EMD_FILTER_SHUFFLE, 1, {8}, 0, false},
+    {EMD_FILTER_FLETCHER32, 0, {0}, 0, true},
+    {EMD_FILTER_DEFLATE, 1, {0}, 0, true},
+    {EMD_FILTER_DEFLATE, 1, {1}, 0, true},
+    {EMD_FILTER_DEFLATE, 1, {4}, 0, true},
+    {EMD_FILTER_DEFLATE, 1, {6}, 0, true},
+    {EMD_FILTER_DEFLATE, 1, {9}, 0, true},
+    {EMD_FILTER_ZSTD, 0, {0}, 0, true},
+    {EMD_FILTER_ZSTD, 1, {(unsigned)-7}, 0, true},
+    {EMD_FILTER_ZSTD, 1, {1}, 0, true},
+    {EMD_FILTER_ZSTD, 1, {9}, 0, true},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 5, 0, 0}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 0, 1, 5}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 4, 0, 5, 1, 0}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 1, 1}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 8, 0, 9, 2, 1}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 5, 2, 2}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 3, 0, 5, 1, 4}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 3, 1, 5}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 17, 0, 3, 2, 5}, 0, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 0, 5}, EMD_TUNE_ONE_BLOCK, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 1, 5}, EMD_TUNE_ONE_BLOCK, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 2, 5}, EMD_TUNE_ONE_BLOCK, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 1, 5}, EMD_TUNE_ONE_BLOCK | EMD_TUNE_SPLIT, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 4, 0, 2, 1, 5}, EMD_TUNE_ONE_BLOCK | EMD_TUNE_SPLIT, false},
+};
+enum { SETTINGS = sizeof settings / sizeof settings[0] };
+
+static size_t encode(const struct setting *s, struct emd_work *work, const uint8_t *src, size_t n,
+                     uint8_t **out)
+{
+    struct emd_error err = {0};
+    const struct emd_codec *codec = emd_codec_by_id(s->id);
+    ck_assert_ptr_nonnull(codec);
+    size_t most = codec->bound(s->cd, s->cd_count, n), size = 0;
+    *out = get(most);
+    emd_work_set_tune(work, s->tune);
+    enum emd_status status =
+        codec->encode(s->cd, s->cd_count, work, src, n, *out, most, &size, &err);
+    emd_work_set_tune(work, EMD_TUNE_AS_OTHERS);
+    ck_assert_msg(status == EMD_OK, "%s of %zu bytes: %s", codec->name, n, err.text);
+    ck_assert_uint_le(size, most);
+    return size;
+}
+
+START_TEST(round_trips)
+{
+    static const size_t sizes[] = {0,   1,    2,    3,     7,     16,     127,   128,
+                                   129, 1000, 4095, 65536, 66001, 131072, 300004};
+    const struct setting *s = &settings[_i];
+    const struct emd_codec *codec = emd_codec_by_id(s->id);
+    struct emd_work *work = emd_work_new();
+    for (int kind = 0; kind < DATA_KINDS; kind++)
+        for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+            const size_t n = sizes[k];
+            uint8_t *src = get(n), *packed, *again, *back = get(n);
+            struct emd_error err = {0};
+            fill_data((enum data_kind)kind, src, n, n);
+            size_t size = encode(s, work, src, n, &packed);
+            ck_assert_uint_eq(encode(s, work, src, n, &again), size);
+            ck_assert_mem_eq(packed, again, size);
+
+            /* An exact copy, so that reading behind it would be noticed. */
+            uint8_t *exact = get(size);
+            memcpy(exact, packed, size);
+            size_t out = 12345;
+            for (int with = 0; with < 2; with++) {
+                memset(back, 0xEE, n);
+                ck_assert_msg(codec->decode(s->cd, s->cd_count, with ? work : NULL, exact, size,
+                                            back, n, &out, &err) == EMD_OK,
+                              "%s of %zu bytes: %s", codec->name, n, err.text);
+                ck_assert_uint_eq(out, n);
+                ck_assert_mem_eq(back, src, n);
+            }
+            if (codec->decoded_size) {
+                ck_assert_int_eq(
+                    codec->decoded_size(s->cd, s->cd_count, exact, size, n, &out, &err), EMD_OK);
+                ck_assert_uint_eq(out, n);
+                if (n > 0)
+                    ck_assert_int_eq(
+                        codec->decoded_size(s->cd, s->cd_count, exact, size, n - 1, &out, &err),
+                        EMD_E_CORRUPT);
+            }
+            if (n > 0) { /* too little room: an error, and nothing written behind it */
+                uint8_t *small = get(n - 1);
+                ck_assert_int_eq(
+                    codec->decode(s->cd, s->cd_count, work, exact, size, small, n - 1, &out, &err),
+                    EMD_E_CORRUPT);
+                free(small);
+            }
+            if (size > 0) {
+                uint8_t *small = get(size - 1);
+                emd_work_set_tune(work, s->tune);
+                if (codec->encode(s->cd, s->cd_count, work, src, n, small, size - 1, &out, &err) ==
+                    EMD_OK) /* by other means */
+                    ck_assert_uint_lt(out, size);
+                else
+                    ck_assert_int_eq(err.status, EMD_E_BUDGET);
+                emd_work_set_tune(work, EMD_TUNE_AS_OTHERS);
+                free(small);
+            }
+            free(src), free(packed), free(again), free(back), free(exact);
+        }
+    emd_work_free(work);
+}
+END_TEST
+
+/* ---- damage ---- */
+
+static void check_damaged(const struct setting *s, struct emd_work *work, const uint8_t *data,
+                          size_t size, const uint8_t *src, size_t n)
+{
+    const struct emd_codec *codec = emd_codec_by_id(s->id);
+    struct emd_error err = {0};
+    uint8_t *exact = get(size), *back = get(n);
+    memcpy(exact, data, size);
+    size_t out = 0;
+    enum emd_status status =
+        codec->decode(s->cd, s->cd_count, work, exact, size, back, n, &out, &err);
+    if (status == EMD_OK) {
+        ck_assert_uint_le(out, n);
+        if (s->has_checksum && out == n)
+            ck_assert_mem_eq(back, src, n);
+    } else {
+        ck_assert_int_eq(status, err.status);
+        ck_assert_int_ne(err.text[0], '\0');
+    }
+    free(exact), free(back);
+}
+
+START_TEST(truncated_and_flipped)
+{
+    const struct setting *s = &settings[_i];
+    struct emd_work *work = emd_work_new();
+    for (int kind = 0; kind < DATA_KINDS; kind++)
+        for (size_t n = 150; n <= 1050; n += 900) {
+            uint8_t *src = get(n), *packed;
+            fill_data((enum data_kind)kind, src, n, n);
+            size_t size = encode(s, work, src, n, &packed);
+            for (size_t cut = 0; cut < size; cut++) {
+                uint8_t *back = get(n);
+                size_t out = 0;
+                const struct emd_codec *codec = emd_codec_by_id(s->id);
+                enum emd_status status =
+                    codec->decode(s->cd, s->cd_count, work, packed, cut, back, n, &out, NULL);
+                /* Fletcher's sums do not see missing zeros, shuffle sees nothing: sizes do. */
+                ck_assert(status != EMD_OK || out != n);
+                free(back);
+                check_damaged(s, work, packed, cut, src, n);
+            }
+            for (size_t i = 0; i < size; i++)
+                for (unsigned bit = 0; bit < 8; bit++) {
+                    packed[i] ^= (uint8_t)(1u << bit);
+                    check_damaged(s, work, packed, size, src, n);
+                    packed[i] ^= (uint8_t)(1u << bit);
+                }
+            free(src), free(packed);
+        }
+    emd_work_free(work);
+}
+END_TEST
+
+START_TEST(random_and_surplus_input)
+{
+    const struct setting *s = &settings[_i];
+    const struct emd_codec *codec = emd_codec_by_id(s->id);
+    struct emd_work *work = emd_work_new();
+    uint64_t state = 88172645463325252u + (unsigned)_i;
+    uint8_t src[1000], *packed, *longer, back[2000];
+    size_t out = 0;
+    fill_data(DATA_CAMERA, src, sizeof src, 1);
+    size_t size = encode(s, work, src, sizeof src, &packed);
+    longer = get(size + 1);
+    memcpy(longer, packed, size);
+    longer[size] = 0;
+    enum emd_status status =
+        codec->decode(s->cd, s->cd_count, work, longer, size + 1, back, sizeof back, &out, NULL);
+    if (s->id != EMD_FILTER_SHUFFLE)
+        ck_assert_int_ne(status, EMD_OK);
+    for (int round = 0; round < 2000; round++) {
+        size_t n = next_random(&state) % 100;
+        uint8_t *junk = get(n);
+        for (size_t i = 0; i < n; i++)
+            junk[i] = (uint8_t)next_random(&state);
+        /* Half of them begin as a real chunk does. */
+        if (round % 2)
+            memcpy(junk, packed, n < 20 ? n : 20);
+        if (codec->decode(s->cd, s->cd_count, work, junk, n, back, sizeof back, &out, NULL) ==
+            EMD_OK)
+            ck_assert_uint_le(out, sizeof back);
+        if (codec->decoded_size)
+            codec->decoded_size(s->cd, s->cd_count, junk, n, sizeof back, &out, NULL);
+        free(junk);
+    }
+    free(packed), free(longer);
+    emd_work_free(work);
+}
+END_TEST
+
+START_TEST(absurd_parameters)
+{
+    const struct emd_codec *codec = emd_codecs()[_i];
+    struct emd_work *work = emd_work_new();
+    static const unsigned values[] = {0, 1, 2, 3, 9, 10, 255, 256, 65536, 0x7FFFFFFF, 0xFFFFFFFF};
+    enum { VALUES = sizeof values / sizeof values[0] };
+    uint64_t state = 4711;
+    uint8_t src[600];
+    fill_data(DATA_CAMERA, src, sizeof src, 1);
+    for (int round = 0; round < 3000; round++) {
+        unsigned cd[EMD_CD_MAX];
+        size_t count = next_random(&state) % (EMD_CD_MAX + 1), size = 0, out = 0;
+        for (size_t i = 0; i < EMD_CD_MAX; i++)
+            cd[i] = values[next_random(&state) % VALUES];
+        if (codec->id == EMD_FILTER_ZSTD && count > 0 && (int)cd[0] > 9)
+            cd[0] = 9; /* the highest levels are slow, and tested below */
+        struct emd_error err = {0};
+        size_t most = codec->bound(cd, count, sizeof src);
+        uint8_t *dst = get(most), *back = get(sizeof src);
+        enum emd_status status =
+            codec->encode(cd, count, work, src, sizeof src, dst, most, &size, &err);
+        codec->work_bytes(cd, count, sizeof src);
+        if (status == EMD_OK) {
+            ck_assert_int_eq(
+                codec->decode(cd, count, work, dst, size, back, sizeof src, &out, &err), EMD_OK);
+            ck_assert_uint_eq(out, sizeof src);
+            ck_assert_mem_eq(back, src, sizeof src);
+        } else {
+            ck_assert_int_ne(err.text[0], '\0');
+            codec->decode(cd, count, work, src, sizeof src, back, sizeof src, &out, &err);
+        }
+        free(dst), free(back);
+    }
+    emd_work_free(work);
+}
+END_TEST
+
+START_TEST(zstd_levels_are_clamped)
+{
+    const struct emd_codec *codec = emd_codec_by_name("zstd");
+    const unsigned levels[] = {22, 23, 0x7FFFFFFF, 0x80000000};
+    uint8_t src[500], dst[1000], back[500];
+    size_t size, out;
+    fill_data(DATA_TEXT, src, sizeof src, 1);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        ck_assert_int_eq(
+            codec->encode(&levels[i], 1, NULL, src, sizeof src, dst, sizeof dst, &size, NULL),
+            EMD_OK);
+        ck_assert_int_eq(
+            codec->decode(&levels[i], 1, NULL, dst, size, back, sizeof back, &out, NULL), EMD_OK);
+        ck_assert_mem_eq(src, back, sizeof src);
+    }
+}
+END_TEST
+
+START_TEST(blosc_forged_headers)
+{
+    const struct setting *s = &settings[_i];
+    if (s->id != EMD_FILTER_BLOSC)
+        return;
+    struct emd_work *work = emd_work_new();
+    static const uint32_t forged[] = {
+        0, 1, 15, 16, 17, 127, 4096, 0x7FFFFFEF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF0, 0xFFFFFFFF};
+    enum { N = 70000, WORDS = 12 };
+    uint8_t *src = get(N), *packed;
+    fill_data(DATA_CAMERA, src, N, 1);
+    size_t size = encode(s, work, src, N, &packed);
+    for (size_t at = 4; at + 4 <= size && at < 4 * WORDS; at += 4)
+        for (size_t f = 0; f < sizeof forged / sizeof forged[0]; f++) {
+            uint8_t keep[4];
+            memcpy(keep, packed + at, 4);
+            for (int i = 0; i < 4; i++)
+                packed[at + (size_t)i] = (uint8_t)(forged[f] >> (8 * i));
+            check_damaged(s, work, packed, size, src, N);
+            memcpy(packed + at, keep, 4);
+        }
+    free(src), free(packed);
+    emd_work_free(work);
+}
+END_TEST
+
+/* ---- other libraries ---- */
+
+START_TEST(zlib_reads_ours)
+{
+    const struct emd_codec *codec = emd_codec_by_name("deflate");
+    for (unsigned level = 0; level <= 9; level++)
+        for (int kind = 0; kind < DATA_KINDS; kind++)
+            for (size_t n = 0; n < 400000; n = n * 3 + 1) {
+                uint8_t *src = get(n), *back = get(n);
+                size_t most = codec->bound(&level, 1, n), size = 0;
+                uint8_t *dst = get(most);
+                fill_data((enum data_kind)kind, src, n, n);
+                ck_assert_int_eq(codec->encode(&level, 1, NULL, src, n, dst, most, &size, NULL),
+                                 EMD_OK);
+                uLongf out = (uLongf)n;
+                uLong used = (uLong)size;
+                ck_assert_int_eq(uncompress2(back, &out, dst, &used), Z_OK);
+                ck_assert_uint_eq(out, n);
+                ck_assert_uint_eq(used, size);
+                ck_assert_mem_eq(back, src, n);
+                free(src), free(dst), free(back);
+            }
+}
+END_TEST
+
+START_TEST(we_read_zlib)
+{
+    const struct emd_codec *codec = emd_codec_by_name("deflate");
+    const unsigned cd = 6;
+    for (int level = 0; level <= 9; level++)
+        for (int kind = 0; kind < DATA_KINDS; kind++) {
+            enum { N = 50000 };
+            uint8_t *src = get(N), *back = get(N);
+            uLongf size = compressBound(N);
+            uint8_t *packed = get(size);
+            size_t out;
+            fill_data((enum data_kind)kind, src, N, 5);
+            ck_assert_int_eq(compress2(packed, &size, src, N, level), Z_OK);
+            ck_assert_int_eq(codec->decode(&cd, 1, NULL, packed, size, back, N, &out, NULL),
+                             EMD_OK);
+            ck_assert_uint_eq(out, N);
+            ck_assert_mem_eq(back, src, N);
+            free(src), free(packed), free(back);
+        }
+}
+END_TEST
+
+START_TEST(zstd_frames)
+{
+    const struct emd_codec *codec = emd_codec_by_name("zstd");
+    enum { N = 5000 };
+    uint8_t src[N], packed[2 * N], back[N];
+    size_t size, out;
+    fill_data(DATA_TEXT, src, N, 1);
+    ck_assert_int_eq(codec->encode(NULL, 0, NULL, src, N, packed, sizeof packed, &size, NULL),
+                     EMD_OK);
+    ck_assert_uint_eq(ZSTD_getFrameContentSize(packed, size), N);
+    ck_assert_uint_eq(packed[4] & 4, 4); /* frame header descriptor: content checksum */
+    ck_assert_uint_eq(ZSTD_decompress(back, N, packed, size), N);
+    ck_assert_mem_eq(back, src, N);
+
+    /* A frame without content size, as a streaming writer makes it. */
+    ZSTD_CCtx *cctx = ZSTD_createCCtx();
+    ZSTD_CCtx_setParameter(cctx, ZSTD_c_contentSizeFlag, 0);
+    size = ZSTD_compress2(cctx, packed, sizeof packed, src, N);
+    ZSTD_freeCCtx(cctx);
+    ck_assert_int_eq(codec->decoded_size(NULL, 0, packed, size, N, &out, NULL), EMD_E_UNSUPPORTED);
+    ck_assert_int_eq(codec->decode(NULL, 0, NULL, packed, size, back, N, &out, NULL), EMD_OK);
+    ck_assert_uint_eq(out, N);
+    ck_assert_mem_eq(back, src, N);
+
+    /* Two frames are more than a writer of this filter makes. */
+    size_t first = ZSTD_compress(packed, sizeof packed, src, 100, 1);
+    size = first + ZSTD_compress(packed + first, sizeof packed - first, src, 100, 1);
+    ck_assert_int_eq(codec->decode(NULL, 0, NULL, packed, size, back, N, &out, NULL),
+                     EMD_E_CORRUPT);
+}
+END_TEST
+
+START_TEST(c_blosc_reads_ours)
+{
+    const struct setting *s = &settings[_i];
+    if (s->id != EMD_FILTER_BLOSC)
+        return;
+    struct emd_work *work = emd_work_new();
+    for (int kind = 0; kind < DATA_KINDS; kind++)
+        for (size_t n = 1; n < 600000; n = n * 5 + 2) {
+            uint8_t *src = get(n), *back = get(n), *packed;
+            fill_data((enum data_kind)kind, src, n, n);
+            size_t size = encode(s, work, src, n, &packed);
+            size_t bytes = 0;
+            ck_assert_int_eq(blosc_cbuffer_validate(packed, size, &bytes), 0);
+            ck_assert_uint_eq(bytes, n);
+            ck_assert_int_eq(blosc_decompress_ctx(packed, back, n, 1), (int)n);
+            ck_assert_mem_eq(back, src, n);
+            free(src), free(packed), free(back);
+        }
+    emd_work_free(work);
+}
+END_TEST
+
+START_TEST(we_read_c_blosc)
+{
+    static const char *const names[] = {"blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd"};
+    const struct emd_codec *codec = emd_codec_by_name("blosc");
+    if (blosc_compname_to_compcode(names[_i]) < 0)
+        return;
+    for (int shuffle = 0; shuffle <= 2; shuffle++)
+        for (size_t item = 1; item <= 20; item += item < 5 ? 1 : 3)
+            for (size_t n = 1; n < 900000; n = n * 9 + 7)
+                for (int kind = 1; kind < DATA_KINDS; kind++)
+                    for (size_t block = 0; block <= 5000; block += 5000) {
+                        uint8_t *src = get(n), *packed = get(n + BLOSC_MAX_OVERHEAD);
+                        uint8_t *back = get(n);
+                        struct emd_error err = {0};
+                        size_t out = 0;
+                        fill_data((enum data_kind)kind, src, n, n);
+                        int size = blosc_compress_ctx(3, shuffle, item, n, src, packed,
+                                                      n + BLOSC_MAX_OVERHEAD, names[_i], block, 1);
+                        ck_assert_int_gt(size, 0);
+                        ck_assert_msg(codec->decode(NULL, 0, NULL, packed, (size_t)size, back, n,
+                                                    &out, &err) == EMD_OK,
+                                      "%s, item %zu, %zu bytes: %s", names[_i], item, n, err.text);
+                        ck_assert_uint_eq(out, n);
+                        ck_assert_mem_eq(back, src, n);
+                        free(src), free(packed), free(back);
+                    }
+}
+END_TEST
+
+/* ---- parameters and registry ---- */
+
+START_TEST(blosc_set_local)
+{
+    const struct emd_codec *codec = emd_codec_by_id(EMD_FILTER_BLOSC);
+    struct emd_chunk_shape shape = {.item_class = EMD_ITEM_INTEGER,
+                                    .item_size = 2,
+                                    .base_size = 2,
+                                    .rank = 3,
+                                    .dims = {2048, 2048, 1}};
+    const unsigned user[] = {0, 0, 0, 0, 5, 2, 5}, want[] = {2, 2, 2, 8388608, 5, 2, 5};
+    unsigned cd[EMD_CD_MAX], again[EMD_CD_MAX];
+    size_t count, count_again;
+    ck_assert_int_eq(codec->set_local(&shape, user, 7, cd, &count, NULL), EMD_OK);
+    ck_assert_uint_eq(count, 7);
+    ck_assert_mem_eq(cd, want, sizeof want);
+    ck_assert_int_eq(codec->set_local(&shape, cd, count, again, &count_again, NULL), EMD_OK);
+    ck_assert_uint_eq(count_again, 7);
+    ck_assert_mem_eq(again, want, sizeof want);
+    ck_assert_int_eq(codec->set_local(&shape, NULL, 0, cd, &count, NULL), EMD_OK);
+    ck_assert_uint_eq(count, 4);
+    shape.item_size = 24; /* an array of three doubles */
+    shape.base_size = 8;
+    ck_assert_int_eq(codec->set_local(&shape, user, 7, cd, &count, NULL), EMD_OK);
+    ck_assert_uint_eq(cd[2], 8);
+    shape.base_size = 300;
+    ck_assert_int_eq(codec->set_local(&shape, user, 7, cd, &count, NULL), EMD_OK);
+    ck_assert_uint_eq(cd[2], 1);
+    shape.dims[0] = 1 << 20;
+    ck_assert_int_eq(codec->set_local(&shape, user, 7, cd, &count, NULL), EMD_E_UNSUPPORTED);
+    shape.dims[0] = shape.dims[1] = UINT64_MAX / 2;
+    ck_assert_uint_eq(emd_chunk_bytes(&shape), 0);
+    ck_assert_int_eq(codec->set_local(&shape, user, 7, cd, &count, NULL), EMD_E_UNSUPPORTED);
+}
+END_TEST
+
+START_TEST(registry)
+{
+    for (size_t i = 0; emd_codecs()[i]; i++) {
+        const struct emd_codec *codec = emd_codecs()[i];
+        ck_assert_ptr_eq(emd_codec_by_id(codec->id), codec);
+        ck_assert_ptr_eq(emd_codec_by_name(codec->name), codec);
+        ck_assert(codec->bound && codec->encode && codec->decode && codec->work_bytes);
+    }
+    ck_assert_ptr_null(emd_codec_by_id(4));
+    ck_assert_ptr_null(emd_codec_by_name(""));
+}
+END_TEST
+
+/* HDF5's own checksum of a few buffers, taken from files that HDF5 1.10.8 wrote. */
+START_TEST(fletcher_known_sums)
+{
+    const struct emd_codec *codec = emd_codec_by_id(EMD_FILTER_FLETCHER32);
+    /* Sums of words by hand: sum1 = 0x0102 + 0x0300 = 0x0402, sum2 = 0x0102 + 0x0402 = 0x0504. */
+    const uint8_t three[] = {1, 2, 3}, want[] = {1, 2, 3, 0x02, 0x04, 0x04, 0x05};
+    uint8_t out[70004], *ones = get(70000);
+    size_t size;
+    ck_assert_int_eq(codec->encode(NULL, 0, NULL, three, 3, out, sizeof out, &size, NULL), EMD_OK);
+    ck_assert_uint_eq(size, 7);
+    ck_assert_mem_eq(out, want, 7);
+    /* All words 0xFFFF = 0 modulo 65535, folded to 0xFFFF. */
+    memset(ones, 0xFF, 70000);
+    ck_assert_int_eq(codec->encode(NULL, 0, NULL, ones, 70000, out, sizeof out, &size, NULL),
+                     EMD_OK);
+    ck_assert_mem_eq(out + 70000, "\xFF\xFF\xFF\xFF", 4);
+    /* The plain definition. */
+    for (size_t n = 0; n < 3000; n += 37) {
+        uint64_t a = 0, b = 0;
+        fill_data(DATA_RANDOM, ones, 3000, n + 1);
+        for (size_t i = 0; i < n; i += 2) {
+            a += (uint64_t)ones[i] << 8 | (i + 1 < n ? ones[i + 1] : 0);
+            a = (a & 0xFFFF) + (a >> 16);
+            b += a;
+            b = (b & 0xFFFF) + (b >> 16);
+        }
+        ck_assert_int_eq(codec->encode(NULL, 0, NULL, ones, n, out, sizeof out, &size, NULL),
+                         EMD_OK);
+        ck_assert_uint_eq(out[n] | out[n + 1] << 8, a);
+        ck_assert_uint_eq(out[n + 2] | out[n + 3] << 8, b);
+    }
+    free(ones);
+}
+END_TEST
+
+/* ---- pipelines ---- */
+
+static struct emd_filter filter(unsigned id, bool optional, unsigned cd)
+{
+    struct emd_filter f = {.codec = emd_codec_by_id(id), .optional = optional};
+    f.cd_count = id == EMD_FILTER_FLETCHER32 ? 0 : 1;
+    f.cd[0] = cd;
+    return f;
+}
+
+static void pipeline_trip(const struct emd_pipeline *p, const uint8_t *src, size_t n,
+                          uint32_t want_mask, size_t *stored)
+{
+    struct emd_error err = {0};
+    struct emd_work *work = emd_work_new();
+    size_t most = emd_pipeline_bound(p, n), size = 0;
+    uint8_t *dst = get(most), *back = get(n), *exact;
+    uint32_t mask = 99;
+    ck_assert_msg(emd_pipeline_encode(p, work, src, n, dst, most, &size, &mask, &err) == EMD_OK,
+                  "%s", err.text);
+    ck_assert_uint_eq(mask, want_mask);
+    exact = get(size);
+    memcpy(exact, dst, size);
+    ck_assert_msg(emd_pipeline_decode(p, mask, work, exact, size, back, n, &err) == EMD_OK, "%s",
+                  err.text);
+    ck_assert_mem_eq(back, src, n);
+    ck_assert_msg(emd_pipeline_decode(p, mask, NULL, exact, size, back, n, &err) == EMD_OK, "%s",
+                  err.text);
+    ck_assert_mem_eq(back, src, n);
+    uint8_t *other = get(n + 1);
+    ck_assert_int_ne(emd_pipeline_decode(p, mask, work, exact, size, other, n + 1, &err), EMD_OK);
+    ck_assert_int_ne(emd_pipeline_decode(p, mask, work, exact, size, other, n - 1, &err), EMD_OK);
+    *stored = size;
+    ck_assert_uint_gt(emd_pipeline_work_bytes(p, n) + 1, 0);
+    free(dst), free(back), free(exact), free(other);
+    emd_work_free(work);
+}
+
+START_TEST(pipelines)
+{
+    enum { N = 40000 };
+    uint8_t *camera = get(N), *noise = get(N);
+    size_t stored;
+    fill_data(DATA_CAMERA, camera, N, 1);
+    fill_data(DATA_RANDOM, noise, N, 1);
+
+    struct emd_pipeline p = {.count = 0};
+    pipeline_trip(&p, camera, N, 0, &stored);
+    ck_assert_uint_eq(stored, N);
+
+    p = (struct emd_pipeline){2, {filter(EMD_FILTER_SHUFFLE, true, 2), filter(1, true, 4)}};
+    pipeline_trip(&p, camera, N, 0, &stored);
+    ck_assert_uint_lt(stored, N * 3 / 5);
+    pipeline_trip(&p, noise, N, 3, &stored); /* both left out */
+    ck_assert_uint_eq(stored, N);
+
+    p.filter[0].optional = false; /* HDF5 expects it on every chunk */
+    pipeline_trip(&p, noise, N, 2, &stored);
+    ck_assert_uint_eq(stored, N);
+    p.filter[1].optional = false;
+    pipeline_trip(&p, noise, N, 0, &stored);
+    ck_assert_uint_gt(stored, N);
+
+    p = (struct emd_pipeline){
+        4,
+        {filter(EMD_FILTER_FLETCHER32, false, 0), filter(EMD_FILTER_SHUFFLE, true, 2),
+         filter(EMD_FILTER_ZSTD, true, 1), filter(EMD_FILTER_FLETCHER32, true, 0)}};
+    pipeline_trip(&p, camera, N, 0, &stored);
+    pipeline_trip(&p, noise, N, 6, &stored);
+    ck_assert_uint_eq(stored, N + 8);
+
+    p = (struct emd_pipeline){0};
+    for (; p.count < EMD_PIPELINE_MAX; p.count++)
+        p.filter[p.count] = filter(p.count % 2 ? EMD_FILTER_DEFLATE : EMD_FILTER_SHUFFLE, true, 2);
+    for (size_t i = 1; i < EMD_PIPELINE_MAX; i += 2) {
+        uint32_t left_out = 0;
+        /* What one deflate made no second one makes smaller. */
+        for (size_t k = 2; k < EMD_PIPELINE_MAX; k++)
+            left_out |= (uint32_t)1 << k;
+        pipeline_trip(&p, camera, N, left_out, &stored);
+    }
+    free(camera), free(noise);
+}
+END_TEST
+
+START_TEST(pipeline_equality)
+{
+    struct emd_pipeline a = {2, {filter(EMD_FILTER_SHUFFLE, true, 2), filter(1, true, 4)}}, b = a;
+    ck_assert(emd_pipeline_equal(&a, &b));
+    b.filter[1].tune = EMD_TUNE_ONE_BLOCK; /* not stored */
+    ck_assert(emd_pipeline_equal(&a, &b));
+    b.filter[1].cd[0] = 5;
+    ck_assert(!emd_pipeline_equal(&a, &b));
+    b = a;
+    b.filter[0].optional = false;
+    ck_assert(!emd_pipeline_equal(&a, &b));
+    b = a;
+    b.count = 1;
+    ck_assert(!emd_pipeline_equal(&a, &b));
+}
+END_TEST
+
+START_TEST(pipeline_with_wrong_mask)
+{
+    enum { N = 5000 };
+    uint8_t src[N], dst[2 * N], back[N];
+    struct emd_pipeline p = {2, {filter(EMD_FILTER_SHUFFLE, true, 2), filter(1, true, 4)}};
+    size_t size;
+    uint32_t mask;
+    fill_data(DATA_CAMERA, src, N, 1);
+    ck_assert_int_eq(emd_pipeline_encode(&p, NULL, src, N, dst, sizeof dst, &size, &mask, NULL),
+                     EMD_OK);
+    ck_assert_int_eq(emd_pipeline_decode(&p, 2, NULL, dst, size, back, N, NULL), EMD_E_CORRUPT);
+    ck_assert_int_eq(emd_pipeline_decode(&p, 0xFFFFFFFC, NULL, dst, size, back, N, NULL), EMD_OK);
+    ck_assert_mem_eq(back, src, N);
+    /* Too little room for the result. */
+    ck_assert_int_eq(emd_pipeline_encode(&p, NULL, src, N, dst, size - 1, &size, &mask, NULL),
+                     EMD_E_BUDGET);
+}
+END_TEST
+
+int main(void)
+{
+    const int sizes = sizeof item_sizes / sizeof item_sizes[0];
+    int codecs = 0;
+    while (emd_codecs()[codecs])
+        codecs++;
+    Suite *suite = suite_create("codec");
+    TCase *t = tcase_create("shuffles");
+    tcase_add_loop_test(t, shuffle_of_every_kind, 0, sizes);
+    tcase_add_loop_test(t, bitshuffle_of_every_kind, 0, sizes);
+    suite_add_tcase(suite, t);
+    t = tcase_create("codecs");
+    tcase_set_timeout(t, 120);
+    tcase_add_loop_test(t, round_trips, 0, SETTINGS);
+    tcase_add_loop_test(t, truncated_and_flipped, 0, SETTINGS);
+    tcase_add_loop_test(t, random_and_surplus_input, 0, SETTINGS);
+    tcase_add_loop_test(t, absurd_parameters, 0, codecs);
+    tcase_add_test(t, zstd_levels_are_clamped);
+    tcase_add_loop_test(t, blosc_forged_headers, 0, SETTINGS);
+    tcase_add_test(t, blosc_set_local);
+    tcase_add_test(t, registry);
+    tcase_add_test(t, fletcher_known_sums);
+    suite_add_tcase(suite, t);
+    t = tcase_create("others");
+    tcase_set_timeout(t, 120);
+    tcase_add_test(t, zlib_reads_ours);
+    tcase_add_test(t, we_read_zlib);
+    tcase_add_test(t, zstd_frames);
+    tcase_add_loop_test(t, c_blosc_reads_ours, 0, SETTINGS);
+    tcase_add_loop_test(t, we_read_c_blosc, 0, 6);
+    suite_add_tcase(suite, t);
+    t = tcase_create("pipelines");
+    tcase_add_test(t, pipelines);
+    tcase_add_test(t, pipeline_equality);
+    tcase_add_test(t, pipeline_with_wrong_mask);
+    suite_add_tcase(suite, t);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
