@@ -1,0 +1,454 @@
+/* See trial.h.
+ *
+ * A good crystal costs three or four small files (the logs of scale, integrate and symmetry); only
+ * where there are no merging statistics are the earlier stages looked at, from the last one back.
+ */
+#include "dials/trial.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dials/textfile.h"
+
+/* Deeper than any project; a bound for recursion. */
+enum { DEPTH_MAX = 64 };
+
+static const struct {
+    const char *name, *log;
+    const char *output;   /* the file that the stage leaves when it is done */
+    const char *farewell; /* how the log's line begins when it is done */
+} stages[EMD_STAGES] = {
+    [EMD_STAGE_NONE] = {"none", NULL, NULL, NULL},
+    [EMD_STAGE_IMPORT] = {"import", "dials.import.log", "imported.expt", "Writing experiments to "},
+    [EMD_STAGE_FIND_SPOTS] = {"find_spots", "dials.find_spots.log", "strong.refl", "Saved "},
+    [EMD_STAGE_INDEX] = {"index", "dials.index.log", "indexed.expt", "Saving refined reflections "},
+    [EMD_STAGE_REFINE] = {"refine", "dials.refine.log", "refined.expt",
+                          "Saving refined experiments "},
+    [EMD_STAGE_INTEGRATE] = {"integrate", "dials.integrate.log", "integrated.expt",
+                             "Saving the experiments to "},
+    [EMD_STAGE_SCALE] = {"scale", "dials.scale.log", "scaled.expt", "Saving the scaled "},
+    [EMD_STAGE_BLANKS] = {"filter_blanks", "dials.filter_blanks.log", "not_blank.expt", NULL},
+    [EMD_STAGE_RESCALE] = {"rescale", "dials.scale.log", "scaled.expt", "Saving the scaled "},
+};
+
+const char *emd_stage_name(enum emd_stage stage)
+{
+    return stages[stage < EMD_STAGES ? stage : EMD_STAGE_NONE].name;
+}
+
+bool emd_trial_name_valid(const char *trial)
+{
+    const char *p = trial;
+    for (;;) {
+        size_t n = strcspn(p, "/");
+        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
+            return false;
+        if (p[n] == '\0')
+            return true;
+        p += n + 1;
+    }
+}
+
+static bool add_path(struct emd_trial_list *list, size_t *capacity, char *path)
+{
+    if (list->count == *capacity) {
+        size_t larger = *capacity ? *capacity * 2 : 64;
+        char **paths = realloc(list->paths, larger * sizeof *paths);
+        if (!paths)
+            return false;
+        list->paths = paths;
+        *capacity = larger;
+    }
+    list->paths[list->count++] = path;
+    return true;
+}
+
+static char *join(const char *folder, const char *name)
+{
+    char *path = NULL;
+    if (asprintf(&path, "%s%s%s", folder, folder[0] ? "/" : "", name) < 0)
+        return NULL;
+    return path;
+}
+
+struct search {
+    struct emd_trial_list *list;
+    size_t capacity;
+    char first[256]; /* first component of the trial */
+    struct emd_error *err;
+};
+
+static bool is_folder(int dirfd, const char *name, unsigned char type, bool follow)
+{
+    struct stat st;
+    if (type == DT_DIR)
+        return true;
+    if (type != DT_UNKNOWN && !(type == DT_LNK && follow))
+        return false;
+    return fstatat(dirfd, name, &st, follow ? 0 : AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static void count_unreadable(struct emd_trial_list *list, const char *path)
+{
+    if (list->unreadable++ == 0)
+        emd_log_copy(path, strlen(path), list->first_unreadable, sizeof list->first_unreadable);
+}
+
+/* Takes 'fd'. */
+static enum emd_status walk(struct search *search, int fd, const char *path, int depth)
+{
+    enum emd_status status = EMD_OK;
+    DIR *dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        count_unreadable(search->list, path);
+        return EMD_OK;
+    }
+    for (struct dirent *entry; status == EMD_OK && (entry = readdir(dir));) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+            continue;
+        bool wanted = strcmp(name, search->first) == 0;
+        if (!is_folder(fd, name, entry->d_type, wanted) || (!wanted && depth >= DEPTH_MAX))
+            continue;
+        char *below = join(path, name);
+        if (!below || (wanted && !add_path(search->list, &search->capacity, below))) {
+            free(below);
+            status = emd_fail(search->err, EMD_E_MEMORY, "no memory for the list of crystals");
+        } else if (!wanted) {
+            int inner = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            if (inner >= 0)
+                status = walk(search, inner, below, depth + 1);
+            else if (errno != ENOENT)
+                count_unreadable(search->list, below);
+            free(below);
+        }
+    }
+    closedir(dir);
+    return status;
+}
+
+static int compare_paths(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum emd_status emd_trials_find(const char *root, const char *trial, struct emd_trial_list *list,
+                                struct emd_error *err)
+{
+    struct search search = {.list = list, .err = err};
+    *list = (struct emd_trial_list){0};
+    size_t n = strcspn(trial, "/");
+    if (!emd_trial_name_valid(trial) || n >= sizeof search.first)
+        return emd_fail(err, EMD_E_ARGUMENT, "'%s' is no name of a trial", trial);
+    memcpy(search.first, trial, n);
+    int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot open the folder");
+    enum emd_status status = walk(&search, fd, "", 0);
+    if (status != EMD_OK)
+        emd_trial_list_free(list);
+    else if (list->count > 1)
+        qsort(list->paths, list->count, sizeof *list->paths, compare_paths);
+    return status;
+}
+
+void emd_trial_list_free(struct emd_trial_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        free(list->paths[i]);
+    free(list->paths);
+    *list = (struct emd_trial_list){0};
+}
+
+/* One reading: the folders, first component first, and a buffer. */
+struct reading {
+    int first, last; /* equal if the trial has one component; last is -1 if it is not there */
+    bool nested;
+    struct emd_textfile file;
+    struct emd_trial *out;
+    struct emd_error *err;
+    bool no_memory;
+};
+
+static bool load(struct reading *r, int dirfd, const char *name)
+{
+    struct emd_error err;
+    if (dirfd < 0)
+        return false;
+    enum emd_status status = emd_textfile_read(&r->file, dirfd, name, &err);
+    if (status == EMD_E_MEMORY)
+        r->no_memory = true;
+    else if (status != EMD_OK && status != EMD_E_EMPTY && r->out->reason[0] == '\0')
+        emd_log_copy(err.text, strlen(err.text), r->out->reason, sizeof r->out->reason);
+    return status == EMD_OK;
+}
+
+/* In TRIAL, else in its first component. */
+static bool load_either(struct reading *r, const char *name)
+{
+    return load(r, r->last, name) || (r->nested && load(r, r->first, name));
+}
+
+static void read_table(struct reading *r, unsigned what)
+{
+    struct emd_trial *out = r->out;
+    if (!load(r, r->last, "dials.scale.log"))
+        return;
+    emd_log_version(r->file.text, r->file.length, out->version, sizeof out->version);
+    enum emd_status status = emd_merge_table_parse(r->file.text, r->file.length, &out->table, NULL);
+    r->no_memory |= status == EMD_E_MEMORY;
+    if (status != EMD_OK)
+        return;
+    out->outcome = EMD_OUTCOME_GOOD;
+    out->stage = r->nested ? EMD_STAGE_RESCALE : EMD_STAGE_SCALE;
+    if ((what & EMD_TRIAL_SHELLS) && load(r, r->last, "scaled.json"))
+        emd_merge_table_refine(&out->table, r->file.text, r->file.length, NULL);
+}
+
+static void take_cells(struct reading *r, int dirfd, const char *log)
+{
+    if (r->out->cells.count == 0 && load(r, dirfd, log))
+        r->no_memory |=
+            emd_log_cells(r->file.text, r->file.length, &r->out->cells, r->err) != EMD_OK;
+}
+
+/* Reads an .expt; its cells where there are none yet. True if it was one. */
+static bool take_expt(struct reading *r, int dirfd, const char *name,
+                      struct emd_expt_summary *summary)
+{
+    if (!load(r, dirfd, name))
+        return false;
+    enum emd_status status = emd_expt_summarise(r->file.text, r->file.length, summary, NULL);
+    r->no_memory |= status == EMD_E_MEMORY;
+    if (status != EMD_OK)
+        return false;
+    if (r->out->cells.count == 0) {
+        r->out->cells = summary->cells;
+    } else {
+        free(summary->cells.items);
+    }
+    summary->cells = (struct emd_cells){0};
+    return true;
+}
+
+static void read_cells(struct reading *r)
+{
+    static const char *const logs[] = {"dials.integrate.log", "dials.refine.log",
+                                       "dials.index.log"};
+    static const char *const expts[] = {"scaled.expt", "integrated.expt", "refined.expt",
+                                        "indexed.expt"};
+    struct emd_expt_summary summary;
+    for (size_t i = 0; i < sizeof logs / sizeof *logs; i++) {
+        take_cells(r, r->last, logs[i]);
+        if (r->nested)
+            take_cells(r, r->first, logs[i]);
+    }
+    for (size_t i = 0; i < sizeof expts / sizeof *expts && r->out->cells.count == 0; i++)
+        if (!(take_expt(r, r->last, expts[i], &summary) && r->out->cells.count > 0) && r->nested)
+            take_expt(r, r->first, expts[i], &summary);
+}
+
+static void read_symmetry(struct reading *r, unsigned what)
+{
+    struct emd_trial *out = r->out;
+    if (load_either(r, "dials.symmetry.log"))
+        emd_log_symmetry(r->file.text, r->file.length, out->symmetry, sizeof out->symmetry);
+    if ((out->symmetry[0] == '\0' || (what & EMD_TRIAL_COSYM)) && load_either(r, "dials.cosym.log"))
+        emd_log_symmetry(r->file.text, r->file.length, out->cosym, sizeof out->cosym);
+}
+
+static void read_frames(struct reading *r)
+{
+    static const char *const results[] = {"scaled.expt", "integrated.expt", "refined.expt",
+                                          "indexed.expt"};
+    struct emd_trial *out = r->out;
+    struct emd_expt_summary summary;
+    if (take_expt(r, r->first, "imported.expt", &summary)) {
+        out->images = summary.images;
+        out->recorded = summary.range[0];
+        memcpy(out->image, summary.image, sizeof out->image);
+    } else if (load(r, r->first, "dials.find_spots.log")) {
+        const char *line;
+        size_t n;
+        struct emd_image_range seen;
+        if (emd_log_line(r->file.text, r->file.length, "Finding spots in image ", &line, &n) &&
+            sscanf(line, "Finding spots in image %9ld to %9ld", &seen.first, &seen.last) == 2 &&
+            seen.first <= seen.last) {
+            out->recorded = seen;
+            out->images = seen.last - seen.first + 1;
+        }
+    }
+    bool found = false;
+    for (size_t i = 0; i < sizeof results / sizeof *results && !found; i++) {
+        found = take_expt(r, r->last, results[i], &summary);
+        if (!found && i == 0 && r->nested)
+            found = take_expt(r, r->first, "not_blank.expt", &summary);
+        if (!found && r->nested)
+            found = i > 0 && take_expt(r, r->first, results[i], &summary);
+    }
+    if (found) {
+        out->kept = summary.images;
+        out->ranges = summary.ranges;
+        memcpy(out->range, summary.range, sizeof out->range);
+        if (out->image[0] == '\0')
+            memcpy(out->image, summary.image, sizeof out->image);
+    }
+}
+
+static bool exists(int dirfd, const char *name)
+{
+    return dirfd >= 0 && name && faccessat(dirfd, name, F_OK, 0) == 0;
+}
+
+static bool found_no_spots(struct reading *r)
+{
+    const char *line;
+    size_t n;
+    return load(r, r->first, "dials.find_spots.log") &&
+           emd_log_line(r->file.text, r->file.length, "Saved ", &line, &n) && n > 8 &&
+           memcmp(line, "Saved 0 ", 8) == 0;
+}
+
+static void set_outcome(struct emd_trial *out, enum emd_outcome outcome, const char *text)
+{
+    out->outcome = outcome;
+    emd_log_copy(text, strlen(text), out->reason, sizeof out->reason);
+}
+
+/* How far a stage got, by its log and its result in the folder. */
+struct progress {
+    bool begun, done;
+    char failure[200], last_line[120];
+};
+
+static struct progress look_at(struct reading *r, int dirfd, enum emd_stage stage)
+{
+    struct progress p = {0};
+    bool result = exists(dirfd, stages[stage].output), farewell = false, failed = false;
+    if (load(r, dirfd, stages[stage].log)) {
+        const char *text = r->file.text;
+        size_t n = r->file.length;
+        p.begun = true;
+        farewell =
+            stages[stage].farewell && emd_log_line(text, n, stages[stage].farewell, NULL, NULL);
+        failed = emd_log_failure(text, n, p.failure, sizeof p.failure);
+        emd_log_last_line(text, n, p.last_line, sizeof p.last_line);
+    } else if (r->file.length == 0 && exists(dirfd, stages[stage].log)) {
+        p.begun = true;
+    }
+    p.begun |= result;
+    p.done = farewell || (result && !failed);
+    return p;
+}
+
+/* Without merging statistics: how far did it come, and what stopped it? */
+static void judge(struct reading *r)
+{
+    struct emd_trial *out = r->out;
+    const enum emd_stage goal = r->nested ? EMD_STAGE_RESCALE : EMD_STAGE_SCALE;
+    struct progress p = {0};
+    enum emd_stage stage = goal;
+    for (; stage > EMD_STAGE_NONE; stage--) {
+        p = look_at(r, stage == EMD_STAGE_RESCALE ? r->last : r->first, stage);
+        if (p.begun)
+            break;
+    }
+    out->stage = stage;
+    char text[320];
+    if (out->reason[0] != '\0') { /* a file that could not be read */
+        out->outcome = EMD_OUTCOME_UNFINISHED;
+    } else if (stage == EMD_STAGE_NONE) {
+        set_outcome(out, EMD_OUTCOME_UNFINISHED, "nothing of DIALS in the folder");
+    } else if (!p.done && p.failure[0] != '\0') {
+        set_outcome(out, EMD_OUTCOME_FAILED, p.failure);
+    } else if ((!p.done || stage == EMD_STAGE_FIND_SPOTS) && stage <= EMD_STAGE_INDEX &&
+               found_no_spots(r)) {
+        set_outcome(out, EMD_OUTCOME_FAILED, "no spots found");
+    } else if (!p.done) {
+        snprintf(text, sizeof text, "no result%s%s", p.last_line[0] ? "; the log ends: " : "",
+                 p.last_line);
+        set_outcome(out, EMD_OUTCOME_UNFINISHED, text);
+    } else if (stage == goal) {
+        set_outcome(out, EMD_OUTCOME_UNFINISHED, "dials.scale.log has no merging statistics");
+    } else {
+        snprintf(text, sizeof text, "%s has not run", emd_stage_name(stage + 1));
+        set_outcome(out, EMD_OUTCOME_UNFINISHED, text);
+    }
+}
+
+static void read_version(struct reading *r)
+{
+    struct emd_trial *out = r->out;
+    for (enum emd_stage s = EMD_STAGE_SCALE; s > EMD_STAGE_NONE && out->version[0] == '\0'; s--)
+        if (load(r, r->first, stages[s].log))
+            emd_log_version(r->file.text, r->file.length, out->version, sizeof out->version);
+}
+
+/* The first component's folder itself, and what is below it. */
+static bool open_folders(struct reading *r, int rootfd, const char *path, const char *trial)
+{
+    const char *rest = trial + strcspn(trial, "/");
+    r->nested = *rest == '/';
+    r->first = openat(rootfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r->first < 0) {
+        char text[64];
+        snprintf(text, sizeof text, "cannot open the folder: %s", strerror(errno));
+        set_outcome(r->out, EMD_OUTCOME_UNFINISHED, text);
+        return false;
+    }
+    r->last = r->nested ? openat(r->first, rest + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : r->first;
+    return true;
+}
+
+enum emd_status emd_trial_read(int rootfd, const char *path, const char *trial, unsigned what,
+                               struct emd_trial *out, struct emd_error *err)
+{
+    struct reading r = {.first = -1, .last = -1, .out = out, .err = err};
+    *out = (struct emd_trial){.outcome = EMD_OUTCOME_UNFINISHED};
+    out->path = strdup(path);
+    r.no_memory = !out->path;
+    if (!r.no_memory && open_folders(&r, rootfd, path, trial)) {
+        read_table(&r, what);
+        if (out->outcome != EMD_OUTCOME_GOOD) {
+            judge(&r);
+            if (out->version[0] == '\0')
+                read_version(&r);
+        }
+        char reason[sizeof out->reason];
+        memcpy(reason, out->reason, sizeof reason);
+        read_cells(&r);
+        read_symmetry(&r, what);
+        if (what & EMD_TRIAL_FRAMES)
+            read_frames(&r);
+        /* A side file that cannot be read is no reason. */
+        memcpy(out->reason, reason, sizeof reason);
+        if (out->outcome == EMD_OUTCOME_GOOD)
+            out->reason[0] = '\0';
+    }
+    if (r.last >= 0 && r.last != r.first)
+        close(r.last);
+    if (r.first >= 0)
+        close(r.first);
+    emd_textfile_free(&r.file);
+    if (r.no_memory) {
+        emd_trial_free(out);
+        return emd_fail(err, EMD_E_MEMORY, "no memory for the crystal's files");
+    }
+    return EMD_OK;
+}
+
+void emd_trial_free(struct emd_trial *trial)
+{
+    free(trial->path);
+    free(trial->cells.items);
+    emd_merge_table_free(&trial->table);
+    trial->path = NULL;
+    trial->cells = (struct emd_cells){0};
+}
