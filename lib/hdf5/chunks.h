@@ -33,8 +33,9 @@ struct emd_chunk_grid {
     hsize_t chunk[EMD_RANK_MAX];  /* of a chunk */
     uint64_t count[EMD_RANK_MAX]; /* chunks along each axis: ceil(dims / chunk) */
     uint64_t total;               /* product of the counts */
-    size_t item_size;             /* bytes of an element in the file */
-    size_t chunk_bytes;           /* of a decoded chunk */
+    size_t item_size;             /* bytes of an element in the file; 0 where it has
+ variable-length parts: HDF5 does not tell their size there */
+    size_t chunk_bytes;           /* of a decoded chunk; 0 where item_size is */
 };
 
 /* One stored chunk, 32 bytes. */
