@@ -12,9 +12,10 @@
  * learn the format.)
  *
  * Encoding goes through c-blosc, so that the bytes are those of every other writer, with one
- * exception: emdrepack asks for one block a chunk with zstd (EMD_TUNE_ONE_BLOCK), which this file
- * writes itself. c-blosc could do it too, but it allocates its two block-sized buffers anew for
- * each call, makes a zstd context for each, and its split mode is one variable for the process.
+ * exception: emdrepack has its own wishes for blosc with zstd (enum emd_tune), which this file
+ * writes itself. c-blosc can force block sizes too, but it allocates its buffers and a zstd context
+ * anew for each call, its split mode is one variable for the process, and its levels are all that
+ * it lets one tell zstd.
  *
  * Decoding is ours, with the context and buffers of the thread, because c-blosc's reader trusts
  * headers more than a file deserves. BloscLZ and Snappy streams, which have no library interface of
@@ -37,8 +38,12 @@ enum {
     FLAG_STORED = 2,
     FLAG_BITSHUFFLE = 4,
     FLAG_NOT_SPLIT = 16,
-    MAX_SPLITS = 16, /* streams a block; larger items are not split */
-    MIN_STREAM = 128 /* bytes; blocks with shorter streams are not split */
+    MAX_SPLITS = 16,  /* streams a block; larger items are not split */
+    MIN_STREAM = 128, /* bytes; blocks with shorter streams are not split */
+    /* The smallest table is 2^6; at 2^8 zstd 1.5 is fastest and within 0.1 % of its best. Matches
+     * of less than 7 bytes cost more than the literals of a camera frame. */
+    NOISE_HASH_LOG = 8,
+    NOISE_MIN_MATCH = 7
 };
 
 enum { FORMAT_BLOSCLZ, FORMAT_LZ4, FORMAT_SNAPPY, FORMAT_ZLIB, FORMAT_ZSTD };
@@ -157,24 +162,41 @@ static int zstd_level(unsigned level)
     return level < 9 ? (int)(2 * level - 1) : ZSTD_maxCLevel();
 }
 
-static size_t store_whole(const struct parameters *p, unsigned flags, const void *src, size_t n,
-                          uint8_t *dst)
+static size_t store_whole(unsigned flags, const void *src, size_t n, uint8_t *dst)
 {
     dst[2] = (uint8_t)(flags | FLAG_STORED);
-    dst[3] = (uint8_t)p->item;
     store32(dst + 12, n + HEADER);
     memcpy(dst + HEADER, src, n);
     return n + HEADER;
 }
 
-/* The whole chunk as one block, compressed with zstd. capacity >= bound(n). */
-static enum emd_status encode_one_block(const struct parameters *p, struct emd_work *work,
-                                        const uint8_t *src, size_t n, uint8_t *dst, size_t *out,
-                                        struct emd_error *err)
+static ZSTD_CCtx *set_up_zstd(const struct parameters *p, struct emd_work *work)
 {
+    ZSTD_CCtx *cctx = emd_work_cctx(work);
+    if (cctx) {
+        ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
+        ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, zstd_level(p->level));
+        if (work->tune & EMD_TUNE_NOISE) {
+            ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, NOISE_HASH_LOG);
+            ZSTD_CCtx_setParameter(cctx, ZSTD_c_minMatch, NOISE_MIN_MATCH);
+        }
+    }
+    return cctx;
+}
+
+/* With zstd and work->tune. capacity >= bound(n). */
+static enum emd_status encode_tuned(const struct parameters *p, struct emd_work *work,
+                                    const uint8_t *src, size_t n, uint8_t *dst, size_t *out,
+                                    struct emd_error *err)
+{
+    const size_t wanted = (size_t)1 << (work->tune & EMD_TUNE_BLOCK_LOG);
+    /* Whole groups of eight items, as bit shuffle needs. */
+    const size_t rounded = wanted > 8 * p->item ? wanted - wanted % (8 * p->item) : 8 * p->item;
+    const size_t block = rounded < n ? rounded : n, blocks = (n - 1) / block + 1;
+    /* A short last block is never split. */
     const bool split = work->tune & EMD_TUNE_SPLIT && p->shuffle == BLOSC_SHUFFLE &&
-                       p->item <= MAX_SPLITS && n % p->item == 0 && n / p->item >= MIN_STREAM;
-    const size_t streams = split ? p->item : 1, stream = n / streams;
+                       p->item <= MAX_SPLITS && block % p->item == 0 &&
+                       block / p->item >= MIN_STREAM;
     unsigned flags = FORMAT_ZSTD << 5 | (split ? 0 : FLAG_NOT_SPLIT);
     if (p->shuffle == BLOSC_SHUFFLE)
         flags |= FLAG_SHUFFLE;
@@ -185,40 +207,44 @@ static enum emd_status encode_one_block(const struct parameters *p, struct emd_w
     dst[2] = (uint8_t)flags;
     dst[3] = (uint8_t)p->item;
     store32(dst + 4, n);
-    store32(dst + 8, n);
-    store32(dst + 16, HEADER + 4);
+    store32(dst + 8, block);
 
-    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, n);
-    ZSTD_CCtx *cctx = emd_work_cctx(work);
+    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, block);
+    ZSTD_CCtx *cctx = set_up_zstd(p, work);
     if (!tmp || !cctx)
         return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
-    ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
-    ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, zstd_level(p->level));
-    const uint8_t *shuffled = shuffle_block(flags, p->item, src, tmp, n);
     /* More than this is not smaller than the stored form. */
-    size_t at = HEADER + 4;
     const size_t limit = n + HEADER;
-    for (size_t i = 0; i < streams; i++, shuffled += stream) {
-        if (limit - at < 4 + 1)
-            goto stored;
-        size_t room = limit - at - 4 < stream ? limit - at - 4 : stream - 1;
-        size_t size = ZSTD_compress2(cctx, dst + at + 4, room, shuffled, stream);
-        if (ZSTD_isError(size)) {
-            if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation)
-                return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
-            if (limit - at - 4 < stream)
+    size_t at = HEADER + 4 * blocks;
+    if (at > limit)
+        goto stored;
+    for (size_t i = 0; i < blocks; i++) {
+        const size_t start = i * block, size = n - start < block ? n - start : block;
+        const size_t streams = split && size == block ? p->item : 1, stream = size / streams;
+        const uint8_t *shuffled = shuffle_block(flags, p->item, src + start, tmp, size);
+        store32(dst + HEADER + 4 * i, at);
+        for (size_t s = 0; s < streams; s++, shuffled += stream) {
+            if (limit - at < 4 + 1)
                 goto stored;
-            memcpy(dst + at + 4, shuffled, stream);
-            size = stream;
+            const size_t left = limit - at - 4, room = left < stream ? left : stream - 1;
+            size_t made = ZSTD_compress2(cctx, dst + at + 4, room, shuffled, stream);
+            if (ZSTD_isError(made)) {
+                if (ZSTD_getErrorCode(made) == ZSTD_error_memory_allocation)
+                    return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+                if (left < stream)
+                    goto stored;
+                memcpy(dst + at + 4, shuffled, stream);
+                made = stream;
+            }
+            store32(dst + at, made);
+            at += 4 + made;
         }
-        store32(dst + at, size);
-        at += 4 + size;
     }
     store32(dst + 12, at);
     *out = at;
     return EMD_OK;
 stored:
-    *out = store_whole(p, flags, src, n, dst);
+    *out = store_whole(flags, src, n, dst);
     return EMD_OK;
 }
 
@@ -244,11 +270,11 @@ static enum emd_status encode(const unsigned *cd, size_t cd_count, struct emd_wo
                         "blosc: a chunk of %zu bytes (Blosc takes up to %d)", n,
                         BLOSC_MAX_BUFFERSIZE);
     const char *name = compressors[p.compressor];
-    if (work && work->tune & EMD_TUNE_ONE_BLOCK && p.compressor == BLOSC_ZSTD && p.level > 0 &&
+    if (work && work->tune & EMD_TUNE_BLOCK_LOG && p.compressor == BLOSC_ZSTD && p.level > 0 &&
         n >= MIN_STREAM) {
         if (capacity < n + HEADER)
             return emd_fail(err, EMD_E_BUDGET, "blosc: %zu bytes need room for %zu", n, n + HEADER);
-        return encode_one_block(&p, work, src, n, dst, out, err);
+        return encode_tuned(&p, work, src, n, dst, out, err);
     }
     if (blosc_compname_to_compcode(name) < 0)
         return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: the installed c-blosc has no %s", name);

@@ -58,11 +58,18 @@ void emd_work_free(struct emd_work *work);
 
 /* What an encoder may do as it likes, because readers learn it from the chunk itself: never stored
  * with the dataset and never needed to decode. EMD_TUNE_AS_OTHERS gives the bytes that the usual
- * writer of the format gives. Only blosc with zstd looks at it, for chunks up to 2 GiB:
- *   ONE_BLOCK  the whole chunk is one Blosc block: longer statistics, 3 % smaller than blosc's own
- *              256 KiB blocks on camera frames, and each call of zstd has more to work on;
- *   SPLIT      with ONE_BLOCK and shuffle: each byte plane is a zstd frame of its own. */
-enum emd_tune { EMD_TUNE_AS_OTHERS = 0, EMD_TUNE_ONE_BLOCK = 1, EMD_TUNE_SPLIT = 2 };
+ * writer of the format gives. Only blosc with zstd looks at the others, and auto.h chooses them:
+ *   the low bits   log2 of the bytes of a Blosc block, 10 to 31, instead of blosc's own choice by
+ *                  level; the whole chunk if that is smaller;
+ *   SPLIT          with byte shuffle: each byte plane of a block is a zstd frame of its own;
+ *   NOISE          a small hash table for zstd's search: what is noise is only entropy coded,
+ *                  faster and mostly smaller, and runs are still found. */
+enum emd_tune {
+    EMD_TUNE_AS_OTHERS = 0,
+    EMD_TUNE_BLOCK_LOG = 0x1F,
+    EMD_TUNE_SPLIT = 0x20,
+    EMD_TUNE_NOISE = 0x40
+};
 
 /* Sets what the next calls of encode with this work do; a new work has EMD_TUNE_AS_OTHERS. The
  * pipeline functions do it from emd_filter.tune. */

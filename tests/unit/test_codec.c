@@ -7,6 +7,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "codec/auto.h"
 #include "codec/codec.h"
 #include "codec/pipeline.h"
 #include "codec/transpose8.h"
@@ -122,11 +123,14 @@ static const struct setting settings[] = {
     {EMD_FILTER_BLOSC, 7, {2, 2, 3, 0, 5, 1, 4}, 0, false},
     {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 3, 1, 5}, 0, false},
     {EMD_FILTER_BLOSC, 7, {2, 2, 17, 0, 3, 2, 5}, 0, false},
-    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 0, 5}, EMD_TUNE_ONE_BLOCK, false},
-    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 1, 5}, EMD_TUNE_ONE_BLOCK, false},
-    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 2, 5}, EMD_TUNE_ONE_BLOCK, false},
-    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 1, 5}, EMD_TUNE_ONE_BLOCK | EMD_TUNE_SPLIT, false},
-    {EMD_FILTER_BLOSC, 7, {2, 2, 4, 0, 2, 1, 5}, EMD_TUNE_ONE_BLOCK | EMD_TUNE_SPLIT, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 0, 5}, 31, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 1, 5}, 31, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 2, 5}, 12, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 2, 0, 1, 1, 5}, 16 | EMD_TUNE_SPLIT | EMD_TUNE_NOISE, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 3, 0, 2, 2, 5}, 13, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 3, 0, 2, 1, 5}, 13 | EMD_TUNE_SPLIT, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 200, 0, 2, 1, 5}, 10 | EMD_TUNE_SPLIT, false},
+    {EMD_FILTER_BLOSC, 7, {2, 2, 4, 0, 2, 1, 5}, 16 | EMD_TUNE_SPLIT | EMD_TUNE_NOISE, false},
 };
 enum { SETTINGS = sizeof settings / sizeof settings[0] };
 
@@ -685,7 +689,7 @@ START_TEST(pipeline_equality)
 {
     struct emd_pipeline a = {2, {filter(EMD_FILTER_SHUFFLE, true, 2), filter(1, true, 4)}}, b = a;
     ck_assert(emd_pipeline_equal(&a, &b));
-    b.filter[1].tune = EMD_TUNE_ONE_BLOCK; /* not stored */
+    b.filter[1].tune = 31; /* not stored */
     ck_assert(emd_pipeline_equal(&a, &b));
     b.filter[1].cd[0] = 5;
     ck_assert(!emd_pipeline_equal(&a, &b));
@@ -714,6 +718,47 @@ START_TEST(pipeline_with_wrong_mask)
     /* Too little room for the result. */
     ck_assert_int_eq(emd_pipeline_encode(&p, NULL, src, N, dst, size - 1, &size, &mask, NULL),
                      EMD_E_BUDGET);
+}
+END_TEST
+
+/* ---- automatic choice ---- */
+
+START_TEST(automatic_choice)
+{
+    enum { SIDE = 512, N = SIDE * SIDE * 2 };
+    const struct emd_chunk_shape shape = {.item_class = EMD_ITEM_INTEGER,
+                                          .item_size = 2,
+                                          .base_size = 2,
+                                          .is_signed = true,
+                                          .rank = 3,
+                                          .dims = {SIDE, SIDE, 1}};
+    struct emd_filter filter[DATA_KINDS], again;
+    uint8_t *data = get(N), *packed = get(N + 100), *back = get(N);
+    const struct emd_sample samples[] = {{data, N}, {data, N / 2}};
+    for (int kind = 0; kind < DATA_KINDS; kind++) {
+        struct emd_error err = {0};
+        fill_data((enum data_kind)kind, data, N, 9);
+        ck_assert_msg(emd_auto_choose(&shape, samples, 2, NULL, &filter[kind], &err) == EMD_OK,
+                      "%s", err.text);
+        ck_assert_int_eq(emd_auto_choose(&shape, samples, 2, NULL, &again, &err), EMD_OK);
+        ck_assert_mem_eq(&again.cd, &filter[kind].cd, 7 * sizeof again.cd[0]);
+        ck_assert_uint_eq(again.tune, filter[kind].tune);
+        ck_assert_uint_eq(filter[kind].cd_count, 7);
+        ck_assert_uint_eq(filter[kind].cd[6], 5);
+
+        const struct emd_pipeline p = {1, {filter[kind]}};
+        size_t size;
+        uint32_t mask;
+        ck_assert_int_eq(
+            emd_pipeline_encode(&p, NULL, data, N, packed, N + 100, &size, &mask, &err), EMD_OK);
+        ck_assert_int_eq(emd_pipeline_decode(&p, mask, NULL, packed, size, back, N, &err), EMD_OK);
+        ck_assert_mem_eq(back, data, N);
+    }
+    /* Values that straddle zero want bit shuffle, one-signed noise wants byte shuffle. */
+    ck_assert_uint_eq(filter[DATA_SIGNED].cd[5], 2);
+    ck_assert_uint_eq(filter[DATA_CAMERA].cd[5], 1);
+    ck_assert_int_eq(emd_auto_choose(&shape, NULL, 0, NULL, &again, NULL), EMD_OK);
+    free(data), free(packed), free(back);
 }
 END_TEST
 
@@ -752,6 +797,9 @@ int main(void)
     tcase_add_test(t, pipelines);
     tcase_add_test(t, pipeline_equality);
     tcase_add_test(t, pipeline_with_wrong_mask);
+    suite_add_tcase(suite, t);
+    t = tcase_create("auto");
+    tcase_add_test(t, automatic_choice);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
