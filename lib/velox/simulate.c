@@ -43,7 +43,7 @@ enum { SUBSTEPS = 8 };
 /* Expected electrons of an average reflection at low resolution while fully excited, for a dose of
  * one electron a pixel, at 1024 pixels a side: makes DIALS find about as many spots as with data of
  * a good crystal. */
-#define BRIGHTNESS 150.0
+#define BRIGHTNESS 300.0
 
 struct spot {
     float x, y;      /* pixels, centre of the first pixel at 0.5 */
@@ -236,7 +236,7 @@ static void reciprocal_basis(const double cell[6], double basis[9], double *volu
 /* A uniformly distributed rotation (K. Shoemake 1992). */
 static void random_rotation(uint64_t orientation, double u[9])
 {
-    uint64_t state = stream_state(orientation, FOR_ORIENTATION, 0);
+    uint64_t state = stream_state(orientation, FOR_ORIENTATION, 1);
     const double t = uniform(&state);
     double s1, c1, s2, c2;
     emd_exact_sincos_turns(uniform(&state), &s1, &c1);

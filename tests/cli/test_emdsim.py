@@ -144,7 +144,7 @@ class Determinism(unittest.TestCase):
         self.assertEqual(hashlib.sha256(pixels("known.emd").tobytes()).hexdigest()[:16], KNOWN)
 
 
-KNOWN = "a0001e54d75c09ad"
+KNOWN = "76a7dd99e77be08f"
 
 
 class Noise(unittest.TestCase):
