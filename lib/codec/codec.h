@@ -120,6 +120,12 @@ struct emd_codec {
 const struct emd_codec *emd_codec_by_id(unsigned id);
 const struct emd_codec *emd_codec_by_name(const char *name);
 
+/* codec->set_local, or the user's values as they are where a codec has none. */
+enum emd_status emd_codec_set_local(const struct emd_codec *codec,
+                                    const struct emd_chunk_shape *shape, const unsigned *user,
+                                    size_t user_count, unsigned cd[EMD_CD_MAX], size_t *cd_count,
+                                    struct emd_error *err);
+
 /* All codecs, NULL terminated. */
 const struct emd_codec *const *emd_codecs(void);
 

@@ -37,3 +37,19 @@ size_t emd_chunk_bytes(const struct emd_chunk_shape *shape)
             return 0;
     return bytes <= SIZE_MAX ? (size_t)bytes : 0;
 }
+
+enum emd_status emd_codec_set_local(const struct emd_codec *codec,
+                                    const struct emd_chunk_shape *shape, const unsigned *user,
+                                    size_t user_count, unsigned cd[EMD_CD_MAX], size_t *cd_count,
+                                    struct emd_error *err)
+{
+    if (codec->set_local)
+        return codec->set_local(shape, user, user_count, cd, cd_count, err);
+    if (user_count > EMD_CD_MAX)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "%s: %zu parameters are too many", codec->name,
+                        user_count);
+    for (size_t i = 0; i < user_count; i++)
+        cd[i] = user[i];
+    *cd_count = user_count;
+    return EMD_OK;
+}

@@ -155,7 +155,7 @@ static enum emd_status local_parameters(const struct emd_codec *codec, hid_t dcp
         return emd_fail(err, EMD_E_UNSUPPORTED, "%s has %zu parameters", codec->name, user_count);
     enum emd_status status = list_shape(dcpl, type, &shape, err);
     if (status == EMD_OK)
-        status = codec->set_local(&shape, user, user_count, cd, count, err);
+        status = emd_codec_set_local(codec, &shape, user, user_count, cd, count, err);
     return status;
 }
 
@@ -295,7 +295,8 @@ enum emd_status emd_filters_set(hid_t dcpl, struct emd_pipeline *pipeline,
         struct emd_filter *filter = &pipeline->filter[i];
         unsigned cd[EMD_CD_MAX];
         size_t count = 0;
-        status = filter->codec->set_local(shape, filter->cd, filter->cd_count, cd, &count, err);
+        status = emd_codec_set_local(filter->codec, shape, filter->cd, filter->cd_count, cd, &count,
+                                     err);
         if (status != EMD_OK)
             goto out;
         memcpy(filter->cd, cd, count * sizeof cd[0]);
