@@ -82,13 +82,11 @@ static void copy_part(const struct emd_grid *grid, const unsigned char *src, con
 /* 'thick' parts that differ only in their last coordinate, each one element thick there. */
 static void transpose_parts(const struct emd_grid *grid, const unsigned char *src,
                             const uint64_t *origin, const uint64_t *shape, void *const dst[],
-                            size_t thick, bool compact, const uint64_t *chunk_origin,
+                            size_t thick, const uint64_t *dst_origin, const uint64_t *dst_shape,
                             const uint64_t *part_origin, const uint64_t *part_shape)
 {
     enum { GROUP = 256 }; /* destination rows in one call: bounded stack, far above any vector */
     unsigned x_axis = grid->rank - 2;
-    const uint64_t *dst_origin = compact ? part_origin : chunk_origin;
-    const uint64_t *dst_shape = compact ? part_shape : grid->chunk;
     uint64_t point[32];
     memcpy(point, part_origin, grid->rank * sizeof *point);
     do {
@@ -107,7 +105,7 @@ static void transpose_parts(const struct emd_grid *grid, const unsigned char *sr
 }
 
 void emd_box_scatter(const struct emd_grid *whole, const void *src, const uint64_t *origin,
-                     const uint64_t *shape, bool compact, void *const dst[])
+                     const uint64_t *shape, const struct emd_window *window, void *const dst[])
 {
     struct emd_grid grid = *whole;
     struct emd_touched touched;
@@ -119,15 +117,23 @@ void emd_box_scatter(const struct emd_grid *whole, const void *src, const uint64
     bool transposes = grid.rank > 1 && grid.chunk[last] == 1;
     size_t step = transposes ? (size_t)touched.count[last] : 1;
     for (size_t i = 0; i < touched.total; i += step) {
-        uint64_t part_origin[32], part_shape[32], chunk_origin[32];
+        uint64_t part_origin[32], part_shape[32], dst_origin[32], dst_shape[32];
         emd_box_part(&grid, &touched, i, origin, shape, part_origin, part_shape);
-        for (unsigned a = 0; a < grid.rank; a++)
-            chunk_origin[a] = part_origin[a] / grid.chunk[a] * grid.chunk[a];
+        for (unsigned a = 0; a < grid.rank; a++) {
+            uint64_t begin = part_origin[a] / grid.chunk[a] * grid.chunk[a];
+            uint64_t end = begin + grid.chunk[a];
+            if (window) {
+                begin = begin > window->origin[a] ? begin : window->origin[a];
+                end = min(end, min(window->origin[a] + window->shape[a], grid.dims[a]));
+            }
+            dst_origin[a] = begin;
+            dst_shape[a] = end - begin;
+        }
         if (transposes)
-            transpose_parts(&grid, src, origin, shape, dst + i, step, compact, chunk_origin,
+            transpose_parts(&grid, src, origin, shape, dst + i, step, dst_origin, dst_shape,
                             part_origin, part_shape);
         else
-            copy_part(&grid, src, origin, shape, dst[i], compact ? part_origin : chunk_origin,
-                      compact ? part_shape : grid.chunk, part_origin, part_shape);
+            copy_part(&grid, src, origin, shape, dst[i], dst_origin, dst_shape, part_origin,
+                      part_shape);
     }
 }

@@ -30,11 +30,16 @@ void emd_box_part(const struct emd_grid *grid, const struct emd_touched *touched
                   const uint64_t *origin, const uint64_t *shape, uint64_t *part_origin,
                   uint64_t *part_shape);
 
+struct emd_window {
+    uint64_t origin[32], shape[32];
+};
+
 /* Copies the box whose elements are at 'src' (C order, 'shape' elements an axis, although only
- * those inside the dataset count) into the chunks that it touches. dst[i] is chunk number i of
- * emd_box_touched: with 'compact' a buffer of just the part (shape of emd_box_part), else one of
- * the whole chunk, of which other elements stay. */
+ * those inside the dataset count) into the chunks that it touches. dst[i] is a buffer for chunk
+ * number i of emd_box_touched: of the whole chunk, or, with a window, of just the part of the chunk
+ * that lies in the window (emd_box_part of the window's box, which encloses the source box).
+ * Elements outside the source box stay. */
 void emd_box_scatter(const struct emd_grid *grid, const void *src, const uint64_t *origin,
-                     const uint64_t *shape, bool compact, void *const dst[]);
+                     const uint64_t *shape, const struct emd_window *window, void *const dst[]);
 
 #endif

@@ -118,11 +118,47 @@ static bool fit_threads(size_t budget, size_t fixed, size_t per_thread, size_t p
     return false;
 }
 
-/* What a band costs to read and decode: its bytes, and the stored chunk. With fetched chunks the
- * bytes wait in a slot instead, and there is no stored form. */
+size_t emd_plan_fetch_unit(const struct emd_plan_request *r)
+{
+    if (r->fetch == EMD_FETCH_NONE)
+        return 0;
+    if (r->fetch == EMD_FETCH_STORED && r->source_stored > 0)
+        return r->source_stored;
+    return emd_box_bytes(r->rank, r->source, r->item_size);
+}
+
+bool emd_plan_decodes(const struct emd_plan_request *r)
+{
+    return r->fetch == EMD_FETCH_NONE || (r->fetch == EMD_FETCH_STORED && r->source_stored > 0);
+}
+
+/* What a thread needs to read and decode besides the decoded data: the stored chunk where it is not
+ * in a slot, and what the decoders need. */
 static size_t reading_bytes(const struct emd_plan_request *r)
 {
-    return r->fetched ? 0 : add(r->source_stored, r->source_work);
+    size_t stored = r->fetch == EMD_FETCH_NONE ? r->source_stored : 0;
+    return add(stored, r->fetch == EMD_FETCH_DECODED ? 0 : r->source_work);
+}
+
+/* Lists of source chunks: 32 bytes a chunk as found, as much again once they are sorted by place.
+ */
+static size_t list_bytes(const struct emd_plan_request *r, bool placed)
+{
+    return mul(r->chunks > SIZE_MAX ? SIZE_MAX : (size_t)r->chunks, placed ? 80 : 32);
+}
+
+size_t emd_plan_touched(const struct emd_plan_request *r, const uint64_t *block,
+                        const uint64_t *box)
+{
+    size_t n = 1;
+    for (unsigned a = 0; a < r->rank; a++) {
+        uint64_t all = ceil_div(block[a], r->target[a]);
+        bool aligned = box[a] % r->target[a] == 0 || r->target[a] % box[a] == 0;
+        uint64_t most = aligned ? ceil_div(box[a], r->target[a]) : (box[a] - 1) / r->target[a] + 2;
+        most = most < all ? most : all;
+        n = mul(n, most > SIZE_MAX ? SIZE_MAX : (size_t)most);
+    }
+    return n;
 }
 
 static bool plan_same_grid(const struct emd_plan_request *r, struct emd_plan *plan, size_t *least)
@@ -131,19 +167,19 @@ static bool plan_same_grid(const struct emd_plan_request *r, struct emd_plan *pl
     size_t per_thread = add(reading_bytes(r), r->target_work), per_slot = r->target_bound;
     if (r->copy_stored)
         per_slot = r->source_stored;
+    else if (emd_plan_decodes(r))
+        per_thread = add(per_thread, raw);
     if (r->verify)
         per_thread = add(per_thread, raw);
-    if (r->fetched)
-        per_slot = add(per_slot, raw);
-    else if (!r->copy_stored)
-        per_thread = add(per_thread, raw);
+    per_slot = add(per_slot, emd_plan_fetch_unit(r));
     plan->kind = EMD_PLAN_SAME_GRID;
     memcpy(plan->block, r->target, sizeof plan->block);
     memcpy(plan->band, r->target, sizeof plan->band);
-    plan->blocks = plan->reads = grid_count(r->rank, r->dims, r->target);
+    plan->blocks = grid_count(r->rank, r->dims, r->target);
+    plan->reads = r->contiguous ? plan->blocks : r->chunks;
     *least = SIZE_MAX;
-    if (fit_threads(r->budget, 0, per_thread, per_slot, r->threads, &plan->threads, &plan->slots,
-                    &plan->peak_bytes))
+    if (fit_threads(r->budget, list_bytes(r, false), per_thread, per_slot, r->threads,
+                    &plan->threads, &plan->slots, &plan->peak_bytes))
         return true;
     *least = plan->peak_bytes;
     return false;
@@ -188,12 +224,12 @@ static void clip(const struct emd_plan_request *r, const uint64_t *block, uint64
         extent[a] = block[a] < r->dims[a] ? block[a] : r->dims[a];
 }
 
-static bool plan_gather(const struct emd_plan_request *r, struct emd_plan *plan, size_t *least)
+static bool plan_gather(const struct emd_plan_request *r, bool join, struct emd_plan *plan,
+                        size_t *least)
 {
     uint64_t extent[EMD_RANK_MAX];
     smallest_block(r, plan->block);
-    size_t smallest = emd_box_bytes(r->rank, plan->block, r->item_size);
-    if (smallest <= r->budget / 2)
+    if (join)
         join_blocks(r, plan->block);
     size_t block = emd_box_bytes(r->rank, plan->block, r->item_size);
     clip(r, plan->block, extent);
@@ -203,20 +239,24 @@ static bool plan_gather(const struct emd_plan_request *r, struct emd_plan *plan,
         memcpy(plan->band, r->source, sizeof plan->band);
     size_t band = emd_box_bytes(r->rank, plan->band, r->item_size);
     size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
-    /* Reading: a band a thread (a slot if fetched). Encoding: from the block itself. */
-    size_t read_thread = add(reading_bytes(r), r->fetched ? 0 : band);
-    size_t read_slot = r->fetched ? band : 0;
+    size_t targets = emd_plan_touched(r, plan->block, plan->block);
+    /* The block itself, a flag and a number for each target chunk in it, the lists of chunks. */
+    size_t fixed = add(block, add(mul(targets, 1 + sizeof(size_t)), list_bytes(r, true)));
+    /* Reading: a band a thread, and where its parts go. Encoding: from the block itself. */
+    size_t read_thread = add(add(reading_bytes(r), emd_plan_decodes(r) ? band : 0),
+                             mul(emd_plan_touched(r, plan->block, plan->band), sizeof(void *)));
+    size_t read_slot = emd_plan_fetch_unit(r);
     size_t encode_thread = add(r->target_work, r->verify ? raw : 0);
     plan->kind = EMD_PLAN_GATHER;
     plan->blocks = grid_count(r->rank, r->dims, plan->block);
-    plan->reads = r->contiguous ? mul(plan->blocks, grid_count(r->rank, extent, plan->band))
-                                : grid_count(r->rank, r->dims, r->source);
+    plan->reads =
+        r->contiguous ? mul(plan->blocks, grid_count(r->rank, extent, plan->band)) : r->chunks;
     for (unsigned t = r->threads; t >= 1; t--) {
         unsigned read_threads, encode_threads;
         size_t read_bytes, encode_bytes;
-        bool reads = fit_threads(r->budget, block, read_thread, read_slot, t, &read_threads,
+        bool reads = fit_threads(r->budget, fixed, read_thread, read_slot, t, &read_threads,
                                  &plan->read_slots, &read_bytes);
-        bool encodes = fit_threads(r->budget, block, encode_thread, r->target_bound, t,
+        bool encodes = fit_threads(r->budget, fixed, encode_thread, r->target_bound, t,
                                    &encode_threads, &plan->slots, &encode_bytes);
         plan->peak_bytes = read_bytes > encode_bytes ? read_bytes : encode_bytes;
         if (!reads || !encodes)
@@ -273,27 +313,25 @@ static bool plan_strips(const struct emd_plan_request *r, struct emd_plan *plan,
         size_t band = emd_box_bytes(r->rank, plan->band, r->item_size);
         size_t piece_bytes = emd_box_bytes(r->rank, piece, r->item_size);
         uint64_t bands = grid_count(r->rank, extent, plan->band);
-        plan->reads = r->contiguous ? mul(plan->blocks, (size_t)bands)
-                                    : grid_count(r->rank, r->dims, r->source);
+        plan->reads = r->contiguous ? mul(plan->blocks, (size_t)bands) : r->chunks;
         plan->strips_per_block = mul((size_t)bands, (size_t)targets);
-        size_t pieces = 1; /* target chunks that a band touches */
-        for (unsigned b = 0; b < r->rank; b++) {
-            uint64_t e = plan->band[b] < extent[b] ? plan->band[b] : extent[b];
-            pieces = mul(pieces, (size_t)(ceil_div(e, r->target[b]) +
-                                          (e % r->target[b] != 0 && e > r->target[b])));
-        }
-        size_t index = mul(plan->strips_per_block, strip_index_bytes);
-        size_t stored =
-            add(mul(pieces, r->strip_bound(piece_bytes)), mul(pieces, strip_index_bytes));
+        size_t pieces = emd_plan_touched(r, plan->block, plan->band);
+        size_t index = add(mul(plan->strips_per_block, strip_index_bytes),
+                           add(mul((size_t)targets, 1 + sizeof(size_t)), list_bytes(r, true)));
+        size_t stored = mul(pieces, add(add(piece_bytes, r->strip_overhead), sizeof(size_t)));
         /* Reading: source chunk or range as it is, the band cut into strips, and the strips packed
          * in a slot. Encoding: frame, verification, one stored strip, one plain strip. */
         size_t chunk = r->contiguous ? band : emd_box_bytes(r->rank, r->source, r->item_size);
-        size_t read_thread =
-            add(add(reading_bytes(r), r->strip_work), add(r->fetched ? 0 : chunk, band));
-        size_t read_slot = add(stored, r->fetched ? band : 0);
+        size_t chunks = 1; /* source chunks in a band */
+        for (unsigned b = 0; b < r->rank && !r->contiguous; b++)
+            chunks = mul(chunks, (size_t)(plan->band[b] / r->source[b]));
+        size_t read_thread = add(
+            add(reading_bytes(r), r->strip_work),
+            add(emd_plan_decodes(r) ? chunk : 0, mul(pieces, add(piece_bytes, sizeof(void *)))));
+        size_t read_slot = add(stored, mul(chunks, emd_plan_fetch_unit(r)));
         size_t encode_thread =
             add(add(raw, r->verify ? raw : 0),
-                add(add(r->strip_bound(piece_bytes), piece_bytes),
+                add(add(add(piece_bytes, r->strip_overhead), piece_bytes),
                     r->target_work > r->strip_work ? r->target_work : r->strip_work));
         for (unsigned t = r->threads; t >= 1; t--) {
             unsigned read_threads, encode_threads;
@@ -339,7 +377,8 @@ enum emd_status emd_plan_make(const struct emd_plan_request *r, struct emd_plan 
     if (r->contiguous ? is_contiguous_range(r, r->target) : same) {
         if (plan_same_grid(r, plan, &least))
             return EMD_OK;
-    } else if (plan_gather(r, plan, &other) || plan_strips(r, plan, &least)) {
+    } else if (plan_gather(r, true, plan, &other) || plan_gather(r, false, plan, &other) ||
+               plan_strips(r, plan, &least)) {
         return EMD_OK;
     }
     least = least < other ? least : other;

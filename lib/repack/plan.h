@@ -21,24 +21,29 @@
 
 enum emd_plan_kind { EMD_PLAN_SAME_GRID, EMD_PLAN_GATHER, EMD_PLAN_STRIPS };
 
+/* Who reads source chunks: the workers by pread, or the calling thread through HDF5, which hands
+ * them over as they are stored or, where only HDF5 knows the filters, decoded. */
+enum emd_fetch { EMD_FETCH_NONE, EMD_FETCH_STORED, EMD_FETCH_DECODED };
+
 struct emd_plan_request {
-    unsigned rank;                   /* 1 .. EMD_RANK_MAX */
-    size_t item_size;                /* bytes */
-    uint64_t dims[EMD_RANK_MAX];     /* extent of the dataset, elements, all > 0 */
-    bool contiguous;                 /* else chunked: */
-    uint64_t source[EMD_RANK_MAX];   /* source chunk */
-    size_t source_stored;            /* largest stored source chunk if filtered, 0 if plain */
-    size_t source_work;              /* bytes inside the source's decoders, a thread */
-    bool fetched;                    /* source chunks come through HDF5 on the calling thread */
-    uint64_t target[EMD_RANK_MAX];   /* target chunk */
-    size_t target_bound;             /* largest encoded target chunk */
-    size_t target_work;              /* bytes inside the target's encoders and decoders, a thread */
-    bool copy_stored;                /* same grid and same filters: stored bytes are copied */
-    bool verify;                     /* each encoded chunk is decoded and compared */
-    size_t (*strip_bound)(size_t n); /* largest stored strip of n bytes */
-    size_t strip_work;               /* bytes inside the strip codec, a thread */
-    unsigned threads;                /* at most */
-    size_t budget;                   /* bytes for all buffers */
+    unsigned rank;                 /* 1 .. EMD_RANK_MAX */
+    size_t item_size;              /* bytes */
+    uint64_t dims[EMD_RANK_MAX];   /* extent of the dataset, elements, all > 0 */
+    bool contiguous;               /* else chunked: */
+    uint64_t source[EMD_RANK_MAX]; /* source chunk */
+    size_t source_stored;          /* largest stored source chunk if filtered, 0 if plain */
+    size_t source_work;            /* bytes inside the source's decoders, a thread */
+    enum emd_fetch fetch;
+    uint64_t chunks;               /* source chunks that exist; 0 if contiguous */
+    uint64_t target[EMD_RANK_MAX]; /* target chunk */
+    size_t target_bound;           /* largest encoded target chunk */
+    size_t target_work;            /* bytes inside the target's encoders and decoders, a thread */
+    bool copy_stored;              /* same grid and same filters: stored bytes are copied */
+    bool verify;                   /* each encoded chunk is decoded and compared */
+    size_t strip_overhead;         /* a stored strip is at most this much longer than plain */
+    size_t strip_work;             /* bytes inside the strip codec, a thread */
+    unsigned threads;              /* at most */
+    size_t budget;                 /* bytes for all buffers */
 };
 
 struct emd_plan {
@@ -59,7 +64,17 @@ struct emd_plan {
 enum emd_status emd_plan_make(const struct emd_plan_request *request, struct emd_plan *plan,
                               struct emd_error *err);
 
-/* Elements and bytes of a box; SIZE_MAX if that does not fit. */
+/* Most target chunks that a box at a multiple of its own size touches within a block. */
+size_t emd_plan_touched(const struct emd_plan_request *request, const uint64_t *block,
+                        const uint64_t *box);
+
+/* Bytes of a source chunk in a slot of the calling thread's fetching; 0 with EMD_FETCH_NONE. */
+size_t emd_plan_fetch_unit(const struct emd_plan_request *request);
+
+/* Whether workers need a buffer for decoded source data (else it is in the slot already). */
+bool emd_plan_decodes(const struct emd_plan_request *request);
+
+/* Bytes of a box; SIZE_MAX if that does not fit. */
 size_t emd_box_bytes(unsigned rank, const uint64_t *box, size_t item_size);
 
 /* One line for people: "gather: 6 blocks of 2048x2048x16, 60 reads, 2 threads, peak 140 MiB". */

@@ -98,7 +98,10 @@ START_TEST(scatter_puts_every_element_in_its_place)
             elements *= chunk[a];
         for (size_t i = 0; i < touched.total; i++)
             dst[i] = memset(malloc(elements * 4), 0xee, elements * 4);
-        emd_box_scatter(&grid, src, origin, shape, compact, dst);
+        struct emd_window window;
+        memcpy(window.origin, origin, sizeof origin);
+        memcpy(window.shape, shape, sizeof shape);
+        emd_box_scatter(&grid, src, origin, shape, compact ? &window : NULL, dst);
         for (size_t i = 0; i < touched.total; i++) {
             uint64_t part[4], extent[4], chunk_origin[4];
             emd_box_part(&grid, &touched, i, origin, shape, part, extent);
@@ -160,7 +163,7 @@ START_TEST(strips_come_back_from_memory_and_file)
 }
 END_TEST
 
-static size_t strip_bound(size_t n)
+static size_t bound(size_t n)
 {
     return n + n / 100 + 64;
 }
@@ -173,15 +176,17 @@ static struct emd_plan_request movie(const uint64_t source[3], const uint64_t ta
                                  .dims = {2048, 2048, 80},
                                  .contiguous = source == NULL,
                                  .verify = true,
-                                 .strip_bound = strip_bound,
+                                 .strip_overhead = 16,
                                  .strip_work = 1 << 20,
                                  .target_work = 1 << 20,
                                  .threads = 2,
                                  .budget = budget};
-    if (source)
+    if (source) {
         memcpy(r.source, source, 3 * sizeof *source);
+        r.chunks = (2048 / source[0]) * (2048 / source[1]) * ((80 + source[2] - 1) / source[2]);
+    }
     memcpy(r.target, target, 3 * sizeof *target);
-    r.target_bound = strip_bound(emd_box_bytes(3, r.target, 2));
+    r.target_bound = bound(emd_box_bytes(3, r.target, 2));
     return r;
 }
 
@@ -231,7 +236,7 @@ START_TEST(plans_keep_to_the_budget_or_say_what_works)
 {
     static const uint64_t *const sources[] = {frame, tile, rows, NULL};
     for (int s = 0; s < 4; s++)
-        for (size_t budget = MiB; budget <= 4096 * MiB; budget += budget / 2) {
+        for (size_t budget = 64 << 10; budget <= 4096 * MiB; budget += budget / 2) {
             struct emd_plan plan;
             struct emd_error err;
             struct emd_plan_request r = movie(sources[s], frame, budget);
@@ -260,8 +265,10 @@ START_TEST(plans_survive_absurd_sizes)
                                      .item_size = within(1, 64),
                                      .contiguous = within(0, 1),
                                      .verify = within(0, 1),
-                                     .fetched = within(0, 1),
-                                     .strip_bound = strip_bound,
+                                     .fetch = (enum emd_fetch)within(0, 2),
+                                     .source_stored = within(0, 1 << 20),
+                                     .chunks = within(0, 5000),
+                                     .strip_overhead = 16,
                                      .target_bound = within(1, 1 << 20),
                                      .threads = (unsigned)within(1, 16),
                                      .budget = (size_t)1 << within(10, 40)};

@@ -1,0 +1,245 @@
+/* Decoding all that a file stores, as xz -t does: stored chunks by the workers, with our codecs;
+ * everything else by HDF5, slice by slice. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hdf5/filters.h"
+#include "hdf5/h5call.h"
+#include "hdf5/source.h"
+#include "repack/dataset.h"
+#include "repack/repack.h"
+#include "repack/visit.h"
+
+/* A slice read by HDF5. */
+static const size_t slice_bytes = (size_t)8 << 20;
+
+struct checker {
+    const struct emd_repack_options *options;
+    struct emd_pool *pool;
+    struct emd_repack_result *result;
+    struct emd_source *source;
+    void (*damage)(void *ctx, const char *object, const char *why);
+    uint64_t damaged, done_bytes;
+
+    /* The dataset at hand. */
+    const char *path;
+    hid_t id;
+    const struct emd_chunk_list *chunks;
+};
+
+static void report(struct checker *c, const char *path, const char *why)
+{
+    c->damaged++;
+    if (c->damage)
+        c->damage(c->options->ctx, path, why);
+}
+
+static void on_damage(void *ctx, const struct emd_error *error)
+{
+    struct checker *c = ctx;
+    report(c, c->path, error->text);
+}
+
+static void on_broken(void *ctx, const char *path, const struct emd_error *error)
+{
+    report(ctx, path, error->text);
+}
+
+static void on_progress(void *ctx, uint64_t bytes)
+{
+    struct checker *c = ctx;
+    c->done_bytes += bytes;
+    if (c->options->progress)
+        c->options->progress(c->options->ctx, c->done_bytes, 0);
+}
+
+static bool is_cancelled(void *ctx)
+{
+    const struct checker *c = ctx;
+    return c->options->cancelled && c->options->cancelled(c->options->ctx);
+}
+
+static enum emd_status fetch(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
+                             void *data, size_t n, struct emd_error *err)
+{
+    struct checker *c = ctx;
+    uint32_t mask;
+    (void)origin;
+    return emd_chunk_read(c->id, &c->chunks->grid, chunk, data, n, &mask, err);
+}
+
+static enum emd_status discard(void *ctx, const uint64_t *origin, uint32_t mask, const void *data,
+                               size_t n, struct emd_error *err)
+{
+    (void)ctx;
+    (void)origin;
+    (void)mask;
+    (void)data;
+    (void)n;
+    (void)err;
+    return EMD_OK;
+}
+
+/* All stored chunks of a dataset whose filters are ours. */
+static enum emd_status check_chunks(struct checker *c, const struct emd_pipeline *pipeline,
+                                    size_t budget, struct emd_error *err)
+{
+    const struct emd_chunk_list *list = c->chunks;
+    struct emd_plan_request request = {.rank = list->grid.rank,
+                                       .item_size = list->grid.item_size,
+                                       .fetch =
+                                           list->has_addresses ? EMD_FETCH_NONE : EMD_FETCH_STORED,
+                                       .chunks = list->count,
+                                       .copy_stored = true,
+                                       .verify = pipeline->count > 0,
+                                       .threads = emd_pool_threads(c->pool),
+                                       .budget = budget};
+    struct emd_plan plan;
+    for (unsigned a = 0; a < request.rank; a++) {
+        request.dims[a] = list->grid.dims[a];
+        request.source[a] = request.target[a] = list->grid.chunk[a];
+    }
+    for (size_t i = 0; i < list->count; i++)
+        if (list->chunk[i].bytes > request.source_stored)
+            request.source_stored = (size_t)list->chunk[i].bytes;
+    request.source_work = emd_pipeline_work_bytes(pipeline, list->grid.chunk_bytes);
+    enum emd_status status = emd_plan_make(&request, &plan, err);
+    if (status != EMD_OK)
+        return status;
+    const struct emd_move move = {.request = &request,
+                                  .plan = &plan,
+                                  .fd = c->source->fd,
+                                  .chunk = list->chunk,
+                                  .chunk_count = list->count,
+                                  .source_pipeline = pipeline,
+                                  .target_pipeline = pipeline,
+                                  .ctx = c,
+                                  .fetch = fetch,
+                                  .write = discard,
+                                  .damaged = on_damage,
+                                  .progress = on_progress,
+                                  .cancelled = is_cancelled};
+    return emd_move_run(&move, c->pool, err);
+}
+
+/* Everything else: read by HDF5 in slices of whole rows of the first axis. */
+static enum emd_status check_by_hdf5(struct checker *c, hid_t id, struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    hsize_t dims[H5S_MAX_RANK], start[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK];
+    void *data = NULL;
+    hid_t type = H5Dget_type(id), space = H5Dget_space(id), memory = H5I_INVALID_HID;
+    int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
+    hssize_t points = rank < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    size_t item = type < 0 ? 0 : H5Tget_size(type);
+    if (points < 0 || item == 0) {
+        report(c, c->path, "its type or extent cannot be read");
+        goto out;
+    }
+    if (points == 0 || H5Dget_storage_size(id) == 0)
+        goto out; /* nothing is stored */
+    uint64_t rows = rank > 0 ? dims[0] : 1, row = item;
+    for (int a = 1; a < rank; a++)
+        row *= dims[a];
+    uint64_t step = row < slice_bytes ? slice_bytes / row : 1;
+    if (step > rows)
+        step = rows;
+    data = malloc((size_t)(step * row));
+    if (!data) {
+        status = emd_fail(err, EMD_E_MEMORY, "out of memory for %" PRIu64 " bytes", step * row);
+        goto out;
+    }
+    for (uint64_t at = 0; at < rows && status == EMD_OK; at += step) {
+        if (is_cancelled(c)) {
+            status = emd_fail(err, EMD_E_CANCELLED, "stopped on request");
+            break;
+        }
+        for (int a = 0; a < rank; a++)
+            count[a] = dims[a];
+        if (rank > 0) {
+            start[0] = at;
+            count[0] = step < rows - at ? step : rows - at;
+            H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
+        }
+        memory = rank > 0 ? H5Screate_simple(rank, count, NULL) : H5Screate(H5S_SCALAR);
+        if (H5Dread(id, type, memory, space, H5P_DEFAULT, data) < 0) {
+            struct emd_error error;
+            emd_hdf5_fail(&error, EMD_E_CORRUPT, "cannot be read");
+            report(c, c->path, error.text);
+            at = rows;
+        } else if (H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tdetect_class(type, H5T_STRING) > 0) {
+            H5Dvlen_reclaim(type, memory, H5P_DEFAULT, data);
+        }
+        emd_hdf5_close(&memory);
+        on_progress(c, step * row);
+    }
+out:
+    free(data);
+    emd_hdf5_close(&memory);
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&type);
+    return status;
+}
+
+static enum emd_status check_dataset(void *ctx, hid_t id, const char *path, struct emd_error *err)
+{
+    struct checker *c = ctx;
+    struct emd_pipeline pipeline;
+    struct emd_chunk_list list = {.count = 0};
+    bool ours = false;
+    size_t budget = emd_repack_budget(c->options);
+    c->path = path;
+    c->id = id;
+    c->result->datasets++;
+    /* Variable-length data lie outside the chunks, and other filters are HDF5's business. */
+    hid_t type = H5Dget_type(id), dcpl = H5Dget_create_plist(id);
+    bool elsewhere = H5Tdetect_class(type, H5T_VLEN) > 0 ||
+                     (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0);
+    emd_hdf5_close(&type);
+    enum emd_status status = EMD_OK;
+    bool chunked = dcpl >= 0 && H5Pget_layout(dcpl) == H5D_CHUNKED;
+    if (chunked)
+        status = emd_filters_get(dcpl, &pipeline, &ours, err);
+    emd_hdf5_close(&dcpl);
+    if (status == EMD_OK && chunked && ours && !elsewhere) {
+        status = emd_chunk_list_get(id, c->source, EMD_CHUNKS_BY_ADDRESS, 0, &list, err);
+        c->chunks = &list;
+        if (status == EMD_OK)
+            status = check_chunks(c, &pipeline, budget, err);
+        emd_chunk_list_free(&list);
+    }
+    if (status == EMD_OK && (!chunked || !ours || elsewhere))
+        status = check_by_hdf5(c, id, err);
+    if (status == EMD_E_CORRUPT || status == EMD_E_INCOMPLETE || status == EMD_E_UNSUPPORTED) {
+        report(c, path, err->text);
+        status = EMD_OK;
+    }
+    return status;
+}
+
+enum emd_status emd_repack_check(const char *path, const struct emd_repack_options *options,
+                                 struct emd_pool *pool,
+                                 void (*damage)(void *ctx, const char *object, const char *why),
+                                 struct emd_repack_result *result, struct emd_error *err)
+{
+    struct emd_error local;
+    struct checker c = {.options = options, .pool = pool, .result = result, .damage = damage};
+    err = err ? err : &local;
+    memset(result, 0, sizeof *result);
+    enum emd_status status = emd_hdf5_register_filters(err);
+    if (status == EMD_OK)
+        status = emd_source_open(path, &c.source, err);
+    if (status != EMD_OK)
+        return status;
+    result->raw_bytes = result->stored_bytes = (uint64_t)c.source->id.size;
+    status = emd_visit_datasets(c.source->file, check_dataset, on_broken, &c, err);
+    if (status == EMD_OK)
+        status = emd_source_unchanged(c.source, err);
+    if (status == EMD_OK && c.damaged > 0)
+        status =
+            emd_fail(err, EMD_E_CORRUPT, "%" PRIu64 " chunks or datasets are damaged", c.damaged);
+    result->verified = status == EMD_OK;
+    emd_source_close(c.source);
+    return status;
+}

@@ -1,0 +1,484 @@
+/* See dataset.h. Decisions depend on the source alone (never on threads or budget, except for the
+ * plan), so that the same source gives the same output everywhere. */
+#include "repack/dataset.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "codec/auto.h"
+#include "hdf5/filters.h"
+#include "hdf5/h5call.h"
+#include "repack/box.h"
+
+/* Chunks below this stay as they are: a filter's header would make them larger. */
+static const size_t tiny_chunk_bytes = 512;
+/* Contiguous data below this stay contiguous: a chunk index would cost more than it saves. */
+static const size_t small_contiguous_bytes = (size_t)64 << 10;
+/* A chunk of contiguous images: the largest frame in use (4096 x 4096 x 2 bytes) fits whole. */
+static const size_t plane_bytes = (size_t)32 << 20;
+/* HDF5's limit for a chunk. */
+static const size_t most_chunk_bytes = UINT32_MAX;
+/* Samples of 'auto': enough rows for stable statistics, small against a movie. */
+enum { SAMPLES = 3 };
+static const size_t sample_bytes = (size_t)512 << 10;
+
+/* True for integers, floats and compounds and arrays of them: data whose bytes mean the same in
+ * every file. */
+static bool is_numeric(hid_t type, int depth)
+{
+    bool numeric = false;
+    switch (H5Tget_class(type)) {
+    case H5T_INTEGER:
+    case H5T_FLOAT:
+    case H5T_BITFIELD:
+    case H5T_ENUM:
+        return true;
+    case H5T_ARRAY: {
+        hid_t base = H5Tget_super(type);
+        numeric = base >= 0 && depth < 8 && is_numeric(base, depth + 1);
+        emd_hdf5_close(&base);
+        return numeric;
+    }
+    case H5T_COMPOUND: {
+        int members = H5Tget_nmembers(type);
+        numeric = members > 0 && depth < 8;
+        for (int i = 0; i < members && numeric; i++) {
+            hid_t member = H5Tget_member_type(type, (unsigned)i);
+            numeric = member >= 0 && is_numeric(member, depth + 1);
+            emd_hdf5_close(&member);
+        }
+        return numeric;
+    }
+    default:
+        return false;
+    }
+}
+
+/* "/Data/Image/<id>/Data" of three axes: Velox stacks frames on the last one. */
+static bool is_velox_stack(const char *path, unsigned rank)
+{
+    static const char prefix[] = "/Data/Image/";
+    if (rank != 3 || strncmp(path, prefix, sizeof prefix - 1) != 0)
+        return false;
+    const char *name = strchr(path + sizeof prefix - 1, '/');
+    return name && strcmp(name, "/Data") == 0;
+}
+
+uint64_t emd_dataset_frames(hid_t id, const char *path)
+{
+    hsize_t dims[H5S_MAX_RANK];
+    uint64_t frames = 0;
+    hid_t space = H5Dget_space(id);
+    int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
+    if (rank > 2) {
+        frames = 1;
+        if (is_velox_stack(path, (unsigned)rank))
+            frames = dims[2];
+        else
+            for (int a = 0; a < rank - 2; a++)
+                frames *= dims[a];
+    }
+    emd_hdf5_close(&space);
+    return frames;
+}
+
+/* The largest contiguous range within the last two axes of at most plane_bytes. */
+static void plane_chunk(const struct emd_plan_request *r, uint64_t *chunk)
+{
+    size_t bytes = r->item_size;
+    for (unsigned a = r->rank; a-- > 0;) {
+        uint64_t fit = plane_bytes / bytes;
+        bool image_axis = a + 2 >= r->rank;
+        chunk[a] = !image_axis || fit < 1 ? 1 : fit < r->dims[a] ? fit : r->dims[a];
+        bytes *= (size_t)chunk[a];
+    }
+}
+
+static void decide_chunk(const struct emd_dataset *d, const struct emd_repack_options *options,
+                         const hsize_t *most, uint64_t *chunk)
+{
+    const struct emd_plan_request *r = &d->request;
+    enum emd_chunking how = options->chunking;
+    if (how == EMD_CHUNK_SHAPE && options->chunk_rank == r->rank) {
+        for (unsigned a = 0; a < r->rank; a++) {
+            uint64_t limit = most[a] == H5S_UNLIMITED ? UINT32_MAX : most[a];
+            chunk[a] = options->chunk[a] < limit ? options->chunk[a] : limit;
+        }
+    } else if (d->frames_last) {
+        chunk[0] = r->dims[0];
+        chunk[1] = r->dims[1];
+        chunk[2] = 1;
+    } else if (how == EMD_CHUNK_FRAME && r->rank >= 2) {
+        for (unsigned a = 0; a < r->rank; a++)
+            chunk[a] = a + 2 >= r->rank ? r->dims[a] : 1;
+    } else if (r->contiguous) {
+        plane_chunk(r, chunk);
+    } else {
+        memcpy(chunk, r->source, r->rank * sizeof *chunk);
+    }
+    if (emd_box_bytes(r->rank, chunk, r->item_size) <= most_chunk_bytes)
+        return;
+    if (r->contiguous)
+        plane_chunk(r, chunk);
+    else
+        memcpy(chunk, r->source, r->rank * sizeof *chunk);
+}
+
+/* Where the data of a contiguous dataset begin in the file. HDF5's answer is checked against what
+ * HDF5 reads: with a user block, versions disagree on where addresses are counted from. */
+static enum emd_status find_contiguous(const struct emd_source *source, hid_t id, hid_t type,
+                                       struct emd_dataset *d, bool *found, struct emd_error *err)
+{
+    const struct emd_plan_request *r = &d->request;
+    haddr_t offset = H5Dget_offset(id);
+    *found = false;
+    if (offset == HADDR_UNDEF)
+        return EMD_OK; /* never written */
+    /* one row at the start, at most 4 KiB, is enough to tell places apart */
+    uint64_t shape[EMD_RANK_MAX];
+    hsize_t start[EMD_RANK_MAX] = {0}, count[EMD_RANK_MAX];
+    size_t items = 4096 / r->item_size;
+    if (items == 0)
+        return EMD_OK;
+    for (unsigned a = 0; a < r->rank; a++)
+        shape[a] = 1;
+    shape[r->rank - 1] = r->dims[r->rank - 1] < items ? r->dims[r->rank - 1] : items;
+    for (unsigned a = 0; a < r->rank; a++)
+        count[a] = shape[a];
+    size_t n = emd_box_bytes(r->rank, shape, r->item_size);
+    unsigned char by_hdf5[4096], by_us[4096];
+    enum emd_status status = EMD_OK;
+    hid_t space = H5Dget_space(id), memory = H5Screate_simple((int)r->rank, count, NULL);
+    if (space < 0 || memory < 0 ||
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Dread(id, type, memory, space, H5P_DEFAULT, by_hdf5) < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&memory);
+    const uint64_t places[] = {offset, offset + source->user_block};
+    size_t whole = emd_box_bytes(r->rank, r->dims, r->item_size);
+    for (size_t i = 0; i < 2 && status == EMD_OK && !*found; i++) {
+        if (emd_pread_all(source->fd, by_us, n, places[i]) != 0 || memcmp(by_us, by_hdf5, n) != 0)
+            continue;
+        uint64_t size = (uint64_t)source->id.size;
+        if (places[i] > size || whole > size - places[i])
+            return emd_fail(err, EMD_E_INCOMPLETE,
+                            "%zu bytes at %" PRIu64 " reach behind the end of the file", whole,
+                            places[i]);
+        d->data_address = places[i];
+        *found = true;
+    }
+    return status;
+}
+
+/* Reads a box through HDF5 in the file's own type. */
+static enum emd_status read_box(hid_t id, hid_t type, unsigned rank, const uint64_t *origin,
+                                const uint64_t *shape, void *data, struct emd_error *err)
+{
+    hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX];
+    for (unsigned a = 0; a < rank; a++) {
+        start[a] = origin[a];
+        count[a] = shape[a];
+    }
+    enum emd_status status = EMD_OK;
+    hid_t space = H5Dget_space(id), memory = H5Screate_simple((int)rank, count, NULL);
+    if (space < 0 || memory < 0 ||
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Dread(id, type, memory, space, H5P_DEFAULT, data) < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&memory);
+    return status;
+}
+
+/* Cuts a box to at most 'bytes' along its first long axis, a third of the way in: off the edge and
+ * off the direct beam in the middle. */
+static void crop(unsigned rank, size_t item_size, uint64_t *origin, uint64_t *shape, size_t bytes)
+{
+    for (unsigned a = 0; a < rank; a++) {
+        size_t n = emd_box_bytes(rank, shape, item_size);
+        if (n <= bytes)
+            return;
+        uint64_t keep = shape[a] / (n / bytes + 1);
+        if (keep < 1)
+            keep = 1;
+        origin[a] += (shape[a] - keep) / 3;
+        shape[a] = keep;
+    }
+}
+
+/* The pipeline of 'auto', from samples a quarter, half and three quarters through the data. */
+static enum emd_status choose_auto(hid_t id, hid_t type, struct emd_dataset *d,
+                                   const struct emd_chunk_shape *chunk, struct emd_error *err)
+{
+    const struct emd_plan_request *r = &d->request;
+    const struct emd_grid target = {r->rank, r->item_size, r->dims, r->target};
+    unsigned char *data[SAMPLES] = {NULL}, *box = NULL;
+    struct emd_sample sample[SAMPLES];
+    size_t samples = 0;
+    enum emd_status status = EMD_OK;
+    for (unsigned i = 0; i < SAMPLES && status == EMD_OK; i++) {
+        uint64_t origin[EMD_RANK_MAX], shape[EMD_RANK_MAX], part[EMD_RANK_MAX];
+        uint64_t part_shape[EMD_RANK_MAX];
+        struct emd_touched touched;
+        if (r->contiguous) {
+            /* a range of rows as it lies in the file: cheap to read, whatever the layout */
+            memset(origin, 0, sizeof origin);
+            memcpy(shape, r->dims, sizeof shape);
+            if (r->target[r->rank - 1] != 1 && r->rank > 2) {
+                origin[0] = r->dims[0] * (i + 1) / (SAMPLES + 1);
+                shape[0] = 1;
+            }
+            crop(r->rank, r->item_size, origin, shape, sample_bytes * 16);
+        } else {
+            const struct emd_chunk *c = &d->chunks.chunk[d->chunks.count * (i + 1) / (SAMPLES + 1)];
+            hsize_t offset[EMD_RANK_MAX];
+            emd_chunk_offset(&d->chunks.grid, c->index, offset);
+            for (unsigned a = 0; a < r->rank; a++) {
+                uint64_t left = r->dims[a] - offset[a];
+                origin[a] = offset[a];
+                shape[a] = left < r->source[a] ? left : r->source[a];
+            }
+            crop(r->rank, r->item_size, origin, shape, sample_bytes * 16);
+        }
+        /* of the target chunks that the box touches, one: with frames last, one frame's part */
+        emd_box_touched(&target, origin, shape, &touched);
+        size_t which = touched.total * (i + 1) / (SAMPLES + 1);
+        emd_box_part(&target, &touched, which, origin, shape, part, part_shape);
+        crop(r->rank, r->item_size, part, part_shape, sample_bytes);
+        if (!r->contiguous || touched.total == 1) {
+            memcpy(origin, part, sizeof origin);
+            memcpy(shape, part_shape, sizeof shape);
+        }
+        size_t box_bytes = emd_box_bytes(r->rank, shape, r->item_size);
+        size_t part_bytes = emd_box_bytes(r->rank, part_shape, r->item_size);
+        free(box);
+        box = malloc(box_bytes);
+        data[i] = malloc(part_bytes);
+        if (!box || !data[i]) {
+            status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+            break;
+        }
+        status = read_box(id, type, r->rank, origin, shape, box, err);
+        if (status != EMD_OK)
+            break;
+        /* element by element: samples are small */
+        uint64_t point[EMD_RANK_MAX];
+        for (size_t e = 0; e < part_bytes / r->item_size; e++) {
+            size_t rest = e, from = 0;
+            for (unsigned a = r->rank; a-- > 0;) {
+                point[a] = part[a] + rest % part_shape[a] - origin[a];
+                rest /= (size_t)part_shape[a];
+            }
+            for (unsigned a = 0; a < r->rank; a++)
+                from = from * (size_t)shape[a] + (size_t)point[a];
+            memcpy(data[i] + e * r->item_size, box + from * r->item_size, r->item_size);
+        }
+        sample[samples++] = (struct emd_sample){data[i], part_bytes};
+    }
+    if (status == EMD_OK)
+        status = emd_auto_choose(chunk, sample, samples, NULL, &d->target.filter[0], err);
+    d->target.count = 1;
+    for (unsigned i = 0; i < SAMPLES; i++)
+        free(data[i]);
+    free(box);
+    return status;
+}
+
+/* Removes a byte shuffle that has nothing to do. */
+static void drop_idle_shuffle(struct emd_pipeline *pipeline, size_t item_size)
+{
+    if (item_size > 1 || pipeline->count == 0 ||
+        pipeline->filter[0].codec->id != EMD_FILTER_SHUFFLE)
+        return;
+    pipeline->count--;
+    memmove(pipeline->filter, pipeline->filter + 1, pipeline->count * sizeof *pipeline->filter);
+}
+
+/* Sizes, layout and place of the source. *image tells whether it is to be encoded. */
+static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t type, hid_t dcpl,
+                                      const struct emd_repack_options *options,
+                                      struct emd_dataset *d, hsize_t *most, bool *image,
+                                      struct emd_error *err)
+{
+    struct emd_plan_request *r = &d->request;
+    hsize_t dims[EMD_RANK_MAX];
+    enum emd_status status = EMD_OK;
+    *image = false;
+    hid_t space = H5Dget_space(id);
+    int rank = space < 0 ? -1 : H5Sget_simple_extent_ndims(space);
+    if (rank < 1 || H5Sget_simple_extent_type(space) != H5S_SIMPLE ||
+        H5Sget_simple_extent_dims(space, dims, most) < 0) {
+        emd_hdf5_close(&space);
+        return EMD_OK; /* scalar or null */
+    }
+    emd_hdf5_close(&space);
+    r->rank = (unsigned)rank;
+    r->item_size = H5Tget_size(type);
+    if (r->rank < 2)
+        return EMD_OK; /* no image: tables, JPEG bytes */
+    for (unsigned a = 0; a < r->rank; a++)
+        if ((r->dims[a] = dims[a]) == 0)
+            return EMD_OK;
+    if (r->item_size == 0)
+        return EMD_OK;
+    switch (H5Pget_layout(dcpl)) {
+    case H5D_CONTIGUOUS:
+        r->contiguous = true;
+        d->data_bytes = emd_box_bytes(r->rank, r->dims, r->item_size);
+        if (d->data_bytes < small_contiguous_bytes || d->data_bytes == SIZE_MAX ||
+            (!options->codec.is_auto && options->codec.pipeline.count == 0) ||
+            H5Pget_external_count(dcpl) > 0)
+            return EMD_OK;
+        return find_contiguous(source, id, type, d, image, err);
+    case H5D_CHUNKED: {
+        bool ours;
+        status = emd_filters_get(dcpl, &d->source, &ours, err);
+        if (status == EMD_OK)
+            status = emd_chunk_list_get(id, source, EMD_CHUNKS_BY_INDEX, 0, &d->chunks, err);
+        if (status != EMD_OK)
+            return status;
+        for (unsigned a = 0; a < r->rank; a++)
+            r->source[a] = d->chunks.grid.chunk[a];
+        for (size_t i = 0; i < d->chunks.count && d->source.count > 0; i++)
+            if (d->chunks.chunk[i].bytes > r->source_stored)
+                r->source_stored = (size_t)d->chunks.chunk[i].bytes;
+        if (!ours)
+            r->fetch = EMD_FETCH_DECODED;
+        else if (!d->chunks.has_addresses)
+            r->fetch = EMD_FETCH_STORED;
+        r->chunks = d->chunks.count;
+        r->source_work = emd_pipeline_work_bytes(&d->source, d->chunks.grid.chunk_bytes);
+        d->data_bytes = d->chunks.count * d->chunks.grid.chunk_bytes;
+        *image = d->chunks.count > 0 && d->chunks.grid.chunk_bytes >= tiny_chunk_bytes;
+        return EMD_OK;
+    }
+    default:
+        return EMD_OK;
+    }
+}
+
+/* The fill value in the file's own type; none, zero and undefined are zeros. */
+static enum emd_status get_fill(hid_t dcpl, hid_t type, struct emd_dataset *d,
+                                struct emd_error *err)
+{
+    H5D_fill_value_t defined;
+    if (H5Pfill_value_defined(dcpl, &defined) < 0)
+        return emd_hdf5_fail(err, EMD_E_CORRUPT, "has a fill value that cannot be read");
+    if (defined != H5D_FILL_VALUE_USER_DEFINED)
+        return EMD_OK;
+    d->fill = calloc(1, d->request.item_size);
+    if (!d->fill)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    if (H5Pget_fill_value(dcpl, type, d->fill) < 0)
+        return emd_hdf5_fail(err, EMD_E_CORRUPT, "has a fill value that cannot be read");
+    return EMD_OK;
+}
+
+/* Strips live for seconds: the fastest codec that still halves noise. Blosc with bit shuffle and
+ * LZ4 at level 1 (cd_values: docs/filters.md). */
+static void decide_strips(struct emd_dataset *d)
+{
+    struct emd_plan_request *r = &d->request;
+    const unsigned item = r->item_size < 256 ? (unsigned)r->item_size : 1;
+    d->strips = (struct emd_pipeline){.count = 1,
+                                      .filter[0] = {.codec = emd_codec_by_id(EMD_FILTER_BLOSC),
+                                                    .cd_count = 7,
+                                                    .cd = {2, 2, item, 0, 1, 2, 1}}};
+    const size_t n = (size_t)1 << 20; /* the overhead of Blosc is a header, whatever the size */
+    r->strip_overhead = emd_pipeline_bound(&d->strips, n) - n;
+    r->strip_work = emd_pipeline_work_bytes(&d->strips, n);
+}
+
+/* The target's chunks, filters and plan; 'dcpl' follows. */
+static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
+                                     const struct emd_repack_options *options, unsigned threads,
+                                     size_t budget, hid_t dcpl, struct emd_dataset *d,
+                                     struct emd_error *err)
+{
+    struct emd_plan_request *r = &d->request;
+    struct emd_chunk_shape shape;
+    hsize_t chunk[EMD_RANK_MAX];
+    decide_chunk(d, options, most, r->target);
+    for (unsigned a = 0; a < r->rank; a++)
+        chunk[a] = r->target[a];
+    enum emd_status status = emd_filters_chunk_shape(type, r->rank, chunk, &shape, err);
+    if (status != EMD_OK)
+        return status;
+    if (options->codec.is_auto)
+        status = choose_auto(id, type, d, &shape, err);
+    else
+        d->target = options->codec.pipeline;
+    if (status != EMD_OK)
+        return status;
+    drop_idle_shuffle(&d->target, r->item_size);
+    if (r->contiguous &&
+        (H5Pset_layout(dcpl, H5D_CHUNKED) < 0 || H5Pset_alloc_time(dcpl, H5D_ALLOC_TIME_INCR) < 0))
+        return emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot be chunked");
+    if (H5Pset_chunk(dcpl, (int)r->rank, chunk) < 0)
+        return emd_hdf5_fail(err, EMD_E_ARGUMENT, "cannot have such chunks");
+    status = emd_filters_set(dcpl, &d->target, &shape, err);
+    if (status != EMD_OK)
+        return status;
+    size_t bytes = emd_chunk_bytes(&shape);
+    r->target_bound = emd_pipeline_bound(&d->target, bytes);
+    r->target_work = emd_pipeline_work_bytes(&d->target, bytes);
+    if (r->target_bound == 0)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "chunks of %zu bytes are too large", bytes);
+    r->verify = options->verify != EMD_VERIFY_NONE;
+    r->copy_stored = !r->contiguous && r->fetch != EMD_FETCH_DECODED && d->source.count > 0 &&
+                     memcmp(r->source, r->target, r->rank * sizeof *r->target) == 0 &&
+                     emd_pipeline_equal(&d->source, &d->target);
+    decide_strips(d);
+    r->threads = threads;
+    r->budget = budget;
+    return emd_plan_make(r, &d->plan, err);
+}
+
+enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const char *path,
+                                   const struct emd_repack_options *options, unsigned threads,
+                                   size_t budget, hid_t dcpl, struct emd_dataset **dataset,
+                                   struct emd_error *err)
+{
+    hsize_t most[EMD_RANK_MAX];
+    bool image = false;
+    *dataset = NULL;
+    struct emd_dataset *d = calloc(1, sizeof *d);
+    if (!d)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    hid_t type = H5Dget_type(id);
+    enum emd_status status = EMD_OK;
+    if (type < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "has a type that cannot be read");
+    else if (is_numeric(type, 0))
+        status = look_at_source(source, id, type, dcpl, options, d, most, &image, err);
+    if (status == EMD_OK && image) {
+        d->frames_last = is_velox_stack(path, d->request.rank);
+        d->is_stack = d->request.rank > 2;
+        status = emd_hdf5_address(id, &d->address, err);
+        if (status == EMD_OK)
+            status = get_fill(dcpl, type, d, err);
+        if (status == EMD_OK)
+            status = decide_target(id, type, most, options, threads, budget, dcpl, d, err);
+    }
+    emd_hdf5_close(&type);
+    emd_hdf5_quiet_end(&quiet);
+    if (status == EMD_OK && image)
+        *dataset = d;
+    else
+        emd_dataset_free(d);
+    return status;
+}
+
+void emd_dataset_free(struct emd_dataset *d)
+{
+    if (!d)
+        return;
+    emd_chunk_list_free(&d->chunks);
+    free(d->fill);
+    free(d);
+}

@@ -1,0 +1,41 @@
+/* What is decided about one dataset before it is copied: whether it is image-like, its target
+ * chunks, codec and plan. */
+#ifndef EMD_REPACK_DATASET_H
+#define EMD_REPACK_DATASET_H
+
+#include <hdf5.h>
+
+#include "hdf5/chunks.h"
+#include "repack/move.h"
+#include "repack/repack.h"
+
+struct emd_dataset {
+    uint64_t address;             /* of the object in the source: its identity */
+    bool is_stack;                /* three axes or more */
+    bool frames_last;             /* a Velox image stack: (h, w, n) */
+    struct emd_chunk_list chunks; /* chunked sources */
+    uint64_t data_address;        /* contiguous sources */
+    struct emd_pipeline source, target, strips;
+    struct emd_plan_request request;
+    struct emd_plan plan;
+    uint64_t data_bytes; /* plain bytes that will be moved */
+    void *fill;          /* one element in the file's type, or NULL: zeros */
+};
+
+/* Frames of an open dataset of images: of a Velox stack its last axis, of others all axes before
+ * the last two; 0 where there are fewer than three axes. */
+uint64_t emd_dataset_frames(hid_t id, const char *path);
+
+/* Looks at an open dataset of 'source'. *dataset stays NULL where it is to be copied as it is: not
+ * numeric, too small, compact, never written. Otherwise the caller frees it, and 'dcpl' (a copy of
+ * the source's creation list) describes the target. */
+enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const char *path,
+                                   const struct emd_repack_options *options, unsigned threads,
+                                   size_t budget, hid_t dcpl, struct emd_dataset **dataset,
+                                   struct emd_error *err);
+void emd_dataset_free(struct emd_dataset *dataset);
+
+/* "blosc:1 byteshuffle": codec and parameters for people. */
+void emd_pipeline_describe(const struct emd_pipeline *pipeline, char *text, size_t size);
+
+#endif

@@ -1,0 +1,49 @@
+/* Moves the data of one dataset as its plan says. Knows files and codecs; what must go
+ * through HDF5 (the output, and sources that only HDF5 can decode) goes through two callbacks on
+ * the calling thread. */
+#ifndef EMD_REPACK_MOVE_H
+#define EMD_REPACK_MOVE_H
+
+#include "base/pool.h"
+#include "codec/pipeline.h"
+#include "hdf5/chunks.h"
+#include "repack/plan.h"
+
+struct emd_move {
+    const struct emd_plan_request *request;
+    const struct emd_plan *plan;
+
+    /* Source: a descriptor that is only read with pread, and ... */
+    int fd;
+    uint64_t address;              /* contiguous: of the first element */
+    const struct emd_chunk *chunk; /* chunked: those that exist, by index */
+    size_t chunk_count;
+    const struct emd_pipeline *source_pipeline; /* chunked; empty with EMD_FETCH_DECODED */
+    const void *fill;                           /* one element; NULL: zeros */
+
+    /* Target. */
+    const struct emd_pipeline *target_pipeline;
+    const struct emd_pipeline *strip_pipeline; /* of the STRIPS plan */
+    const char *spill_folder;
+
+    void *ctx;
+    /* A source chunk through HDF5, as request->fetch says: chunk->bytes stored bytes, or the whole
+     * decoded chunk; n is that size. */
+    enum emd_status (*fetch)(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
+                             void *data, size_t n, struct emd_error *err);
+    /* An encoded target chunk. Called in a fixed order. */
+    enum emd_status (*write)(void *ctx, const uint64_t *origin, uint32_t mask, const void *data,
+                             size_t n, struct emd_error *err);
+    /* If not NULL: chunks that cannot be read and decoded go here instead of ending the run
+     * (SAME_GRID only). */
+    void (*damaged)(void *ctx, const struct emd_error *error);
+    void (*progress)(void *ctx, uint64_t bytes); /* plain bytes done since the last call */
+    bool (*cancelled)(void *ctx);
+};
+
+/* Chunks that were never written stay unwritten where a target chunk consists of nothing else; the
+ * rest of it is filled with 'fill'. */
+enum emd_status emd_move_run(const struct emd_move *move, struct emd_pool *pool,
+                             struct emd_error *err);
+
+#endif

@@ -1,0 +1,478 @@
+/* See repack.h. One call is one struct repacker; the tree copy asks it about each dataset (choose)
+ * and hands it those that it took (copy). */
+#include "repack/repack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <libgen.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/safefile.h"
+#include "hdf5/filters.h"
+#include "hdf5/h5call.h"
+#include "hdf5/source.h"
+#include "hdf5/tree.h"
+#include "repack/dataset.h"
+#include "repack/visit.h"
+
+static const char provenance_name[] = "emdrepack";
+/* Written data are pushed towards the disk in such steps, so that the final fsync finds little left
+ * to do: encoding and the disk work side by side. */
+static const uint64_t writeback_step = (uint64_t)16 << 20;
+
+struct repacker {
+    const struct emd_repack_options *options;
+    struct emd_pool *pool;
+    struct emd_repack_result *result;
+    struct emd_source *source;
+    struct emd_safefile *file;
+    char *folder; /* of the output */
+    size_t budget;
+    struct emd_dataset **dataset; /* chosen, in the order of choosing */
+    size_t count, capacity, next;
+    bool is_stack;    /* of the dataset that the result speaks of, ... */
+    uint64_t largest; /* ... and its data bytes */
+    uint64_t done_bytes, total_bytes;
+
+    /* While a dataset is copied. */
+    const struct emd_dataset *current;
+    hid_t src, dst, type;
+    uint64_t unpushed;
+};
+
+void emd_repack_defaults(struct emd_repack_options *options)
+{
+    memset(options, 0, sizeof *options);
+    options->verify = EMD_VERIFY_CHUNK;
+    options->chunking = EMD_CHUNK_AUTO;
+    options->provenance = true;
+    emd_codec_choice_parse("auto", &options->codec, NULL);
+}
+
+size_t emd_repack_budget(const struct emd_repack_options *options)
+{
+    const size_t most = (size_t)2 << 30;
+    if (options->memory)
+        return options->memory;
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
+    if (pages <= 0 || page <= 0)
+        return most / 4;
+    size_t quarter = (size_t)pages / 4 * (size_t)page;
+    return quarter < most ? quarter : most;
+}
+
+static bool is_cancelled(void *ctx)
+{
+    const struct repacker *r = ctx;
+    return r->options->cancelled && r->options->cancelled(r->options->ctx);
+}
+
+static void note(const struct repacker *r, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void note(const struct repacker *r, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    if (!r->options->note)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    r->options->note(r->options->ctx, text);
+}
+
+static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl, bool *copies,
+                              struct emd_error *err)
+{
+    struct repacker *r = ctx;
+    struct emd_dataset *d;
+    uint64_t frames = emd_dataset_frames(id, path);
+    if (frames > r->result->frames)
+        r->result->frames = frames;
+    enum emd_status status = emd_dataset_decide(
+        r->source, id, path, r->options, emd_pool_threads(r->pool), r->budget, dcpl, &d, err);
+    if (status != EMD_OK || !d)
+        return status;
+    if (r->count == r->capacity) {
+        size_t capacity = r->capacity ? 2 * r->capacity : 16;
+        struct emd_dataset **grown = realloc(r->dataset, capacity * sizeof *grown);
+        if (!grown) {
+            emd_dataset_free(d);
+            return emd_fail(err, EMD_E_MEMORY, "out of memory");
+        }
+        r->dataset = grown;
+        r->capacity = capacity;
+    }
+    r->dataset[r->count++] = d;
+    *copies = true;
+    r->total_bytes += d->data_bytes;
+    r->result->data_bytes += d->data_bytes;
+    r->result->datasets++;
+    char codec[64], plan[256];
+    emd_pipeline_describe(&d->target, codec, sizeof codec);
+    emd_plan_describe(&d->request, &d->plan, plan, sizeof plan);
+    note(r, "%s: %s; %s", path, d->request.copy_stored ? "stored as wanted already" : codec, plan);
+    /* the result speaks of the largest stack of images, or of the largest dataset if there is none
+     */
+    if (d->is_stack > r->is_stack || (d->is_stack == r->is_stack && d->data_bytes > r->largest)) {
+        r->is_stack = d->is_stack;
+        r->largest = d->data_bytes;
+        snprintf(r->result->codec, sizeof r->result->codec, "%s", codec);
+    }
+    return EMD_OK;
+}
+
+static enum emd_status fetch_chunk(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
+                                   void *data, size_t n, struct emd_error *err)
+{
+    struct repacker *r = ctx;
+    const struct emd_plan_request *q = &r->current->request;
+    if (q->fetch == EMD_FETCH_STORED) {
+        uint32_t mask;
+        enum emd_status status =
+            emd_chunk_read(r->src, &r->current->chunks.grid, chunk, data, n, &mask, err);
+        if (status == EMD_OK && mask != chunk->mask)
+            status = emd_fail(err, EMD_E_CHANGED, "the filters of the chunk changed");
+        return status;
+    }
+    /* Decoded by HDF5: the part inside the dataset; the rest of an edge chunk is never seen. */
+    hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX], whole[EMD_RANK_MAX], zero[EMD_RANK_MAX] = {0};
+    for (unsigned a = 0; a < q->rank; a++) {
+        uint64_t left = q->dims[a] - origin[a];
+        start[a] = origin[a];
+        whole[a] = q->source[a];
+        count[a] = left < q->source[a] ? left : q->source[a];
+    }
+    memset(data, 0, n);
+    enum emd_status status = EMD_OK;
+    hid_t space = H5Dget_space(r->src), memory = H5Screate_simple((int)q->rank, whole, NULL);
+    if (space < 0 || memory < 0 ||
+        H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+        H5Sselect_hyperslab(memory, H5S_SELECT_SET, zero, NULL, count, NULL) < 0 ||
+        H5Dread(r->src, r->type, memory, space, H5P_DEFAULT, data) < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&memory);
+    return status;
+}
+
+/* Starts the disk on what has been written, without waiting for it. */
+static void push_to_disk(struct repacker *r, uint64_t bytes)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+    r->unpushed += bytes;
+    if (r->unpushed >= writeback_step) {
+        sync_file_range(emd_safefile_fd(r->file), 0, 0, SYNC_FILE_RANGE_WRITE);
+        r->unpushed = 0;
+    }
+#else
+    (void)r;
+    (void)bytes;
+#endif
+}
+
+static enum emd_status write_chunk(void *ctx, const uint64_t *origin, uint32_t mask,
+                                   const void *data, size_t n, struct emd_error *err)
+{
+    struct repacker *r = ctx;
+    hsize_t offset[EMD_RANK_MAX];
+    for (unsigned a = 0; a < r->current->request.rank; a++)
+        offset[a] = origin[a];
+    if (H5Dwrite_chunk(r->dst, H5P_DEFAULT, mask, offset, n, data) < 0)
+        return emd_hdf5_fail(err, EMD_E_IO, "cannot be written");
+    push_to_disk(r, n);
+    return EMD_OK;
+}
+
+static void on_progress(void *ctx, uint64_t bytes)
+{
+    struct repacker *r = ctx;
+    r->done_bytes += bytes;
+    if (r->options->progress)
+        r->options->progress(r->options->ctx, r->done_bytes, r->total_bytes);
+}
+
+/* The decision for a dataset; datasets are copied in much the order in which they were chosen. */
+static struct emd_dataset *find_dataset(struct repacker *r, uint64_t address)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        size_t at = (r->next + i) % r->count;
+        if (r->dataset[at]->address == address) {
+            r->next = at + 1;
+            return r->dataset[at];
+        }
+    }
+    return NULL;
+}
+
+static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
+                            struct emd_error *err)
+{
+    struct repacker *r = ctx;
+    uint64_t address;
+    (void)path;
+    enum emd_status status = emd_hdf5_address(src, &address, err);
+    if (status != EMD_OK)
+        return status;
+    struct emd_dataset *d = find_dataset(r, address);
+    if (!d)
+        return emd_fail(err, EMD_E_CORRUPT, "moved while it was copied");
+    const struct emd_move move = {.request = &d->request,
+                                  .plan = &d->plan,
+                                  .fd = r->source->fd,
+                                  .address = d->data_address,
+                                  .chunk = d->chunks.chunk,
+                                  .chunk_count = d->chunks.count,
+                                  .source_pipeline = &d->source,
+                                  .fill = d->fill,
+                                  .target_pipeline = &d->target,
+                                  .strip_pipeline = &d->strips,
+                                  .spill_folder = r->folder,
+                                  .ctx = r,
+                                  .fetch = fetch_chunk,
+                                  .write = write_chunk,
+                                  .progress = on_progress,
+                                  .cancelled = is_cancelled};
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    r->current = d;
+    r->src = src;
+    r->dst = dst;
+    r->type = H5Dget_type(src);
+    status = emd_move_run(&move, r->pool, err);
+    emd_hdf5_close(&r->type);
+    emd_hdf5_quiet_end(&quiet);
+    /* its chunk list is not needed any more */
+    emd_chunk_list_free(&d->chunks);
+    return status;
+}
+
+/* Modification time as the provenance says it: exact, and a text, since JSON numbers may not be. */
+static void mtime_text(const struct timespec *mtime, char text[48])
+{
+    snprintf(text, 48, "%" PRId64 ".%09ld", (int64_t)mtime->tv_sec, mtime->tv_nsec);
+}
+
+static char *file_name(const char *path)
+{
+    char *copy = strdup(path), *name = copy ? strdup(basename(copy)) : NULL;
+    free(copy);
+    return name;
+}
+
+static enum emd_status write_provenance(const struct repacker *r, hid_t file, struct emd_error *err)
+{
+    char mtime[48], *name = file_name(r->source->path);
+    struct json_object *o = json_object_new_object();
+    if (!o || !name) {
+        free(name);
+        json_object_put(o);
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    }
+    mtime_text(&r->source->id.mtime, mtime);
+    json_object_object_add(o, "version", json_object_new_string(EMDTOOLS_VERSION));
+    json_object_object_add(o, "codec", json_object_new_string(r->options->codec.text));
+    json_object_object_add(o, "source", json_object_new_string(name));
+    json_object_object_add(o, "size", json_object_new_int64(r->source->id.size));
+    json_object_object_add(o, "mtime", json_object_new_string(mtime));
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    enum emd_status status = EMD_OK;
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR), attribute = H5I_INVALID_HID;
+    if (type < 0 || space < 0 || H5Tset_size(type, strlen(text)) < 0 ||
+        H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+        (attribute = H5Acreate2(file, provenance_name, type, space, H5P_DEFAULT, H5P_DEFAULT)) <
+            0 ||
+        H5Awrite(attribute, type, text) < 0)
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write the attribute %s", provenance_name);
+    emd_hdf5_close(&attribute);
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&type);
+    json_object_put(o);
+    free(name);
+    return status;
+}
+
+/* The provenance of a file, or NULL; the caller puts it. */
+static struct json_object *read_provenance(hid_t file)
+{
+    struct json_object *o = NULL;
+    if (H5Aexists(file, provenance_name) <= 0)
+        return NULL;
+    hid_t attribute = H5Aopen(file, provenance_name, H5P_DEFAULT);
+    hid_t type = attribute < 0 ? H5I_INVALID_HID : H5Aget_type(attribute);
+    size_t n = type < 0 ? 0 : H5Tget_size(type);
+    if (n > 0 && n < 65536 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+        H5Aget_storage_size(attribute) == n) {
+        char *text = calloc(1, n + 1);
+        if (text && H5Aread(attribute, type, text) >= 0)
+            o = json_tokener_parse(text);
+        free(text);
+    }
+    emd_hdf5_close(&type);
+    emd_hdf5_close(&attribute);
+    return o;
+}
+
+bool emd_repack_is_done(const char *input, const char *output)
+{
+    struct stat st;
+    char mtime[48];
+    bool done = false;
+    if (stat(input, &st) != 0)
+        return false;
+    mtime_text(&st.st_mtim, mtime);
+    struct emd_source *file;
+    if (emd_source_open(output, &file, NULL) != EMD_OK)
+        return false;
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    struct json_object *o = read_provenance(file->file), *size, *time;
+    if (o && json_object_object_get_ex(o, "size", &size) &&
+        json_object_object_get_ex(o, "mtime", &time) && json_object_is_type(time, json_type_string))
+        done = json_object_get_int64(size) == st.st_size &&
+               strcmp(json_object_get_string(time), mtime) == 0;
+    json_object_put(o);
+    emd_hdf5_quiet_end(&quiet);
+    emd_source_close(file);
+    return done;
+}
+
+/* Refuses outputs that would touch the source or replace what may not be replaced. */
+static enum emd_status check_output(const struct repacker *r, const char *output,
+                                    struct emd_error *err)
+{
+    struct stat st;
+    char *temp = malloc(strlen(output) + 5);
+    if (!temp)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    sprintf(temp, "%s.tmp", output);
+    bool is_temp = stat(temp, &st) == 0 && st.st_dev == r->source->id.device &&
+                   st.st_ino == r->source->id.inode;
+    free(temp);
+    if (is_temp)
+        return emd_fail(err, EMD_E_EXISTS, "the input is the temporary name of the output %s",
+                        output);
+    if (stat(output, &st) == 0) {
+        if (st.st_dev == r->source->id.device && st.st_ino == r->source->id.inode)
+            return emd_fail(err, EMD_E_EXISTS, "the output %s is the input itself", output);
+        if (S_ISDIR(st.st_mode))
+            return emd_fail(err, EMD_E_EXISTS, "the output %s is a folder", output);
+    }
+    if (lstat(output, &st) == 0 && !r->options->replace)
+        return emd_fail(err, EMD_E_EXISTS, "the output %s exists already; -f replaces it", output);
+    return EMD_OK;
+}
+
+/* A plain copy needs the source's size; how much a codec saves is not known before. */
+static enum emd_status check_space(const struct repacker *r, struct emd_error *err)
+{
+    struct statvfs fs;
+    bool plain = !r->options->codec.is_auto && r->options->codec.pipeline.count == 0;
+    if (!plain || statvfs(r->folder, &fs) != 0)
+        return EMD_OK;
+    uint64_t space = (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (space >= (uint64_t)r->source->id.size)
+        return EMD_OK;
+    return emd_fail(err, EMD_E_IO, "%" PRIu64 " MB are needed in %s, %" PRIu64 " are free",
+                    (uint64_t)r->source->id.size / 1000000, r->folder, space / 1000000);
+}
+
+/* Dry runs: asks about every dataset of the source. */
+static enum emd_status plan_dataset(void *ctx, hid_t id, const char *path, struct emd_error *err)
+{
+    struct repacker *r = ctx;
+    bool copies = false;
+    hid_t dcpl = H5Dget_create_plist(id);
+    enum emd_status status = dcpl < 0 ? emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read")
+                                      : choose(r, id, path, dcpl, &copies, err);
+    emd_hdf5_close(&dcpl);
+    return status;
+}
+
+/* The finished temporary file, closed by HDF5. */
+static enum emd_status write_file(struct repacker *r, struct emd_error *err)
+{
+    const struct emd_tree_options options = {.ctx = r,
+                                             .choose = choose,
+                                             .copy = copy,
+                                             .cancelled = is_cancelled,
+                                             .omit_root_attribute = provenance_name};
+    hid_t file = H5I_INVALID_HID;
+    enum emd_status status =
+        emd_tree_create(r->source, emd_safefile_temp(r->file), NULL, &file, err);
+    if (status == EMD_OK)
+        status = emd_tree_copy(r->source->file, file, &options, err);
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    if (status == EMD_OK && r->options->provenance)
+        status = write_provenance(r, file, err);
+    if (status == EMD_OK && H5Fflush(file, H5F_SCOPE_LOCAL) < 0)
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write %s", emd_safefile_temp(r->file));
+    if (!emd_hdf5_close(&file) && status == EMD_OK)
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot close %s", emd_safefile_temp(r->file));
+    emd_hdf5_quiet_end(&quiet);
+    return status;
+}
+
+enum emd_status emd_repack_file(const char *input, const char *output,
+                                const struct emd_repack_options *options, struct emd_pool *pool,
+                                struct emd_repack_result *result, struct emd_error *err)
+{
+    struct repacker r = {
+        .options = options, .pool = pool, .result = result, .budget = emd_repack_budget(options)};
+    struct stat st;
+    memset(result, 0, sizeof *result);
+    snprintf(result->codec, sizeof result->codec, "%s", options->codec.text);
+    enum emd_status status = emd_hdf5_register_filters(err);
+    if (status == EMD_OK)
+        status = emd_source_open(input, &r.source, err);
+    if (status != EMD_OK)
+        goto out;
+    result->raw_bytes = (uint64_t)r.source->id.size;
+    char *copy_of_output = strdup(output);
+    r.folder = copy_of_output ? strdup(dirname(copy_of_output)) : NULL;
+    free(copy_of_output);
+    if (!r.folder) {
+        status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+        goto out;
+    }
+    status = check_output(&r, output, err);
+    if (status == EMD_OK)
+        status = check_space(&r, err);
+    if (status == EMD_OK && options->dry_run) {
+        status = emd_visit_datasets(r.source->file, plan_dataset, NULL, &r, err);
+        goto out;
+    }
+    if (status == EMD_OK)
+        status = emd_safefile_create(output, &r.file, err);
+    if (status == EMD_OK)
+        status = write_file(&r, err);
+    if (status == EMD_OK)
+        status = emd_source_unchanged(r.source, err);
+    if (status == EMD_OK && fstat(r.source->fd, &st) != 0)
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot ask for the source's mode");
+    if (status == EMD_OK)
+        status = emd_safefile_set_attributes(r.file, &st, err);
+    if (status == EMD_OK && fstat(emd_safefile_fd(r.file), &st) == 0)
+        result->stored_bytes = (uint64_t)st.st_size;
+    if (status == EMD_OK) {
+        status = emd_safefile_commit(&r.file, 1, options->replace, err);
+        r.file = NULL; /* freed either way */
+        result->verified = status == EMD_OK && options->verify != EMD_VERIFY_NONE;
+    }
+out:
+    emd_safefile_discard(r.file);
+    for (size_t i = 0; i < r.count; i++)
+        emd_dataset_free(r.dataset[i]);
+    free(r.dataset);
+    emd_source_close(r.source);
+    free(r.folder);
+    return status;
+}

@@ -1,0 +1,96 @@
+/* The repacker's face: one file in, one smaller file out, everything else the same.
+ *
+ *   source --> tree copy (lib/hdf5): groups, links, attributes, types, small data as they are
+ *          \-> image-like data: plan (plan.h) --> workers read, encode, verify --> in order into
+ *              the output, under a temporary name --> fsync, rename
+ *
+ * Output bytes depend on source, codec and version alone, never on threads or timing. The source is
+ * opened for reading only, is never locked, and is checked again before the output gets its name.
+ */
+#ifndef EMD_REPACK_REPACK_H
+#define EMD_REPACK_REPACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pool.h"
+#include "codec/pipeline.h"
+
+/* What to encode with. */
+struct emd_codec_choice {
+    char text[64];                /* as the user wrote it: "auto", "zstd:5" */
+    bool is_auto;                 /* blosc with parameters chosen a dataset */
+    struct emd_pipeline pipeline; /* else this; cd_values are completed a dataset. count 0: none */
+};
+
+/* Parses NAME[:LEVEL]. */
+enum emd_status emd_codec_choice_parse(const char *text, struct emd_codec_choice *choice,
+                                       struct emd_error *err);
+
+enum emd_verify {
+    EMD_VERIFY_NONE,
+    EMD_VERIFY_CHUNK, /* every encoded chunk is decoded and compared in memory */
+    EMD_VERIFY_FILE   /* and the finished file is read back through HDF5 and compared */
+};
+
+/* Target chunks of image stacks. */
+enum emd_chunking {
+    EMD_CHUNK_AUTO,  /* Velox images: a frame; else as in the source, contiguous data by planes */
+    EMD_CHUNK_FRAME, /* a frame: the two image axes whole, 1 on the others */
+    EMD_CHUNK_SHAPE  /* as given, where the rank fits */
+};
+
+struct emd_repack_options {
+    struct emd_codec_choice codec;
+    enum emd_verify verify;
+    enum emd_chunking chunking;
+    unsigned chunk_rank;
+    uint64_t chunk[EMD_RANK_MAX];
+    size_t memory;   /* bytes for all buffers; 0: a quarter of RAM, at most 2 GiB */
+    bool replace;    /* an existing output may go */
+    bool provenance; /* leave the attribute "emdrepack" on the root group */
+    bool dry_run;    /* plan only; no output */
+
+    /* Called on the calling thread; any may be NULL. */
+    void *ctx;
+    void (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
+    void (*note)(void *ctx, const char *text); /* what is being done, for -v */
+    bool (*cancelled)(void *ctx);
+};
+
+struct emd_repack_result {
+    uint64_t frames;       /* of the longest image stack */
+    uint64_t raw_bytes;    /* size of the source file */
+    uint64_t stored_bytes; /* size of the output file */
+    uint64_t data_bytes;   /* image-like data that was encoded, plain */
+    uint64_t datasets;     /* of them */
+    bool verified;
+    char codec[64]; /* of the largest image stack, with its parameters */
+};
+
+/* Options with every default. */
+void emd_repack_defaults(struct emd_repack_options *options);
+
+/* The memory budget in bytes that these options stand for. */
+size_t emd_repack_budget(const struct emd_repack_options *options);
+
+/* Repacks 'input' into 'output'. On failure nothing exists under the output's name that did not
+ * before, and no temporary file is left. Uses 'pool' for its work; one call at a time a pool, and
+ * one at a time a process (HDF5 has one global state). */
+enum emd_status emd_repack_file(const char *input, const char *output,
+                                const struct emd_repack_options *options, struct emd_pool *pool,
+                                struct emd_repack_result *result, struct emd_error *err);
+
+/* True if 'output' is a finished repack of 'input' as it is now: its provenance names the source's
+ * size and modification time. */
+bool emd_repack_is_done(const char *input, const char *output);
+
+/* Decodes every chunk of every dataset of a file. 'damage' is called for each dataset or chunk that
+ * cannot be read; the result is then EMD_E_CORRUPT. */
+enum emd_status emd_repack_check(const char *path, const struct emd_repack_options *options,
+                                 struct emd_pool *pool,
+                                 void (*damage)(void *ctx, const char *object, const char *why),
+                                 struct emd_repack_result *result, struct emd_error *err);
+
+#endif

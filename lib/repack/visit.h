@@ -1,0 +1,19 @@
+/* Every dataset of a file, once, whatever links lead to it. */
+#ifndef EMD_REPACK_VISIT_H
+#define EMD_REPACK_VISIT_H
+
+#include <hdf5.h>
+
+#include "base/status.h"
+
+/* Calls 'each' for each dataset, open, with one path of it, in the order of names. A failure of
+ * 'each' ends the visit and is returned with the path in front. A dataset that cannot be opened
+ * goes to 'broken' if that is not NULL, else it ends the visit. The HDF5 thread only. */
+enum emd_status emd_visit_datasets(hid_t file,
+                                   enum emd_status (*each)(void *ctx, hid_t dataset,
+                                                           const char *path, struct emd_error *err),
+                                   void (*broken)(void *ctx, const char *path,
+                                                  const struct emd_error *error),
+                                   void *ctx, struct emd_error *err);
+
+#endif
