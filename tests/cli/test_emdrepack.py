@@ -1,0 +1,363 @@
+"""emdrepack: codecs, layouts, budgets, names, exit codes, JSON, provenance, dry runs, --check."""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+BIN = os.environ["EMDTOOLS_BIN"]
+EMDREPACK = os.path.join(BIN, "emdrepack")
+EMDSIM = os.path.join(BIN, "emdsim")
+os.environ["HDF5_PLUGIN_PATH"] = os.environ["EMDTOOLS_PLUGINS"]
+
+
+def emdrepack(*args, code=0, **options):
+    run = subprocess.run([EMDREPACK, *map(str, args)], capture_output=True, text=True, check=False,
+                         **options)
+    if run.returncode != code:
+        raise AssertionError(f"emdrepack {args}: exit {run.returncode}: {run.stderr}")
+    return run
+
+
+def movie(name, *options, size=64, frames=12):
+    if not os.path.exists(name):
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        subprocess.run([EMDSIM, "-q", "--size", str(size), "--frames", str(frames), *options, name],
+                       check=True)
+    return name
+
+
+def stack(file):
+    (group,) = file["Data/Image"].values()
+    return group["Data"]
+
+
+def pixels(name):
+    with h5py.File(name, "r") as f:
+        return stack(f)[:]
+
+
+def digest(name):
+    with open(name, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def fresh(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    return folder
+
+
+def setUpModule():
+    folder = tempfile.TemporaryDirectory(dir=".")
+    unittest.addModuleCleanup(folder.cleanup)
+    unittest.addModuleCleanup(os.chdir, os.getcwd())
+    os.chdir(folder.name)
+
+
+class Codecs(unittest.TestCase):
+    def test_every_codec_gives_the_same_pixels(self):
+        source = movie("codecs.emd")
+        expected = pixels(source)
+        for codec in ("auto", "blosc", "blosc:5", "zstd", "zstd:-3", "gzip", "gzip:9", "none"):
+            with self.subTest(codec=codec):
+                emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
+                np.testing.assert_array_equal(pixels("packed.emd"), expected)
+                with h5py.File("packed.emd", "r") as f:
+                    self.assertEqual(stack(f).chunks, (64, 64, 1))
+
+    def test_filters_are_those_asked_for(self):
+        source = movie("codecs.emd")
+        ids = {"auto": [32001], "blosc": [32001], "zstd": [2, 32015], "gzip": [2, 1], "none": []}
+        for codec, expected in ids.items():
+            emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
+            with h5py.File("packed.emd", "r") as f:
+                plist = stack(f).id.get_create_plist()
+                found = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+            self.assertEqual(found, expected, codec)
+
+    def test_compressed_input_is_transcoded_both_ways(self):
+        source = movie("codecs.emd")
+        emdrepack("-q", "-f", "-c", "zstd", source, "first.emd")
+        emdrepack("-q", "-f", "-c", "gzip", "first.emd", "second.emd")
+        emdrepack("-q", "-f", "-c", "none", "second.emd", "third.emd")
+        np.testing.assert_array_equal(pixels("third.emd"), pixels(source))
+        run = emdrepack("-v", "-f", "-c", "gzip", "second.emd", "fourth.emd")
+        self.assertIn("stored as wanted already", run.stderr)
+        np.testing.assert_array_equal(pixels("fourth.emd"), pixels(source))
+
+    def test_bad_codecs_are_usage_errors(self):
+        for codec in ("lzma", "gzip:0", "gzip:x", "auto:3", "zstd:99", "", "none:1"):
+            emdrepack("-c", codec, "a", "b", code=2)
+
+    def test_types(self):
+        for dtype in ("i16", "u16", "i32", "u8", "f32"):
+            source = movie(f"type_{dtype}.emd", "--dtype", dtype, frames=3)
+            for codec in ("auto", "gzip", "zstd"):
+                emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
+                np.testing.assert_array_equal(pixels("packed.emd"), pixels(source))
+
+
+class Layouts(unittest.TestCase):
+    def test_layouts_become_frames(self):
+        expected = pixels(movie("layout_frame.emd", size=300, frames=40))
+        emdrepack("-q", "-f", "-c", "gzip", "--no-provenance", "layout_frame.emd", "frame.emd")
+        with h5py.File("frame.emd", "r") as f:
+            frames = [stack(f).id.read_direct_chunk((0, 0, i))[1] for i in range(40)]
+        for layout in ("contiguous", "tile", "rows"):
+            source = movie(f"layout_{layout}.emd", "--layout", layout, size=300, frames=40)
+            for memory in ("1G", "12M", "6M"):
+                with self.subTest(layout=layout, memory=memory):
+                    emdrepack("-q", "-f", "-c", "gzip", "-m", memory, source, "packed.emd")
+                    np.testing.assert_array_equal(pixels("packed.emd"), expected)
+                    with h5py.File("packed.emd", "r") as f:
+                        self.assertEqual(stack(f).chunks, (300, 300, 1))
+                        for i, frame in enumerate(frames):
+                            self.assertEqual(stack(f).id.read_direct_chunk((0, 0, i))[1], frame)
+
+    def test_plan_is_said(self):
+        source = movie("layout_contiguous.emd", "--layout", "contiguous", size=300, frames=40)
+        run = emdrepack("-n", "-v", "-m", "1G", source, "nothing.emd")
+        self.assertIn("gather: 1 block", run.stderr)
+        run = emdrepack("-n", "-v", "-m", "6M", source, "nothing.emd")
+        self.assertIn("strips", run.stderr)
+        self.assertFalse(os.path.exists("nothing.emd"))
+
+    def test_too_small_a_budget_says_what_works(self):
+        source = movie("layout_contiguous.emd", "--layout", "contiguous", size=300, frames=40)
+        run = emdrepack("-q", "-m", "64K", source, "nothing.emd", code=1)
+        least = int(run.stderr.split("at least ")[1].split(" MiB")[0])
+        self.assertFalse(os.path.exists("nothing.emd"))
+        self.assertFalse(os.path.exists("nothing.emd.tmp"))
+        emdrepack("-q", "-f", "-m", f"{least}M", source, "something.emd")
+
+    def test_chunk_shape_can_be_chosen(self):
+        source = movie("codecs.emd")
+        for shape in ((64, 64, 4), (16, 64, 12), (20, 30, 5)):
+            emdrepack("-q", "-f", "--chunk", ",".join(map(str, shape)), source, "packed.emd")
+            with h5py.File("packed.emd", "r") as f:
+                self.assertEqual(stack(f).chunks, shape)
+            np.testing.assert_array_equal(pixels("packed.emd"), pixels(source))
+            emdrepack("-q", "-f", "-c", "none", "packed.emd", "back.emd")
+            np.testing.assert_array_equal(pixels("back.emd"), pixels(source))
+
+    def test_sparse_chunks_stay_unwritten(self):
+        with h5py.File("sparse.h5", "w") as f:
+            d = f.create_dataset("d", (100, 100, 8), "i2", chunks=(50, 100, 2), fillvalue=7)
+            d[:50, :, 2:4] = np.arange(100 * 50 * 2).reshape(50, 100, 2)
+        emdrepack("-q", "-f", "sparse.h5", "packed.h5")
+        emdrepack("-q", "-f", "--chunk", "100,100,1", "sparse.h5", "frames.h5")
+        for name, chunks in (("packed.h5", 1), ("frames.h5", 2)):
+            with h5py.File(name, "r") as f, h5py.File("sparse.h5", "r") as g:
+                self.assertEqual(f["d"].id.get_num_chunks(), chunks)
+                np.testing.assert_array_equal(f["d"][:], g["d"][:])
+
+
+class Determinism(unittest.TestCase):
+    def test_same_bytes_whatever_the_threads(self):
+        for layout in ("frame", "contiguous", "tile"):
+            source = movie(f"same_{layout}.emd", "--layout", layout, size=256, frames=20)
+            for codec in ("auto", "gzip", "zstd", "blosc"):
+                sums = set()
+                for threads in (1, 2, 5):
+                    emdrepack("-q", "-f", "-j", threads, "-c", codec, source, "packed.emd")
+                    sums.add(digest("packed.emd"))
+                self.assertEqual(len(sums), 1, (layout, codec))
+
+
+class Names(unittest.TestCase):
+    def test_folder_mode(self):
+        source = movie("names/Camera Ceta 20230611 2324 670 mm.emd")
+        out = fresh("names_out")
+        emdrepack("-q", "-d", out, source)
+        self.assertEqual(os.listdir(out), ["Camera_Ceta_20230611_2324_670_mm.emd"])
+        run = emdrepack("-d", out, source)
+        self.assertIn("skipped", run.stderr)
+        os.utime(source)
+        run = emdrepack("-d", out, source, code=1)
+        self.assertIn("exists already", run.stderr)
+        emdrepack("-q", "-f", "-d", out, source)
+        out = fresh("names_out")
+        emdrepack("-q", "--keep-names", source, out)  # an OUTPUT that is a folder means -d
+        self.assertEqual(os.listdir(out), ["Camera Ceta 20230611 2324 670 mm.emd"])
+
+    def test_colliding_names_are_refused(self):
+        a, b = movie("names/a b.emd"), movie("names/a_b.emd")
+        out = fresh("names_out")
+        run = emdrepack("-d", out, a, b, code=1)
+        self.assertIn(a, run.stderr)
+        self.assertIn(b, run.stderr)
+        self.assertEqual(os.listdir(out), [])
+
+    def test_recursive_mirrors_folders(self):
+        fresh("tree")
+        for name in ("tree/one movie.emd", "tree/day 1/two.emd", "tree/.hidden/three.emd",
+                     "tree/.four.emd"):
+            movie(name)
+        with open("tree/notes.txt", "w", encoding="ascii") as f:
+            f.write("not a movie")
+        out = fresh("tree_out")
+        emdrepack("-q", "-r", "-d", out, "tree")
+        found = sorted(os.path.relpath(os.path.join(d, n), out)
+                       for d, _, names in os.walk(out) for n in names)
+        self.assertEqual(found, ["day_1/two.emd", "one_movie.emd"])
+
+    def test_one_failure_does_not_stop_the_others(self):
+        good = movie("names/good.emd")
+        with open("names/bad.emd", "wb") as f:
+            f.write(b"no HDF5 in here" * 100)
+        out = fresh("names_out")
+        run = emdrepack("-d", out, "names/bad.emd", good, code=1)
+        self.assertEqual(os.listdir(out), ["good.emd"])
+        self.assertIn("bad.emd", run.stderr)
+
+
+class Outcome(unittest.TestCase):
+    def test_json(self):
+        source = movie("codecs.emd")
+        (line,) = emdrepack("--json", "-f", source, "packed.emd").stdout.splitlines()
+        report = json.loads(line)
+        self.assertEqual(report["status"], "done")
+        self.assertEqual(report["frames"], 12)
+        self.assertEqual(report["raw_bytes"], os.path.getsize(source))
+        self.assertEqual(report["stored_bytes"], os.path.getsize("packed.emd"))
+        self.assertAlmostEqual(report["ratio"], report["raw_bytes"] / report["stored_bytes"], 3)
+        self.assertTrue(report["verified"])
+        (line,) = emdrepack("--json", "-q", "absent.emd", "x.emd", code=1).stdout.splitlines()
+        report = json.loads(line)
+        self.assertEqual((report["status"], report["input"]), ("failed", "absent.emd"))
+        self.assertIn("No such file", report["error"])
+
+    def test_mode_and_time_are_kept(self):
+        source = movie("kept.emd")
+        os.chmod(source, 0o640)
+        os.utime(source, ns=(10**18, 1234567890123456789))
+        emdrepack("-q", "-f", source, "packed.emd")
+        st = os.stat("packed.emd")
+        self.assertEqual((st.st_mode & 0o777, st.st_mtime_ns), (0o640, 1234567890123456789))
+
+    def test_provenance(self):
+        source = movie("kept.emd")
+        emdrepack("-q", "-f", "-c", "zstd:2", source, "packed.emd")
+        with h5py.File("packed.emd", "r") as f:
+            record = json.loads(f.attrs["emdrepack"])
+        st = os.stat(source)
+        self.assertEqual(record["codec"], "zstd:2")
+        self.assertEqual((record["source"], record["size"]), (source, st.st_size))
+        self.assertEqual(record["mtime"],
+                         f"{st.st_mtime_ns // 10**9}.{st.st_mtime_ns % 10**9:09d}")
+        emdrepack("-q", "-f", "-c", "none", "--no-provenance", "packed.emd", "plain.emd")
+        with h5py.File("plain.emd", "r") as f:
+            self.assertNotIn("emdrepack", f.attrs)
+
+    def test_existing_output_stays(self):
+        source = movie("codecs.emd")
+        with open("precious.emd", "wb") as f:
+            f.write(b"precious")
+        run = emdrepack(source, "precious.emd", code=1)
+        self.assertIn("-f replaces it", run.stderr)
+        with open("precious.emd", "rb") as f:
+            self.assertEqual(f.read(), b"precious")
+
+    def test_output_must_not_be_the_input(self):
+        source = movie("self.emd")
+        before = digest(source)
+        for name, make in (("self.emd", None), ("hard.emd", os.link), ("soft.emd", os.symlink),
+                           ("temp.emd.tmp", os.link)):
+            if make:
+                if os.path.lexists(name):
+                    os.unlink(name)
+                make(source, name)
+            output = name[:-4] if name.endswith(".tmp") else name
+            emdrepack("-f", source, output, code=1)
+            self.assertEqual(digest(source), before)
+            self.assertTrue(os.path.exists(name))
+
+    def test_bad_inputs(self):
+        source = movie("codecs.emd")
+        with open(source, "rb") as f:
+            whole = f.read()
+        for name, data, code in (("empty.emd", b"", 3), ("cut.emd", whole[:-1000], 3),
+                                 ("text.emd", b"hello " * 200, 1)):
+            with open(name, "wb") as f:
+                f.write(data)
+            run = emdrepack("-q", name, "never.emd", code=code)
+            self.assertIn(name, run.stderr)
+            self.assertFalse(os.path.exists("never.emd"))
+            self.assertFalse(os.path.exists("never.emd.tmp"))
+        run = emdrepack("-q", "/dev/null", "never.emd", code=1)
+        self.assertIn("not a regular file", run.stderr)
+
+    def test_usage(self):
+        for args in ((), ("one",), ("a", "b", "c"), ("-j", "0", "a", "b"), ("-m", "x", "a", "b"),
+                     ("--verify=maybe", "a", "b"), ("--chunk", "1,,2", "a", "b"), ("--nonsense",)):
+            emdrepack(*args, code=2)
+        self.assertIn("Usage", emdrepack("--help").stdout)
+        self.assertIn("emdtools", emdrepack("--version").stdout)
+
+    def test_quiet_in_a_pipe(self):
+        source = movie("codecs.emd")
+        run = emdrepack("-q", "-f", source, "packed.emd")
+        self.assertEqual((run.stdout, run.stderr), ("", ""))
+        run = emdrepack("-f", source, "packed.emd")
+        self.assertEqual(run.stdout, "")
+        self.assertEqual(len(run.stderr.splitlines()), 1)
+        self.assertNotIn("\r", run.stderr)
+
+    def test_interrupt_leaves_nothing(self):
+        source = movie("long.emd", size=512, frames=200)
+        before = digest(source)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            fresh("interrupted")
+            process = subprocess.Popen([EMDREPACK, "-q", "-j", "1", "-c", "zstd:19", source,
+                                        "interrupted/out.emd"])
+            while not os.path.exists("interrupted/out.emd.tmp"):
+                time.sleep(0.01)
+            time.sleep(0.2)
+            process.send_signal(number)
+            self.assertEqual(process.wait(60), -number)
+            self.assertEqual(os.listdir("interrupted"), [])
+        self.assertEqual(digest(source), before)
+
+
+class Check(unittest.TestCase):
+    def test_sound_files(self):
+        source = movie("codecs.emd")
+        for codec in ("none", "gzip", "zstd", "blosc"):
+            emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
+            emdrepack("--check", "packed.emd")
+
+    def test_damage_is_found_and_named(self):
+        source = movie("codecs.emd")
+        for codec in ("gzip", "zstd"):
+            emdrepack("-q", "-f", "-c", codec, source, "damaged.emd")
+            with h5py.File("damaged.emd", "r") as f:
+                d = stack(f)
+                name = d.name
+                places = [d.id.get_chunk_info(i) for i in (3, 7)]
+            with open("damaged.emd", "r+b") as f:
+                for place in places:
+                    f.seek(place.byte_offset + place.size // 2)
+                    byte = f.read(1)
+                    f.seek(-1, os.SEEK_CUR)
+                    f.write(bytes([byte[0] ^ 0x55]))
+            run = emdrepack("--check", "damaged.emd", code=1)
+            for place in places:
+                corner = ",".join(map(str, place.chunk_offset))
+                self.assertIn(f"{name}: chunk at ({corner})", run.stderr)
+            run = emdrepack("-q", "-f", "-c", "blosc", "damaged.emd", "never.emd", code=1)
+            self.assertIn("chunk at", run.stderr)
+            self.assertEqual(glob.glob("never.emd*"), [])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,76 @@
+#include "common/progress.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+static bool shown;
+static char name[256];
+static uint64_t total_bytes;
+static double started, drawn;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void emd_progress_init(bool wanted)
+{
+    shown = wanted && isatty(STDERR_FILENO);
+}
+
+void emd_progress_start(const char *what, uint64_t total)
+{
+    snprintf(name, sizeof name, "%s", what);
+    for (char *p = name; *p; p++)
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    total_bytes = total;
+    started = now();
+    drawn = 0;
+}
+
+void emd_progress_update(uint64_t done)
+{
+    if (!shown)
+        return;
+    double t = now();
+    if (t - drawn < 0.1)
+        return;
+    drawn = t;
+    double seconds = t - started, rate = seconds > 0 ? (double)done / seconds : 0;
+    char right[96];
+    if (total_bytes > 0 && rate > 0) {
+        double left = done < total_bytes ? (double)(total_bytes - done) / rate : 0;
+        snprintf(right, sizeof right, " %3.0f %% %6.0f MB/s  %d:%02d left",
+                 100.0 * (double)(done < total_bytes ? done : total_bytes) / (double)total_bytes,
+                 rate / 1e6, (int)(left / 60), (int)left % 60);
+    } else {
+        snprintf(right, sizeof right, " %6.0f MB/s", rate / 1e6);
+    }
+    struct winsize size = {.ws_col = 80};
+    ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+    int room = (int)(size.ws_col ? size.ws_col : 80) - (int)strlen(right) - 1;
+    /* A long name keeps its end: that is where the file's own name is. */
+    const char *shown_name = name;
+    int length = (int)strlen(name);
+    if (room < 8)
+        room = 8;
+    if (length > room)
+        shown_name += length - room;
+    fprintf(stderr, "\r%s%s\033[K", shown_name, right);
+    fflush(stderr);
+}
+
+void emd_progress_end(void)
+{
+    if (shown && drawn > 0) {
+        fputs("\r\033[K", stderr);
+        fflush(stderr);
+    }
+    drawn = 0;
+}

@@ -1,0 +1,599 @@
+/* emdrepack: HDF5 movies compressed, everything else as it was. See docs/man/emdrepack.1. */
+#include <dirent.h>
+#include <errno.h>
+#include <fnmatch.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "common/progress.h"
+#include "common/signals.h"
+#include "repack/repack.h"
+
+static const char usage[] =
+    "Usage: emdrepack [OPTION]... INPUT OUTPUT\n"
+    "       emdrepack [OPTION]... -d DIR INPUT...\n"
+    "       emdrepack --check FILE...\n"
+    "Copy HDF5 files (Velox EMD movies above all) with their image data compressed\n"
+    "and everything else as it is.\n"
+    "\n"
+    "  -c, --codec NAME[:LEVEL]  auto (default), blosc, zstd, gzip, none, or another\n"
+    "                            codec of 'h5plugin-config --list'\n"
+    "  -d, --directory DIR       write into DIR under the inputs' own names, spaces\n"
+    "                            turned into underscores; skip what is done already\n"
+    "  -r, --recursive           inputs may be folders: their *.emd files, mirrored\n"
+    "      --pattern GLOB        file names that -r takes (default *.emd)\n"
+    "      --keep-names          keep spaces in names\n"
+    "      --chunk SHAPE         auto (default), frame, or h,w,n\n"
+    "  -j, --threads N           busy threads in all (default: all cores)\n"
+    "  -m, --memory SIZE         memory budget, e.g. 512M (default: a quarter of the\n"
+    "                            memory, at most 2G)\n"
+    "      --verify WHAT         none, chunk (default: decode and compare each chunk\n"
+    "                            before it is written) or file (and read it all back)\n"
+    "      --no-provenance       leave no 'emdrepack' attribute in the output\n"
+    "  -f, --force               replace existing outputs\n"
+    "  -n, --dry-run             say what would be done; with -v how\n"
+    "      --check               decode every chunk of FILEs and say what is damaged\n"
+    "      --json                one JSON object a file on standard output\n"
+    "  -q, --quiet               only errors\n"
+    "  -v, --verbose             say more\n"
+    "      --help, --version\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 input incomplete or in use.\n";
+
+/* One file to do, and how it went. */
+struct job {
+    char *input, *output; /* output NULL with --check */
+    enum { PENDING, DONE, SKIPPED, FAILED } state;
+    enum emd_status status;
+    char error[sizeof(((struct emd_error *)0)->text)];
+    struct emd_repack_result result;
+    double seconds;
+};
+
+struct job_list {
+    struct job *job;
+    size_t count, capacity;
+};
+
+struct settings {
+    struct emd_repack_options repack;
+    const char *directory, *pattern;
+    bool recursive, keep_names, check, json;
+    long threads;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void *need(void *memory)
+{
+    if (!memory) {
+        emd_message_error("out of memory");
+        exit(EMD_EXIT_FAILED);
+    }
+    return memory;
+}
+
+static void add_job(struct job_list *list, char *input, char *output)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2 * list->capacity : 16;
+        list->job = need(realloc(list->job, list->capacity * sizeof *list->job));
+    }
+    list->job[list->count++] = (struct job){.input = input, .output = output};
+}
+
+static char *join(const char *folder, const char *name)
+{
+    size_t n = strlen(folder);
+    char *path = need(malloc(n + strlen(name) + 2));
+    sprintf(path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
+    return path;
+}
+
+/* Name inside the target folder: the relative path with spaces as underscores. */
+static char *output_name(const struct settings *settings, const char *relative)
+{
+    char *name = need(strdup(relative));
+    for (char *p = name; *p && !settings->keep_names; p++)
+        if (*p == ' ')
+            *p = '_';
+    char *path = join(settings->directory, name);
+    free(name);
+    return path;
+}
+
+/* Adds the matching files below 'folder'; 'relative' is its path below the argument. */
+static bool add_folder(const struct settings *settings, struct job_list *list, const char *folder,
+                       const char *relative)
+{
+    struct dirent **entry;
+    int count = scandir(folder, &entry, NULL, alphasort);
+    if (count < 0) {
+        emd_message_error("%s: cannot read the folder: %s", folder, strerror(errno));
+        return false;
+    }
+    bool ok = true;
+    for (int i = 0; i < count; i++) {
+        const char *name = entry[i]->d_name;
+        if (name[0] != '.') {
+            char *path = join(folder, name);
+            char *below = *relative ? join(relative, name) : need(strdup(name));
+            struct stat st;
+            if (lstat(path, &st) != 0) {
+                emd_message_error("%s: %s", path, strerror(errno));
+                ok = false;
+            } else if (S_ISDIR(st.st_mode)) {
+                ok = add_folder(settings, list, path, below) && ok;
+            } else if (fnmatch(settings->pattern, name, 0) == 0 &&
+                       (S_ISREG(st.st_mode) ||
+                        (S_ISLNK(st.st_mode) && stat(path, &st) == 0 && S_ISREG(st.st_mode)))) {
+                add_job(list, need(strdup(path)),
+                        settings->check ? NULL : output_name(settings, below));
+            }
+            free(path);
+            free(below);
+        }
+        free(entry[i]);
+    }
+    free(entry);
+    return ok;
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Adds what an argument of -d or --check stands for. */
+static bool add_argument(const struct settings *settings, struct job_list *list, const char *path)
+{
+    if (is_folder(path)) {
+        if (settings->recursive)
+            return add_folder(settings, list, path, "");
+        emd_message_error("%s: is a folder; -r takes the files in it", path);
+        return false;
+    }
+    char *copy = need(strdup(path));
+    add_job(list, need(strdup(path)),
+            settings->check ? NULL : output_name(settings, basename(copy)));
+    free(copy);
+    return true;
+}
+
+static int by_output(const void *a, const void *b)
+{
+    return strcmp((*(struct job *const *)a)->output, (*(struct job *const *)b)->output);
+}
+
+/* Two inputs of one output name, or an input where another one's temporary file would go. */
+static bool outputs_collide(const struct job_list *list)
+{
+    bool collide = false;
+    struct job **sorted = need(calloc(list->count + 1, sizeof *sorted));
+    for (size_t i = 0; i < list->count; i++)
+        sorted[i] = &list->job[i];
+    qsort(sorted, list->count, sizeof *sorted, by_output);
+    for (size_t i = 1; i < list->count; i++)
+        if (strcmp(sorted[i - 1]->output, sorted[i]->output) == 0) {
+            emd_message_error("%s and %s would both be written to %s", sorted[i - 1]->input,
+                              sorted[i]->input, sorted[i]->output);
+            collide = true;
+        }
+    free(sorted);
+    for (size_t i = 0; i < list->count; i++) {
+        struct stat temp, input;
+        char *name = need(malloc(strlen(list->job[i].output) + 5));
+        sprintf(name, "%s.tmp", list->job[i].output);
+        if (stat(name, &temp) == 0)
+            for (size_t k = 0; k < list->count; k++)
+                if (stat(list->job[k].input, &input) == 0 && input.st_dev == temp.st_dev &&
+                    input.st_ino == temp.st_ino) {
+                    emd_message_error("%s: is the temporary name of the output %s",
+                                      list->job[k].input, list->job[i].output);
+                    collide = true;
+                }
+        free(name);
+    }
+    return collide;
+}
+
+/* mkdir -p of the folder of 'path'. */
+static bool make_folder_of(const char *path)
+{
+    char *folder = need(strdup(path));
+    bool ok = true;
+    for (char *p = folder + 1; ok && (p = strchr(p, '/')); p++) {
+        *p = '\0';
+        if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
+            emd_message_error("%s: cannot create the folder: %s", folder, strerror(errno));
+            ok = false;
+        }
+        *p = '/';
+    }
+    free(folder);
+    return ok;
+}
+
+static void on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    (void)ctx;
+    (void)total;
+    emd_progress_update(done);
+}
+
+static void on_note(void *ctx, const char *text)
+{
+    emd_message_verbose("%s: %s", ((struct job *)ctx)->input, text);
+}
+
+static bool on_cancelled(void *ctx)
+{
+    (void)ctx;
+    return emd_signals_caught();
+}
+
+static void on_damage(void *ctx, const char *object, const char *why)
+{
+    emd_message_error("%s: %s: %s", ((struct job *)ctx)->input, object, why);
+}
+
+static void run_job(const struct settings *settings, struct job *job, struct emd_pool *pool)
+{
+    struct emd_error error = {.status = EMD_OK};
+    struct emd_repack_options options = settings->repack;
+    struct stat st;
+    options.ctx = job;
+    options.progress = on_progress;
+    options.note = on_note;
+    options.cancelled = on_cancelled;
+    double begun = now();
+    emd_progress_start(job->input, stat(job->input, &st) == 0 ? (uint64_t)st.st_size : 0);
+    if (settings->check) {
+        job->status = emd_repack_check(job->input, &options, pool, on_damage, &job->result, &error);
+    } else if (settings->directory && !options.replace &&
+               emd_repack_is_done(job->input, job->output)) {
+        job->state = SKIPPED;
+    } else if (settings->directory && !options.dry_run && !make_folder_of(job->output)) {
+        job->status = emd_fail(&error, EMD_E_IO, "the output's folder cannot be created");
+    } else {
+        job->status =
+            emd_repack_file(job->input, job->output, &options, pool, &job->result, &error);
+    }
+    emd_progress_end();
+    job->seconds = now() - begun;
+    if (job->state == PENDING)
+        job->state = job->status == EMD_OK ? DONE : FAILED;
+    snprintf(job->error, sizeof job->error, "%s", job->status == EMD_OK ? "" : error.text);
+}
+
+static const char *state_text(const struct settings *settings, const struct job *job)
+{
+    if (job->state == FAILED)
+        return emd_exit_for(job->status) == EMD_EXIT_NOT_READY ? "not ready" : "failed";
+    if (job->state == SKIPPED)
+        return "skipped";
+    return settings->repack.dry_run ? "planned" : "done";
+}
+
+static double ratio(uint64_t raw, uint64_t stored)
+{
+    return stored ? (double)raw / (double)stored : 0;
+}
+
+/* Rounded for people: three decimals say enough, and keep the line short. */
+static struct json_object *number(double value)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%.3f", value);
+    return json_object_new_double_s(value, text);
+}
+
+static void print_json(const struct settings *settings, const struct job *job)
+{
+    struct json_object *o = need(json_object_new_object());
+    const struct emd_repack_result *r = &job->result;
+    json_object_object_add(o, "status", json_object_new_string(state_text(settings, job)));
+    json_object_object_add(o, "error", job->error[0] ? json_object_new_string(job->error) : NULL);
+    json_object_object_add(o, "input", json_object_new_string(job->input));
+    json_object_object_add(o, "output", job->output ? json_object_new_string(job->output) : NULL);
+    json_object_object_add(o, "frames", json_object_new_int64((int64_t)r->frames));
+    json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)r->raw_bytes));
+    json_object_object_add(o, "stored_bytes", json_object_new_int64((int64_t)r->stored_bytes));
+    json_object_object_add(o, "ratio", number(ratio(r->raw_bytes, r->stored_bytes)));
+    json_object_object_add(o, "seconds", number(job->seconds));
+    json_object_object_add(o, "codec", json_object_new_string(r->codec));
+    json_object_object_add(o, "verified", json_object_new_boolean(r->verified));
+    puts(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    fflush(stdout);
+    json_object_put(o);
+}
+
+static void report(const struct settings *settings, const struct job *job)
+{
+    const struct emd_repack_result *r = &job->result;
+    if (settings->json)
+        print_json(settings, job);
+    if (job->state == FAILED)
+        emd_message_error("%s: %s", job->input, job->error);
+    else if (job->state == SKIPPED)
+        emd_message_info("%s: skipped: %s is finished already", job->input, job->output);
+    else if (settings->json)
+        return;
+    else if (settings->check)
+        emd_message_info("%s: sound, %" PRIu64 " datasets", job->input, r->datasets);
+    else if (settings->repack.dry_run)
+        emd_message_info("%s: would be written to %s with %s", job->input, job->output, r->codec);
+    else
+        emd_message_info("%s: %" PRIu64 " frames, %.1f -> %.1f MB, ratio %.2f, %s, %.2f s, "
+                         "%.0f MB/s",
+                         job->input, r->frames, (double)r->raw_bytes / 1e6,
+                         (double)r->stored_bytes / 1e6, ratio(r->raw_bytes, r->stored_bytes),
+                         r->codec, job->seconds,
+                         job->seconds > 0 ? (double)r->raw_bytes / 1e6 / job->seconds : 0.0);
+}
+
+/* What many files came to; the failed ones once more, where they are not overlooked. */
+static void summarise(const struct settings *settings, const struct job_list *list, double seconds)
+{
+    uint64_t raw = 0, stored = 0;
+    size_t done = 0, skipped = 0, failed = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct job *job = &list->job[i];
+        done += job->state == DONE;
+        skipped += job->state == SKIPPED;
+        failed += job->state == FAILED;
+        if (job->state == DONE) {
+            raw += job->result.raw_bytes;
+            stored += job->result.stored_bytes;
+        }
+    }
+    if (settings->check)
+        emd_message_info("%zu files sound, %zu not, %.1f s", done, failed, seconds);
+    else
+        emd_message_info("%zu files done, %zu skipped, %zu failed: %.1f -> %.1f MB, ratio %.2f, "
+                         "%.1f s, %.0f MB/s",
+                         done, skipped, failed, (double)raw / 1e6, (double)stored / 1e6,
+                         ratio(raw, stored), seconds,
+                         seconds > 0 ? (double)raw / 1e6 / seconds : 0.0);
+    if (failed > 1 || (failed > 0 && list->count > 20))
+        for (size_t i = 0; i < list->count; i++)
+            if (list->job[i].state == FAILED)
+                emd_message_error("failed: %s: %s", list->job[i].input, list->job[i].error);
+}
+
+static bool parse_chunk(const char *text, struct emd_repack_options *options)
+{
+    options->chunk_rank = 0;
+    if (strcmp(text, "auto") == 0 || strcmp(text, "frame") == 0) {
+        options->chunking = text[0] == 'a' ? EMD_CHUNK_AUTO : EMD_CHUNK_FRAME;
+        return true;
+    }
+    options->chunking = EMD_CHUNK_SHAPE;
+    for (;;) {
+        char part[24];
+        size_t n = strcspn(text, ",");
+        long value;
+        if (n == 0 || n >= sizeof part || options->chunk_rank == EMD_RANK_MAX)
+            return false;
+        memcpy(part, text, n);
+        part[n] = '\0';
+        if (!emd_parse_long(part, 1, INT_MAX, &value))
+            return false;
+        options->chunk[options->chunk_rank++] = (uint64_t)value;
+        if (text[n] == '\0')
+            return true;
+        text += n + 1;
+    }
+}
+
+enum {
+    OPT_VERIFY = 256,
+    OPT_CHECK,
+    OPT_JSON,
+    OPT_CHUNK,
+    OPT_KEEP,
+    OPT_PATTERN,
+    OPT_PROVENANCE,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option long_options[] = {{"codec", required_argument, NULL, 'c'},
+                                             {"directory", required_argument, NULL, 'd'},
+                                             {"force", no_argument, NULL, 'f'},
+                                             {"threads", required_argument, NULL, 'j'},
+                                             {"memory", required_argument, NULL, 'm'},
+                                             {"dry-run", no_argument, NULL, 'n'},
+                                             {"quiet", no_argument, NULL, 'q'},
+                                             {"recursive", no_argument, NULL, 'r'},
+                                             {"verbose", no_argument, NULL, 'v'},
+                                             {"verify", required_argument, NULL, OPT_VERIFY},
+                                             {"check", no_argument, NULL, OPT_CHECK},
+                                             {"json", no_argument, NULL, OPT_JSON},
+                                             {"chunk", required_argument, NULL, OPT_CHUNK},
+                                             {"keep-names", no_argument, NULL, OPT_KEEP},
+                                             {"pattern", required_argument, NULL, OPT_PATTERN},
+                                             {"no-provenance", no_argument, NULL, OPT_PROVENANCE},
+                                             {"help", no_argument, NULL, OPT_HELP},
+                                             {"version", no_argument, NULL, OPT_VERSION},
+                                             {NULL, 0, NULL, 0}};
+
+/* -1 to go on, else the exit code. */
+static int parse_options(int argc, char **argv, struct settings *settings)
+{
+    struct emd_error error;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:d:fj:m:nqrv", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            if (emd_codec_choice_parse(optarg, &settings->repack.codec, &error) != EMD_OK)
+                return emd_usage_error("--codec %s: %s", optarg, error.text);
+            break;
+        case 'd':
+            settings->directory = optarg;
+            break;
+        case 'f':
+            settings->repack.replace = true;
+            break;
+        case 'j':
+            if (!emd_parse_long(optarg, 1, 1024, &settings->threads))
+                return emd_usage_error("--threads %s: not a number from 1 to 1024", optarg);
+            break;
+        case 'm':
+            if (!emd_parse_size(optarg, &settings->repack.memory) || settings->repack.memory == 0)
+                return emd_usage_error("--memory %s: not a size such as 512M or 2G", optarg);
+            break;
+        case 'n':
+            settings->repack.dry_run = true;
+            break;
+        case 'q':
+            emd_message_set_verbosity(EMD_QUIET);
+            emd_progress_init(false);
+            break;
+        case 'r':
+            settings->recursive = true;
+            break;
+        case 'v':
+            emd_message_set_verbosity(EMD_VERBOSE);
+            break;
+        case OPT_VERIFY:
+            if (strcmp(optarg, "none") == 0)
+                settings->repack.verify = EMD_VERIFY_NONE;
+            else if (strcmp(optarg, "chunk") == 0)
+                settings->repack.verify = EMD_VERIFY_CHUNK;
+            else if (strcmp(optarg, "file") == 0)
+                settings->repack.verify = EMD_VERIFY_FILE;
+            else
+                return emd_usage_error("--verify %s: not none, chunk or file", optarg);
+            break;
+        case OPT_CHECK:
+            settings->check = true;
+            break;
+        case OPT_JSON:
+            settings->json = true;
+            break;
+        case OPT_CHUNK:
+            if (!parse_chunk(optarg, &settings->repack))
+                return emd_usage_error("--chunk %s: not auto, frame or a shape such as 512,512,1",
+                                       optarg);
+            break;
+        case OPT_KEEP:
+            settings->keep_names = true;
+            break;
+        case OPT_PATTERN:
+            settings->pattern = optarg;
+            break;
+        case OPT_PROVENANCE:
+            settings->repack.provenance = false;
+            break;
+        case OPT_HELP:
+            fputs(usage, stdout);
+            return emd_finish(EMD_EXIT_OK);
+        case OPT_VERSION:
+            emd_print_version();
+            return emd_finish(EMD_EXIT_OK);
+        default:
+            fputs("Try 'emdrepack --help'.\n", stderr);
+            return EMD_EXIT_USAGE;
+        }
+    }
+    return -1;
+}
+
+static int collect_jobs(int count, char **arguments, struct settings *settings,
+                        struct job_list *list)
+{
+    bool ok = true;
+    if (settings->check) {
+        if (count < 1)
+            return emd_usage_error("--check needs a file");
+    } else if (!settings->directory) {
+        if (count != 2)
+            return emd_usage_error("need INPUT and OUTPUT, or -d DIR and INPUTs");
+        if (is_folder(arguments[1])) {
+            settings->directory = arguments[1];
+            count = 1;
+        } else if (is_folder(arguments[0])) {
+            return emd_usage_error("%s is a folder: -r -d DIR takes the files in it", arguments[0]);
+        } else {
+            add_job(list, need(strdup(arguments[0])), need(strdup(arguments[1])));
+            return -1;
+        }
+    } else if (count < 1) {
+        return emd_usage_error("-d needs an INPUT");
+    }
+    for (int i = 0; i < count; i++)
+        ok = add_argument(settings, list, arguments[i]) && ok;
+    if (ok && list->count == 0)
+        emd_message_warning("no file matches %s", settings->pattern);
+    return ok ? -1 : EMD_EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {.pattern = "*.emd", .threads = 0};
+    struct job_list list = {0};
+    emd_message_init("emdrepack", EMD_NORMAL);
+    emd_progress_init(true);
+    emd_signals_init();
+    emd_repack_defaults(&settings.repack);
+    int code = parse_options(argc, argv, &settings);
+    if (code < 0)
+        code = collect_jobs(argc - optind, argv + optind, &settings, &list);
+    if (code >= 0)
+        goto out;
+    if (!settings.check && outputs_collide(&list)) {
+        code = EMD_EXIT_FAILED;
+        goto out;
+    }
+    if (settings.threads == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        settings.threads = cores > 0 ? cores : 1;
+    }
+    struct emd_pool *pool = emd_pool_new((unsigned)settings.threads);
+    if (!pool) {
+        emd_message_error("cannot start %ld threads", settings.threads);
+        code = EMD_EXIT_FAILED;
+        goto out;
+    }
+    code = EMD_EXIT_OK;
+    double begun = now();
+    for (size_t i = 0; i < list.count && !emd_signals_caught(); i++) {
+        struct job *job = &list.job[i];
+        run_job(&settings, job, pool);
+        report(&settings, job);
+        /* failed outweighs not ready outweighs done */
+        int exit_code = emd_exit_for(job->status);
+        if (exit_code != EMD_EXIT_OK && code != EMD_EXIT_FAILED)
+            code = exit_code == EMD_EXIT_NOT_READY ? EMD_EXIT_NOT_READY : EMD_EXIT_FAILED;
+    }
+    if (list.count > 1)
+        summarise(&settings, &list, now() - begun);
+    emd_pool_free(pool);
+out:
+    for (size_t i = 0; i < list.count; i++) {
+        free(list.job[i].input);
+        free(list.job[i].output);
+    }
+    free(list.job);
+    code = emd_finish(code);
+    emd_signals_reraise();
+    return code;
+}
