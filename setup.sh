@@ -1,0 +1,132 @@
+#!/bin/sh
+# From a fresh Debian 12 to working tools:
+#   ./setup.sh demo      install what is needed, build, compress a simulated movie, read it back
+#   ./setup.sh test      install what the tests need, build, run the tests
+#   ./setup.sh build     install what is needed and build into build/
+#   ./setup.sh sanitize  the unit and fault tests again under ASan, UBSan and TSan
+#   ./setup.sh lint      clang-format, clang-tidy, cppcheck, shellcheck
+#   ./setup.sh install [PREFIX]   build and install (default /usr/local)
+set -eu
+cd "$(dirname "$0")"
+
+# Every package that the project uses, in one place.
+build_packages="gcc libc6-dev cmake ninja-build pkg-config libhdf5-dev libzstd-dev libblosc-dev
+  libdeflate-dev libisal-dev libxxhash-dev liblz4-dev libjson-c-dev libmsgpack-dev libpng-dev"
+demo_packages="hdf5-tools python3-h5py"
+test_packages="check hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
+  hdf5-filter-plugin-blosc-serial hdf5-filter-plugin util-linux procps file
+  csh fish zsh dash shellcheck dpkg-dev attr"
+lint_packages="clang-format clang-tidy cppcheck shellcheck"
+sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
+
+say() { printf '%s\n' "setup.sh: $*" >&2; }
+
+# install PACKAGE...: by apt, with sudo when not root; what is there already is left alone.
+install_packages() {
+  missing=
+  for package; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
+      missing="$missing $package"
+  done
+  [ -n "$missing" ] || return 0
+  command -v apt-get >/dev/null || {
+    say "please install:$missing"
+    exit 1
+  }
+  sudo=
+  [ "$(id -u)" -eq 0 ] || sudo=sudo
+  say "installing:$missing"
+  $sudo apt-get -qq -o DPkg::Lock::Timeout=600 update
+  # shellcheck disable=SC2086 # a list of words
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=600 \
+    install -y --no-install-recommends $missing >/dev/null
+}
+
+# build PRESET [CMAKE OPTION...]
+build() {
+  preset=$1
+  shift
+  cmake --preset "$preset" "$@" >/dev/null
+  cmake --build --preset "$preset"
+}
+
+# The demonstration: a movie is made, compressed, and read by programs that know nothing of us.
+demo() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $demo_packages
+  build release -DBUILD_TESTING=OFF -DEMDTOOLS_BENCH=OFF
+  folder=$(mktemp -d "${TMPDIR:-/tmp}/emdtools-demo.XXXXXX")
+  trap 'rm -rf "$folder"' EXIT
+  trap 'exit 1' INT TERM
+  movie=$folder/movie.emd packed=$folder/movie_packed.emd
+  say "a crystal in the beam: 1024 x 1024 pixels, 160 frames"
+  build/bin/emdsim --size 1024 --frames 160 --blank 125:160 -q "$movie"
+  say "packing"
+  build/bin/emdrepack -q --json "$movie" "$packed" >"$folder/report.json"
+  HDF5_PLUGIN_PATH=$(sh build/h5plugin-config --plugindir)
+  export HDF5_PLUGIN_PATH
+  data=$(h5dump -n 1 "$packed" | sed -n 's, *dataset *\(/Data/Image/[0-9a-f]*/Data\)$,\1,p')
+  say "h5dump reads a corner of frame 80 through HDF5_PLUGIN_PATH=$HDF5_PLUGIN_PATH"
+  h5dump -d "$data" -s 0,0,79 -c 2,8,1 "$packed" | sed -n '/(0,0/,/(1,7/p'
+  say "h5py compares every frame"
+  /usr/bin/python3 - "$movie" "$packed" "$data" "$folder/report.json" <<'PYTHON'
+import json, sys
+import h5py, numpy
+movie, packed, name, report = sys.argv[1:]
+with h5py.File(movie, "r") as a, h5py.File(packed, "r") as b:
+    frames = a[name].shape[2]
+    for i in range(frames):
+        assert numpy.array_equal(a[name][:, :, i], b[name][:, :, i]), f"frame {i + 1} differs"
+r = json.load(open(report))
+print("%8s %12s %12s %7s %9s %8s" % ("frames", "raw MB", "packed MB", "ratio", "seconds", "MB/s"))
+print("%8d %12.1f %12.1f %7.2f %9.2f %8.0f" % (
+    frames, r["raw_bytes"] / 1e6, r["stored_bytes"] / 1e6, r["ratio"], r["seconds"],
+    r["raw_bytes"] / 1e6 / r["seconds"]))
+print("identical: %d frames, codec %s" % (frames, r["codec"]))
+PYTHON
+}
+
+run_tests() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $test_packages
+  build release -DBUILD_TESTING=ON -DEMDTOOLS_WERROR=ON
+  ctest --test-dir build -LE nightly --output-on-failure
+}
+
+sanitize() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $test_packages $sanitize_packages
+  build asan
+  ctest --test-dir build-asan -L 'quick|fault' -LE nightly --output-on-failure
+  build tsan
+  ctest --test-dir build-tsan -L threads -LE nightly --output-on-failure
+}
+
+lint() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $test_packages $lint_packages
+  cmake --preset release -DBUILD_TESTING=ON >/dev/null
+  sh cmake/lint.sh build
+}
+
+case ${1-} in
+demo) demo ;;
+test) run_tests ;;
+build)
+  # shellcheck disable=SC2086
+  install_packages $build_packages
+  build release -DBUILD_TESTING=OFF -DEMDTOOLS_BENCH=OFF
+  ;;
+sanitize) sanitize ;;
+lint) lint ;;
+install)
+  # shellcheck disable=SC2086
+  install_packages $build_packages
+  build release -DBUILD_TESTING=OFF -DEMDTOOLS_BENCH=OFF -DCMAKE_INSTALL_PREFIX="${2:-/usr/local}"
+  cmake --install build
+  ;;
+*)
+  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+  ;;
+esac
