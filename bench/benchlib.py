@@ -79,13 +79,13 @@ def plugin_environment(args):
 
 
 @contextlib.contextmanager
-def scratch_folder(args):
-    """--scratch, kept with all inputs for the next time, or a temporary folder."""
+def scratch_folder(args, parent=None):
+    """--scratch, kept with all inputs for the next time, or a temporary folder (in 'parent')."""
     if args.scratch:
         os.makedirs(args.scratch, exist_ok=True)
         yield args.scratch
     else:
-        folder = tempfile.mkdtemp(prefix="emdbench.")
+        folder = tempfile.mkdtemp(prefix="emdbench.", dir=parent)
         try:
             yield folder
         finally:

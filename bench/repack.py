@@ -1,0 +1,200 @@
+#!/usr/bin/python3
+"""emdrepack against what it replaces, on simulated movies.
+
+    repack.py [codecs]     every codec against the frame-by-frame h5py script (repack_h5py.py),
+                           h5repack (--slow), cp with fsync and zstd -1 -T2
+    repack.py layouts      contiguous, tiled and row-wise sources under memory budgets, against the
+                           same movie in Velox's own layout
+    repack.py threads      one thread against two, in a folder of --memory (tmpfs)
+
+The movies are made by emdsim once and read into the page cache. All contestants run in interleaved
+rounds; ratios are medians of the rounds' own ratios. emdrepack's times include its verification (as
+named) and its fsync, those of cp and zstd an fsync; the script and h5repack do none.
+"""
+
+import os
+import subprocess
+import sys
+
+import benchlib
+from benchlib import Run
+
+CODECS = ["auto", "edc", "blosc", "zstd", "bitshuffle", "gzip", "none"]
+SCRIPT = os.path.join(benchlib.BENCH, "repack_h5py.py")
+UNLIMITED = "1024G"
+
+
+def arguments():
+    p = benchlib.parser(__doc__)
+    p.add_argument("mode", nargs="?", default="codecs", choices=["codecs", "layouts", "threads"])
+    p.add_argument("--movies", default="1024x160,2048x80", metavar="SIDExFRAMES,...")
+    p.add_argument("--codecs", default=",".join(CODECS), metavar="CODEC[:LEVEL],...")
+    p.add_argument("--layouts", default="contiguous,tile,rows")
+    p.add_argument("--budgets", default="128M,256M,512M,unlimited", metavar="SIZE,...")
+    p.add_argument("--threads", "-j", type=int, default=len(os.sched_getaffinity(0)))
+    p.add_argument("--memory", default="/dev/shm", help="folder on tmpfs, for threads")
+    p.add_argument("--slow", action="store_true", help="h5repack as well, one round")
+    args = p.parse_args()
+    args.codecs = args.codecs.split(",")
+    return args
+
+
+class Bench:
+    def __init__(self, args, folder):
+        self.args = args
+        self.folder = folder
+        self.emdsim = benchlib.emd_tool(args, "emdsim")
+        self.emdrepack = benchlib.emd_tool(args, "emdrepack")
+        self.env = benchlib.plugin_environment(args)
+        self.notes = []
+
+    def movie(self, side, frames, layout="frame"):
+        """Path of a simulated movie, made if it is not there, and in the page cache."""
+        path = os.path.join(self.folder, f"{side}x{frames}.{layout}.emd")
+        if not os.path.exists(path):
+            subprocess.run([self.emdsim, "-q", "--size", str(side), "--frames", str(frames),
+                            "--layout", layout, path], check=True)
+        benchlib.warm(path)
+        return path
+
+    def output(self, name):
+        return os.path.join(self.folder, name)
+
+    def repack(self, name, source, codec, *options):
+        """A run of emdrepack. One output for all: a round removes it before it starts."""
+        target = self.output("out.emd")
+        argv = [self.emdrepack, "-q", "-f", "-c", codec, "-j", self.args.threads, *options, source,
+                target]
+        return Run(name, map(str, argv), output=target, env=self.env)
+
+    def known_codecs(self):
+        """Those of --codecs that this emdrepack has; the others are noted."""
+        probe = self.output("probe.emd")
+        subprocess.run([self.emdsim, "-q", "-f", "--size", "64", "--frames", "2", probe], check=True)
+        known = []
+        for codec in self.args.codecs:
+            try:
+                self.repack(codec, probe, codec).measure()
+                known.append(codec)
+            except benchlib.BenchError as e:
+                self.notes.append(f"left out: emdrepack -c {codec} ({str(e).splitlines()[0][-120:]})")
+        os.unlink(probe)
+        return known
+
+    def measure(self, runs, slow=()):
+        results = benchlib.interleave(runs, self.args.rounds, slow)
+        for run in runs:
+            if run.output and os.path.exists(run.output):
+                os.unlink(run.output)
+        return results
+
+
+def add_rows(table, results, raw, base, inverse=False):
+    """inverse: how many times slower than the base, instead of faster."""
+    for name, r in results.items():
+        ratio = None
+        if base in results:
+            pair = (r, results[base]) if inverse else (results[base], r)
+            ratio = benchlib.paired_ratio(*pair)
+        table.add(name, r.wall, raw / r.wall / 1e6, r.cpu, r.rss / 2**20, r.size / 1e6,
+                  raw / r.size, ratio, f"{100 * r.spread:.0f} %")
+
+
+def columns(last):
+    return ("contestant", "wall s", "MB/s", "CPU s", "peak MiB", "size MB", "raw/size", last,
+            "spread")
+
+
+def compare_codecs(bench, side, frames):
+    source = bench.movie(side, frames)
+    raw = 2 * side * side * frames
+    script, h5, cp, zst = (bench.output(n) for n in ("script.emd", "h5.emd", "cp.emd", "out.zst"))
+    runs = [Run("h5py script, zlib 4", [sys.executable, SCRIPT, source, script], output=script)]
+    for codec in bench.known_codecs():
+        runs.append(bench.repack(f"emdrepack {codec}", source, codec))
+        if codec == "gzip":
+            runs.append(bench.repack("emdrepack gzip, no verify", source, codec, "--verify=none"))
+    runs.append(Run("cp + fsync", ["cp", source, cp], output=cp, sync=True))
+    runs.append(Run("zstd -1 -T2 + fsync", ["zstd", "-q", "-f", "-1", "-T2", source, "-o", zst],
+                    output=zst, sync=True))
+    slow = []
+    if bench.args.slow:
+        h5repack = ["h5repack", "-f", "SHUF", "-f", "GZIP=4", source, h5]
+        frame = dict(os.environ, H5TOOLS_BUFSIZE=str(2 * side * side))
+        runs.append(Run("h5repack", h5repack, output=h5))
+        runs.append(Run("h5repack, buffer of a frame", h5repack, output=h5, env=frame))
+        slow = ["h5repack", "h5repack, buffer of a frame"]
+    results = bench.measure(runs, slow)
+    table = benchlib.Table(*columns("x faster"))
+    add_rows(table, results, raw, "h5py script, zlib 4")
+    benchlib.record(
+        f"repack codecs: {side} x {side} x {frames} int16", table, bench.args,
+        [f"{bench.args.rounds} interleaved rounds, page cache warm, -j {bench.args.threads}; "
+         "x faster: median of the rounds' ratios to the script",
+         *(["h5repack: one round"] if slow else []), *bench.notes])
+
+
+def compare_layouts(bench, side, frames):
+    raw = 2 * side * side * frames
+    codec = "gzip"
+    base = "frame, unlimited"
+    runs = [bench.repack(base, bench.movie(side, frames), codec, "-m", UNLIMITED)]
+    for layout in bench.args.layouts.split(","):
+        source = bench.movie(side, frames, layout)
+        for budget in bench.args.budgets.split(","):
+            size = UNLIMITED if budget == "unlimited" else budget
+            runs.append(bench.repack(f"{layout}, {budget}", source, codec, "-m", size))
+    slow = []
+    if bench.args.slow:
+        source = bench.movie(side, frames, "contiguous")
+        script, h5 = bench.output("script.emd"), bench.output("h5.emd")
+        runs.append(Run("contiguous, h5py script", [sys.executable, SCRIPT, source, script],
+                        output=script))
+        runs.append(Run("contiguous, h5repack",
+                        ["h5repack", "-f", "SHUF", "-f", "GZIP=4", "-l",
+                         f"{stack_path(source)}:CHUNK={side}x{side}x1", source, h5], output=h5))
+        slow = ["contiguous, h5py script", "contiguous, h5repack"]
+    results = bench.measure(runs, slow)
+    table = benchlib.Table(*columns("x slower"))
+    add_rows(table, results, raw, base, inverse=True)
+    benchlib.record(
+        f"repack layouts: {side} x {side} x {frames} int16, codec {codec}", table, bench.args,
+        [f"{bench.args.rounds} interleaved rounds, page cache warm, -j {bench.args.threads}; "
+         "x slower: median of the rounds' ratios to the frame layout"])
+
+
+def stack_path(source):
+    """/Data/Image/ID/Data, asked of h5ls so that this process stays small."""
+    text = subprocess.run(["h5ls", "-r", source], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return next(line.split()[0] for line in text.splitlines()
+                if line.startswith("/Data/Image/") and line.split()[0].endswith("/Data"))
+
+
+def compare_threads(bench, side, frames):
+    raw = 2 * side * side * frames
+    source = bench.movie(side, frames)
+    for codec in bench.known_codecs():
+        runs = []
+        for threads in sorted({1, bench.args.threads}):
+            target = bench.output("out.emd")
+            runs.append(Run(f"{codec} -j {threads}",
+                            [bench.emdrepack, "-q", "-f", "-c", codec, "-j", str(threads), source,
+                             target], output=target, env=bench.env))
+        results = bench.measure(runs)
+        table = benchlib.Table(*columns("x faster"))
+        add_rows(table, results, raw, f"{codec} -j 1")
+        benchlib.record(f"repack threads: {side} x {side} x {frames} int16, codec {codec}", table,
+                        bench.args, [f"{bench.args.rounds} interleaved rounds on tmpfs"])
+
+
+def main():
+    args = arguments()
+    compare = {"codecs": compare_codecs, "layouts": compare_layouts, "threads": compare_threads}
+    with benchlib.scratch_folder(args, args.memory if args.mode == "threads" else None) as folder:
+        for movie in args.movies.split(","):
+            side, frames = (int(n) for n in movie.split("x"))
+            compare[args.mode](Bench(args, folder), side, frames)
+
+
+if __name__ == "__main__":
+    main()
