@@ -21,6 +21,8 @@ static const size_t small_contiguous_bytes = (size_t)64 << 10;
 static const size_t plane_bytes = (size_t)32 << 20;
 /* HDF5's limit for a chunk. */
 static const size_t most_chunk_bytes = UINT32_MAX;
+/* Far above any image, far enough below 2^64 for sums of coordinates. */
+static const uint64_t most_extent = (uint64_t)1 << 62;
 /* Samples of 'auto': enough rows for stable statistics, small against a movie. */
 enum { SAMPLES = 3 };
 static const size_t sample_bytes = (size_t)512 << 10;
@@ -210,81 +212,85 @@ static void crop(unsigned rank, size_t item_size, uint64_t *origin, uint64_t *sh
     }
 }
 
+/* Sample i of the data as target chunks will hold them: a buffer of its own, NULL on failure. */
+static void *take_sample(hid_t id, hid_t type, const struct emd_dataset *d, unsigned i,
+                         struct emd_sample *sample, struct emd_error *err)
+{
+    const struct emd_plan_request *r = &d->request;
+    const struct emd_grid target = {r->rank, r->item_size, r->dims, r->target};
+    uint64_t origin[EMD_RANK_MAX] = {0}, shape[EMD_RANK_MAX];
+    struct emd_window window;
+    struct emd_touched touched;
+    memcpy(shape, r->dims, sizeof shape);
+    if (r->contiguous) {
+        if (!d->frames_last) {
+            origin[0] = r->dims[0] * (i + 1) / (SAMPLES + 1);
+            shape[0] -= origin[0];
+        }
+    } else {
+        const struct emd_chunk *c = &d->chunks.chunk[d->chunks.count * (i + 1) / (SAMPLES + 1)];
+        hsize_t offset[EMD_RANK_MAX];
+        emd_chunk_offset(&d->chunks.grid, c->index, offset);
+        for (unsigned a = 0; a < r->rank; a++) {
+            origin[a] = offset[a];
+            shape[a] =
+                r->dims[a] - offset[a] < r->source[a] ? r->dims[a] - offset[a] : r->source[a];
+        }
+    }
+    /* A part of one frame; where frames are interleaved, many must be read to get one. */
+    emd_box_touched(&target, origin, shape, &touched);
+    crop(r->rank, r->item_size, origin, shape,
+         touched.count[r->rank - 1] > 1 ? 16 * sample_bytes : sample_bytes);
+    emd_box_touched(&target, origin, shape, &touched);
+    size_t n = emd_box_bytes(r->rank, shape, r->item_size), at = 0;
+    unsigned char *box = malloc(n), *parts = malloc(n);
+    void **part = malloc(touched.total * sizeof *part);
+    size_t *size = malloc(touched.total * sizeof *size);
+    bool ok = box && parts && part && size;
+    if (!ok)
+        emd_fail(err, EMD_E_MEMORY, "out of memory");
+    ok = ok && read_box(id, type, r->rank, origin, shape, box, err) == EMD_OK;
+    memcpy(window.origin, origin, sizeof window.origin);
+    memcpy(window.shape, shape, sizeof window.shape);
+    for (size_t k = 0; ok && k < touched.total; k++) {
+        uint64_t part_origin[EMD_RANK_MAX], part_shape[EMD_RANK_MAX];
+        emd_box_part(&target, &touched, k, origin, shape, part_origin, part_shape);
+        part[k] = parts + at;
+        size[k] = emd_box_bytes(r->rank, part_shape, r->item_size);
+        at += size[k];
+    }
+    if (ok) {
+        emd_box_scatter(&target, box, origin, shape, &window, part);
+        size_t which = touched.total * (i + 1) / (SAMPLES + 1);
+        *sample = (struct emd_sample){part[which],
+                                      size[which] < sample_bytes ? size[which] : sample_bytes};
+    } else {
+        free(parts);
+        parts = NULL;
+    }
+    free(size);
+    free(part);
+    free(box);
+    return parts;
+}
+
 /* The pipeline of 'auto', from samples a quarter, half and three quarters through the data. */
 static enum emd_status choose_auto(hid_t id, hid_t type, struct emd_dataset *d,
                                    const struct emd_chunk_shape *chunk, struct emd_error *err)
 {
-    const struct emd_plan_request *r = &d->request;
-    const struct emd_grid target = {r->rank, r->item_size, r->dims, r->target};
-    unsigned char *data[SAMPLES] = {NULL}, *box = NULL;
+    void *data[SAMPLES] = {NULL};
     struct emd_sample sample[SAMPLES];
-    size_t samples = 0;
+    struct emd_error failure = {.status = EMD_OK};
     enum emd_status status = EMD_OK;
-    for (unsigned i = 0; i < SAMPLES && status == EMD_OK; i++) {
-        uint64_t origin[EMD_RANK_MAX], shape[EMD_RANK_MAX], part[EMD_RANK_MAX];
-        uint64_t part_shape[EMD_RANK_MAX];
-        struct emd_touched touched;
-        if (r->contiguous) {
-            /* a range of rows as it lies in the file: cheap to read, whatever the layout */
-            memset(origin, 0, sizeof origin);
-            memcpy(shape, r->dims, sizeof shape);
-            if (r->target[r->rank - 1] != 1 && r->rank > 2) {
-                origin[0] = r->dims[0] * (i + 1) / (SAMPLES + 1);
-                shape[0] = 1;
-            }
-            crop(r->rank, r->item_size, origin, shape, sample_bytes * 16);
-        } else {
-            const struct emd_chunk *c = &d->chunks.chunk[d->chunks.count * (i + 1) / (SAMPLES + 1)];
-            hsize_t offset[EMD_RANK_MAX];
-            emd_chunk_offset(&d->chunks.grid, c->index, offset);
-            for (unsigned a = 0; a < r->rank; a++) {
-                uint64_t left = r->dims[a] - offset[a];
-                origin[a] = offset[a];
-                shape[a] = left < r->source[a] ? left : r->source[a];
-            }
-            crop(r->rank, r->item_size, origin, shape, sample_bytes * 16);
-        }
-        /* of the target chunks that the box touches, one: with frames last, one frame's part */
-        emd_box_touched(&target, origin, shape, &touched);
-        size_t which = touched.total * (i + 1) / (SAMPLES + 1);
-        emd_box_part(&target, &touched, which, origin, shape, part, part_shape);
-        crop(r->rank, r->item_size, part, part_shape, sample_bytes);
-        if (!r->contiguous || touched.total == 1) {
-            memcpy(origin, part, sizeof origin);
-            memcpy(shape, part_shape, sizeof shape);
-        }
-        size_t box_bytes = emd_box_bytes(r->rank, shape, r->item_size);
-        size_t part_bytes = emd_box_bytes(r->rank, part_shape, r->item_size);
-        free(box);
-        box = malloc(box_bytes);
-        data[i] = malloc(part_bytes);
-        if (!box || !data[i]) {
-            status = emd_fail(err, EMD_E_MEMORY, "out of memory");
-            break;
-        }
-        status = read_box(id, type, r->rank, origin, shape, box, err);
-        if (status != EMD_OK)
-            break;
-        /* element by element: samples are small */
-        uint64_t point[EMD_RANK_MAX];
-        for (size_t e = 0; e < part_bytes / r->item_size; e++) {
-            size_t rest = e, from = 0;
-            for (unsigned a = r->rank; a-- > 0;) {
-                point[a] = part[a] + rest % part_shape[a] - origin[a];
-                rest /= (size_t)part_shape[a];
-            }
-            for (unsigned a = 0; a < r->rank; a++)
-                from = from * (size_t)shape[a] + (size_t)point[a];
-            memcpy(data[i] + e * r->item_size, box + from * r->item_size, r->item_size);
-        }
-        sample[samples++] = (struct emd_sample){data[i], part_bytes};
+    for (unsigned i = 0; i < SAMPLES && status == EMD_OK; i++)
+        if (!(data[i] = take_sample(id, type, d, i, &sample[i], &failure)))
+            status = emd_fail(err, failure.status, "%s", failure.text);
+    if (status == EMD_OK) {
+        d->target.count = 1;
+        status = emd_auto_choose(chunk, sample, SAMPLES, NULL, &d->target.filter[0], err);
     }
-    if (status == EMD_OK)
-        status = emd_auto_choose(chunk, sample, samples, NULL, &d->target.filter[0], err);
-    d->target.count = 1;
     for (unsigned i = 0; i < SAMPLES; i++)
         free(data[i]);
-    free(box);
     return status;
 }
 
@@ -321,7 +327,7 @@ static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t
     if (r->rank < 2)
         return EMD_OK; /* no image: tables, JPEG bytes */
     for (unsigned a = 0; a < r->rank; a++)
-        if ((r->dims[a] = dims[a]) == 0)
+        if ((r->dims[a] = dims[a]) == 0 || dims[a] > most_extent)
             return EMD_OK;
     if (r->item_size == 0)
         return EMD_OK;
@@ -346,6 +352,8 @@ static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t
         for (size_t i = 0; i < d->chunks.count && d->source.count > 0; i++)
             if (d->chunks.chunk[i].bytes > r->source_stored)
                 r->source_stored = (size_t)d->chunks.chunk[i].bytes;
+        if (!ours && emd_filters_available(dcpl, NULL) != EMD_OK)
+            return EMD_OK; /* what cannot be decoded is for the tree copy to carry over or refuse */
         if (!ours)
             r->fetch = EMD_FETCH_DECODED;
         else if (!d->chunks.has_addresses)

@@ -95,7 +95,7 @@ static uint64_t grid_counts(unsigned rank, const uint64_t *extent, const uint64_
 {
     uint64_t total = 1;
     for (unsigned a = 0; a < rank; a++) {
-        count[a] = (extent[a] + shape[a] - 1) / shape[a];
+        count[a] = extent[a] / shape[a] + (extent[a] % shape[a] != 0);
         total *= count[a];
     }
     return total;
