@@ -23,6 +23,7 @@
 #include <blosc.h>
 #include <lz4.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <zstd_errors.h>
 
@@ -40,6 +41,8 @@ enum {
     FLAG_NOT_SPLIT = 16,
     MAX_SPLITS = 16,  /* streams a block; larger items are not split */
     MIN_STREAM = 128, /* bytes; blocks with shorter streams are not split */
+    /* Bytes that one byte can stand for: zstd packs 128 KiB into 4 bytes, the others less. */
+    MOST_OF_A_STREAM = 32768,
     /* The smallest table is 2^6; at 2^8 zstd 1.5 is fastest and within 0.1 % of its best. Matches
      * of less than 7 bytes cost more than the literals of a camera frame. */
     NOISE_HASH_LOG = 8,
@@ -316,7 +319,7 @@ static enum emd_status parse_header(const uint8_t *src, size_t n, size_t limit, 
     if (size != n)
         return emd_fail(err, EMD_E_CORRUPT, "blosc: the header says %zu bytes, there are %zu", size,
                         n);
-    if (h->bytes > BLOSC_MAX_BUFFERSIZE || h->bytes > limit)
+    if (h->bytes > BLOSC_MAX_BUFFERSIZE || h->bytes > limit || h->bytes / MOST_OF_A_STREAM > n)
         return emd_fail(err, EMD_E_CORRUPT,
                         "blosc: the header claims %zu bytes where at most %zu belong", h->bytes,
                         limit);
@@ -520,6 +523,12 @@ static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
     return context + 3 * n + 65536;
 }
 
+static void libraries(char *text, size_t room)
+{
+    snprintf(text, room, "c-blosc %s (%s), lz4 %s, zstd %s", blosc_get_version_string(),
+             blosc_list_compressors(), LZ4_versionString(), ZSTD_versionString());
+}
+
 const struct emd_codec emd_codec_blosc = {
     .name = "blosc",
     .id = EMD_FILTER_BLOSC,
@@ -529,5 +538,6 @@ const struct emd_codec emd_codec_blosc = {
     .encode = encode,
     .decoded_size = decoded_size,
     .decode = decode,
+    .libraries = libraries,
     .work_bytes = work_bytes,
 };

@@ -100,8 +100,7 @@ struct emd_codec {
 
     /* Size that decode would produce, from a header that has been checked against n and against
      * 'limit' (larger claims are EMD_E_CORRUPT), for a caller that does not know the chunk's size.
-     * NULL where the format does not tell (deflate), EMD_E_UNSUPPORTED where this chunk does not
-     * (zstd frames without content size): the caller tries. */
+     * NULL where the format does not tell (deflate): the caller tries. */
     enum emd_status (*decoded_size)(const unsigned *cd, size_t cd_count, const void *src, size_t n,
                                     size_t limit, size_t *out, struct emd_error *err);
 
@@ -110,6 +109,10 @@ struct emd_codec {
     enum emd_status (*decode)(const unsigned *cd, size_t cd_count, struct emd_work *work,
                               const void *src, size_t n, void *dst, size_t capacity, size_t *out,
                               struct emd_error *err);
+
+    /* Writes names and versions of the libraries inside ("zstd 1.5.4"), cut short if they do not
+     * fit. NULL where there are none. */
+    void (*libraries)(char *text, size_t room);
 
     /* Bytes that encode and decode allocate inside (contexts, scratch) for chunks of n bytes: for
      * the memory budget. */

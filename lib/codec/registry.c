@@ -28,16 +28,6 @@ const struct emd_codec *emd_codec_by_name(const char *name)
             return codecs[i];
     return NULL;
 }
-
-size_t emd_chunk_bytes(const struct emd_chunk_shape *shape)
-{
-    uint64_t bytes = shape->item_size;
-    for (unsigned i = 0; i < shape->rank; i++)
-        if (__builtin_mul_overflow(bytes, shape->dims[i], &bytes))
-            return 0;
-    return bytes <= SIZE_MAX ? (size_t)bytes : 0;
-}
-
 enum emd_status emd_codec_set_local(const struct emd_codec *codec,
                                     const struct emd_chunk_shape *shape, const unsigned *user,
                                     size_t user_count, unsigned cd[EMD_CD_MAX], size_t *cd_count,

@@ -16,14 +16,22 @@ enum emd_scratch {
     EMD_SCRATCH_COUNT
 };
 
-enum { EMD_DEFLATE_LEVELS = 13 };
+/* Contexts of other libraries. Each comes with the function that frees it, so that work.c needs
+ * none of these libraries and a plugin only those of its own codec. */
+enum emd_context {
+    EMD_CONTEXT_ZSTD_C,
+    EMD_CONTEXT_ZSTD_D,
+    EMD_CONTEXT_INFLATE,
+    EMD_CONTEXT_DEFLATE, /* and one for each level of libdeflate, 0 to 12 */
+    EMD_CONTEXT_COUNT = EMD_CONTEXT_DEFLATE + 13
+};
 
 struct emd_work {
     unsigned tune;
-    ZSTD_CCtx *cctx;
-    ZSTD_DCtx *dctx;
-    struct libdeflate_decompressor *inflater;
-    struct libdeflate_compressor *deflater[EMD_DEFLATE_LEVELS];
+    struct {
+        void *data;
+        void (*free)(void *data);
+    } context[EMD_CONTEXT_COUNT];
     struct {
         void *data;
         size_t size;

@@ -3,14 +3,19 @@
  * Our frames always hold the content size, which readers of this filter need, and zstd's content
  * checksum, so that every reader, whoever wrote it, notices damage. Frames of others are read with
  * or without either. */
-/* For ZSTD_getCParams and ZSTD_estimateCCtxSize_usingCParams, which every libzstd exports. */
-#define ZSTD_STATIC_LINKING_ONLY
+#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_getCParams, ZSTD_estimateCCtxSize_usingCParams */
+#include <stdio.h>
+#include <stdlib.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
 #include "codec/codecs.h"
 #include "codec/work.h"
 
-#include <zstd_errors.h>
-
-enum { DEFAULT_LEVEL = 3 }; /* of the published plugin, where no level is given */
+enum {
+    DEFAULT_LEVEL = 3,           /* of the published plugin, where no level is given */
+    MOST_OF_A_BLOCK = 128 * 1024 /* bytes that a block of any size can stand for (RFC 8878) */
+};
 
 /* Sizes from which a level's window and tables no longer grow are far beyond chunks: so what a
  * context takes is asked of zstd for the chunk size in hand. */
@@ -71,23 +76,61 @@ static enum emd_status check_frame(const void *src, size_t n, struct emd_error *
     return EMD_OK;
 }
 
+/* The size of a frame that does not say it: by decoding it, the bytes thrown away. */
+static enum emd_status count_bytes(const void *src, size_t n, size_t limit, size_t *out,
+                                   struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    ZSTD_DCtx *dctx = ZSTD_createDCtx();
+    const size_t room = ZSTD_DStreamOutSize();
+    void *waste = malloc(room);
+    ZSTD_inBuffer in = {src, n, 0};
+    size_t total = 0, left = 1;
+    if (!dctx || !waste) {
+        status = emd_fail(err, EMD_E_MEMORY, "zstd: out of memory");
+        goto out;
+    }
+    while (left > 0) {
+        ZSTD_outBuffer to = {waste, room, 0};
+        left = ZSTD_decompressStream(dctx, &to, &in);
+        if (ZSTD_isError(left) || (left > 0 && to.pos == 0 && in.pos == in.size)) {
+            status = emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes are no whole frame: %s", n,
+                              ZSTD_isError(left) ? ZSTD_getErrorName(left) : "cut short");
+            goto out;
+        }
+        total += to.pos;
+        if (total > limit) {
+            status =
+                emd_fail(err, EMD_E_CORRUPT, "zstd: the frame holds more than %zu bytes", limit);
+            goto out;
+        }
+    }
+    *out = total;
+out:
+    free(waste);
+    ZSTD_freeDCtx(dctx);
+    return status;
+}
+
 static enum emd_status decoded_size(const unsigned *cd, size_t cd_count, const void *src, size_t n,
                                     size_t limit, size_t *out, struct emd_error *err)
 {
     (void)cd;
     (void)cd_count;
-    unsigned long long size = ZSTD_getFrameContentSize(src, n);
+    const unsigned long long size = ZSTD_getFrameContentSize(src, n);
     if (size == ZSTD_CONTENTSIZE_ERROR)
         return emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes do not begin with a frame", n);
-    if (size == ZSTD_CONTENTSIZE_UNKNOWN)
-        return emd_fail(err, EMD_E_UNSUPPORTED, "zstd: the frame does not tell its size");
-    if (size > limit)
-        return emd_fail(err, EMD_E_CORRUPT,
-                        "zstd: the frame claims %llu bytes where at most %zu belong", size, limit);
     enum emd_status status = check_frame(src, n, err);
-    if (status == EMD_OK)
-        *out = (size_t)size;
-    return status;
+    if (status != EMD_OK)
+        return status;
+    if (size == ZSTD_CONTENTSIZE_UNKNOWN)
+        return count_bytes(src, n, limit, out, err);
+    if (size > limit || size / MOST_OF_A_BLOCK > n)
+        return emd_fail(err, EMD_E_CORRUPT,
+                        "zstd: a frame of %zu bytes claims %llu where at most %zu belong", n, size,
+                        limit);
+    *out = (size_t)size;
+    return EMD_OK;
 }
 
 static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_work *work,
@@ -125,6 +168,11 @@ static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
     return ZSTD_estimateCCtxSize_usingCParams(p) + ZSTD_estimateDCtxSize();
 }
 
+static void libraries(char *text, size_t room)
+{
+    snprintf(text, room, "zstd %s", ZSTD_versionString());
+}
+
 const struct emd_codec emd_codec_zstd = {
     .name = "zstd",
     .id = EMD_FILTER_ZSTD,
@@ -133,5 +181,6 @@ const struct emd_codec emd_codec_zstd = {
     .encode = encode,
     .decoded_size = decoded_size,
     .decode = decode,
+    .libraries = libraries,
     .work_bytes = work_bytes,
 };

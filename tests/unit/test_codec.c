@@ -452,7 +452,10 @@ START_TEST(zstd_frames)
     ZSTD_CCtx_setParameter(cctx, ZSTD_c_contentSizeFlag, 0);
     size = ZSTD_compress2(cctx, packed, sizeof packed, src, N);
     ZSTD_freeCCtx(cctx);
-    ck_assert_int_eq(codec->decoded_size(NULL, 0, packed, size, N, &out, NULL), EMD_E_UNSUPPORTED);
+    ck_assert_int_eq(codec->decoded_size(NULL, 0, packed, size, N, &out, NULL), EMD_OK);
+    ck_assert_uint_eq(out, N);
+    ck_assert_int_eq(codec->decoded_size(NULL, 0, packed, size, N - 1, &out, NULL), EMD_E_CORRUPT);
+    ck_assert_int_eq(codec->decoded_size(NULL, 0, packed, size - 1, N, &out, NULL), EMD_E_CORRUPT);
     ck_assert_int_eq(codec->decode(NULL, 0, NULL, packed, size, back, N, &out, NULL), EMD_OK);
     ck_assert_uint_eq(out, N);
     ck_assert_mem_eq(back, src, N);
