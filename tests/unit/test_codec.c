@@ -13,11 +13,18 @@
 #include "codec/transpose8.h"
 #include "unit/codecdata.h"
 
+/* For inner loops: Check's own macros write a record for every assertion that holds. */
+#define must(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ck_abort_msg("%s", #condition);                                                        \
+    } while (0)
+
 /* malloc of exactly n bytes (never NULL), so that the address sanitizer sees any overrun. */
 static uint8_t *get(size_t n)
 {
     uint8_t *p = malloc(n ? n : 1);
-    ck_assert_ptr_nonnull(p);
+    must(p);
     return p;
 }
 
@@ -226,12 +233,12 @@ static void check_damaged(const struct setting *s, struct emd_work *work, const 
     enum emd_status status =
         codec->decode(s->cd, s->cd_count, work, exact, size, back, n, &out, &err);
     if (status == EMD_OK) {
-        ck_assert_uint_le(out, n);
+        must(out <= n);
         if (s->has_checksum && out == n)
-            ck_assert_mem_eq(back, src, n);
+            must(memcmp(back, src, n) == 0);
     } else {
-        ck_assert_int_eq(status, err.status);
-        ck_assert_int_ne(err.text[0], '\0');
+        must(status == err.status);
+        must(err.text[0] != '\0');
     }
     free(exact), free(back);
 }
@@ -241,7 +248,7 @@ START_TEST(truncated_and_flipped)
     const struct setting *s = &settings[_i];
     struct emd_work *work = emd_work_new();
     for (int kind = 0; kind < DATA_KINDS; kind++)
-        for (size_t n = 150; n <= 1050; n += 900) {
+        for (size_t n = 150; n <= 500; n += 350) {
             uint8_t *src = get(n), *packed;
             fill_data((enum data_kind)kind, src, n, n);
             size_t size = encode(s, work, src, n, &packed);
@@ -252,7 +259,7 @@ START_TEST(truncated_and_flipped)
                 enum emd_status status =
                     codec->decode(s->cd, s->cd_count, work, packed, cut, back, n, &out, NULL);
                 /* Fletcher's sums do not see missing zeros, shuffle sees nothing: sizes do. */
-                ck_assert(status != EMD_OK || out != n);
+                must(status != EMD_OK || out != n);
                 free(back);
                 check_damaged(s, work, packed, cut, src, n);
             }

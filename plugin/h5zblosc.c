@@ -1,0 +1,3 @@
+#include "filter.h"
+
+EMD_PLUGIN(emd_codec_blosc, EMD_FILTER_BLOSC, "blosc")
