@@ -392,6 +392,34 @@ static void confine(double *low, double *high, double d, double sum, bool same_s
         *high = to;
 }
 
+/* How uneven the steps in edge^(3/2) are, as the sum of squared second differences. */
+static double zigzag(const double *middle, size_t count, double edge)
+{
+    double sum = 0, before = 0, at = pow(edge, 1.5);
+    for (size_t i = 0; i < count; i++) {
+        edge = 2 * middle[i] - edge;
+        double next = pow(edge, 1.5), bend = next - 2 * at + before;
+        if (i > 0)
+            sum += bend * bend;
+        before = at;
+        at = next;
+    }
+    return sum;
+}
+
+/* The edge of least zigzag within [low, high]; the sum is convex over so narrow a range. */
+static double smoothest(const double *middle, size_t count, double low, double high)
+{
+    for (int i = 0; i < 100 && high - low > 1e-15; i++) {
+        double a = low + (high - low) / 3, b = high - (high - low) / 3;
+        if (zigzag(middle, count, a) < zigzag(middle, count, b))
+            high = b;
+        else
+            low = a;
+    }
+    return (low + high) / 2;
+}
+
 /* Sets the exact limits of the shells; false if the middles contradict the log. */
 static bool refine_limits(struct emd_merge_table *table, const double *middle)
 {
@@ -413,14 +441,15 @@ static bool refine_limits(struct emd_merge_table *table, const double *middle)
     /* A hair of room for the rounding of the sums. */
     if (!(low <= high + 1e-9) || !isfinite(low) || !isfinite(high))
         return false;
-    double edge = (low + high) / 2;
+    const double first = smoothest(middle, table->count, low, high);
+    double edge = first;
     for (size_t i = 0; i < table->count; i++) {
         double next = 2 * middle[i] - edge;
         if (!(edge > 0 && next > edge))
             return false;
         edge = next;
     }
-    edge = (low + high) / 2;
+    edge = first;
     for (size_t i = 0; i < table->count; i++) {
         table->shells[i].value[EMD_SHELL_D_MAX] = 1 / sqrt(edge);
         edge = 2 * middle[i] - edge;

@@ -1,0 +1,273 @@
+"""emdlist on folders made for the purpose: lines, tables, orders, failures, and hostile names."""
+
+import csv
+import html.parser
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "tests"))
+import synthetic_trials as synthetic
+
+TOOL = os.path.join(os.environ["EMDTOOLS_BIN"], "emdlist")
+
+
+def run(*args, code=0, cwd=None, text=True):
+    p = subprocess.run([TOOL, *args], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert p.returncode == code, (args, p.returncode, p.stderr)
+    return (p.stdout.decode() if text else p.stdout), p.stderr.decode()
+
+
+def put(folder, name, text):
+    os.makedirs(folder, exist_ok=True)
+    synthetic.write(os.path.join(os.fsencode(folder), os.fsencode(name)), text)
+
+
+def good_crystal(folder, resolution, cell=synthetic.CELL, trial="P1", version="3.12.1", seed=1):
+    at = os.path.join(folder, *trial.split("/"))
+    rows = synthetic.merging(random.Random(seed), resolution)
+    put(at, "dials.scale.log", synthetic.scale_log(version, rows))
+    put(at, "dials.integrate.log", synthetic.integrate_log(version, cell, 10))
+    put(at, "dials.symmetry.log", "Best solution: P -1\n")
+    put(at, "dials.cosym.log", "Best solution: P 1 2/m 1\n")
+    return rows
+
+
+def expected_shell(rows, limit=0.3):
+    answer = None
+    for r in rows:
+        if not float("%.3f" % r[12]) > limit:
+            break
+        answer = r[1]
+    return "%.2f" % answer
+
+
+def test_lines(work):
+    rows = good_crystal(work + "/x/BAD one", 0.9)
+    better = good_crystal(work + "/y/deep/er", 0.8, seed=2)
+    put(work + "/z/P1", "dials.find_spots.log", "DIALS 3.20.0\nSaved 0 reflections to strong.refl\n")
+    put(work + "/z/P1", "dials.index.log", "DIALS 3.20.0\n")
+    put(work + "/w/P1", "dials.index.log", "Sorry: no \x1b[31mlattice\n")
+    put(work + "/v/mP", "dials.scale.log", "not P1")
+    out, _ = run("P1", cwd=work)
+    cell = "     Unit cell: 5.3400  6.4600  10.8600  90.000  91.300  90.000 Best solution: P -1"
+    assert out.splitlines() == [
+        f"y/deep/er/P1 {expected_shell(better)}{cell}",
+        f"x/BAD one/P1 {expected_shell(rows)}{cell}",
+        "w/P1 -     failed at index: no ?[31mlattice",
+        "z/P1 -     failed at index: no spots found"], out
+    good, _ = run("--good", "-C", work, "P1")
+    assert good.splitlines() == out.splitlines()[:2]
+    cosym, _ = run("--good", "-C", work, "--symmetry-from", "cosym", "P1")
+    assert cosym.count("P 1 2/m 1") == 2
+    strict, _ = run("--good", "-C", work, "--cc", "0.8", "P1")
+    assert float(strict.split()[1]) > float(good.split()[1])
+    # In a table cosym comes first, unless asked otherwise.
+    tsv, _ = run("-C", work, "--format", "tsv", "--columns", "path,symmetry,laue,stage,reason,dials", "--sort", "-path", "P1")
+    assert [l.split("\t") for l in tsv.splitlines()] == [
+        ["path", "symmetry", "laue", "stage", "reason", "dials"],
+        ["z/P1", "", "", "index", "no spots found", "3.20.0"],
+        ["y/deep/er/P1", "P 1 2/m 1", "P -1", "scale", "", "3.12.1"],
+        ["x/BAD one/P1", "P 1 2/m 1", "P -1", "scale", "", "3.12.1"],
+        ["w/P1", "", "", "index", "no ?[31mlattice", ""]], tsv
+
+
+def test_nested(work):
+    good_crystal(work + "/a", 1.2)
+    rows = synthetic.merging(random.Random(5), 0.8)
+    put(work + "/a/P1/not_blank", "dials.scale.log", synthetic.scale_log("3.12.1", rows))
+    put(work + "/a/P1", "imported.expt", synthetic.expt("/x/m.emd", 1, 100))
+    put(work + "/a/P1/not_blank", "scaled.expt", synthetic.expt("/x/m.emd", 11, 40))
+    good_crystal(work + "/b", 1.0)
+    out, _ = run("-C", work, "P1/not_blank")
+    assert out.splitlines()[0].startswith(f"a/P1 {expected_shell(rows)}     Unit cell: 5.3400 "), out
+    assert out.splitlines()[1] == "b/P1 -     unfinished at scale: filter_blanks has not run", out
+    out, _ = run("-C", work, "--columns", "path,frames,image", "--good", "P1/not_blank")
+    assert out.splitlines()[1].split() == ["a/P1", "30/100", "/x/m.emd"], out
+    # not_blank as a symbolic link to nowhere, a file where a folder should be, a loop
+    os.symlink("nowhere", work + "/b/P1/not_blank")
+    os.symlink("..", work + "/a/up")
+    os.makedirs(work + "/c")
+    put(work + "/c", "P1", "a file")
+    out, _ = run("-C", work, "P1/not_blank")
+    assert len(out.splitlines()) == 2
+
+
+def test_several_crystals(work):
+    good_crystal(work + "/a", 0.9)
+    with open(work + "/a/P1/dials.integrate.log", "a", encoding="utf-8") as f:
+        f.write(synthetic.cell_line((7, 8, 9, 90, 90, 90)))
+        f.write(synthetic.cell_line((7, 8, 9, 90, 90, 90)))  # the same crystal in a second sweep
+    out, _ = run("-C", work, "P1")
+    lines = out.splitlines()
+    assert len(lines) == 2 and lines[0].endswith("(crystal 1 of 2)") and lines[1].endswith("(crystal 2 of 2)")
+    assert "7.0000  8.0000  9.0000" in lines[1]
+    rows = json.loads(run("-C", work, "--format", "json", "P1")[0])
+    assert [r["crystal"] for r in rows] == [1, 2] and rows[1]["a"] == 7
+    assert abs(rows[1]["volume"] - 504) < 1e-6
+    assert rows[0]["esds"][0] == 0.0006
+
+
+def test_json(work):
+    rows = good_crystal(work + "/a", 0.9)
+    put(work + "/b/P1", "dials.import.log", "Writing experiments to imported.expt\n")
+    a, b = json.loads(run("-C", work, "--format", "json", "P1")[0])
+    assert a["path"] == "a/P1" and a["outcome"] == "good" and a["dials"] == "3.12.1"
+    assert len(a["shells"]) == len(rows)
+    for shell, row in zip(a["shells"], rows):
+        assert abs(shell["cc_half"] - row[12]) < 6e-4 and shell["reflections"] == row[2]
+        assert shell["significant"] == row[13]
+    assert b["resolution"] is None and b["shells"] == [] and b["reason"] == "find_spots has not run"
+    few = json.loads(run("-C", work, "--format", "json", "--columns", "path,a", "P1")[0])
+    assert list(few[0]) == ["path", "a", "shells"]
+
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "<!--<script>", "a&amp;\"'`b",
+           "=cmd|' /C calc'!A0", "+1", "-2", "@SUM(A1)", " =1", "line\nbreak\ttab\\", "esc\x1b[31m", "caf\u00e9 \U0001f600",
+           "\u2028\u2029", "c1\u009b31m", "comma,semi;\"quote\""]
+
+
+class Text(html.parser.HTMLParser):
+    """Elements of a page, with the text of scripts."""
+
+    def __init__(self):
+        super().__init__()
+        self.tags, self.scripts, self.inside = [], [], False
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag == "script"
+        if self.inside:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.scripts[-1] += data
+
+
+def parse_page(page):
+    parser = Text()
+    parser.feed(page)
+    return parser
+
+
+def test_hostile_names(work):
+    good_crystal(work + "/plain", 0.9)
+    clean = parse_page(run("-C", work, "--format", "html", "P1")[0])
+    names = list(HOSTILE)
+    for name in names:
+        at = os.path.join(work, name)
+        try:
+            good_crystal(at.replace("/", "\u2215") if "/" in name else at, 0.9)
+        except OSError:
+            pass
+    for name in HOSTILE:  # "/" cannot be in a name, but makes folders
+        good_crystal(os.path.join(work, name), 0.9)
+    os.makedirs(os.fsencode(work) + b"/bad\xff\xc3utf/P1")
+    put(os.path.join(work, "reason", "P1"), "dials.index.log", "Sorry: </script><script>alert(3)</script> =1\n")
+    put(os.path.join(work, "image", "P1"), "imported.expt", synthetic.expt("</script><b>.emd", 1, 9))
+    page = run("-C", work, "--format", "html", "P1")[0]
+    got = parse_page(page)
+    assert [t for t in got.tags] == [t for t in clean.tags], "a name became part of the page"
+    assert "<" not in got.scripts[0] and "\u2028" not in got.scripts[0]
+    data = json.loads(got.scripts[0])
+    paths = {r["path"] for r in data["rows"]}
+    assert len(data["rows"]) == len(paths) > len(HOSTILE)
+    for name in HOSTILE:
+        assert name + "/P1" in paths or name.replace("/", "\u2215") + "/P1" in paths, name
+    assert "bad\ufffd\ufffdutf/P1" in paths
+    as_json = json.loads(run("-C", work, "--format", "json", "P1")[0])
+    assert {r["path"] for r in as_json} == paths
+    # One line a crystal, nothing for a terminal to obey.
+    for format in ([], ["--columns", "path,reason"], ["--format", "tsv"], ["--format", "csv"]):
+        raw = run("-C", work, *format, "P1", text=False)[0]
+        lines = raw.split(b"\n")[:-1]
+        assert len(lines) == len(paths) + (1 if format else 0), format
+        assert b"\x1b" not in raw and b"\xc2\x9b" not in raw
+    rows = list(csv.reader(io.StringIO(run("-C", work, "--format", "csv", "P1", text=False)[0].decode("utf-8", "replace"), newline="")))
+    assert all(len(r) == len(rows[0]) for r in rows)
+    for r in rows[1:]:
+        for field, key in zip(r, rows[0]):
+            number = key not in ("path", "cell", "symmetry", "frames", "outcome", "stage", "reason")
+            assert number or not field.lstrip(" ")[:1] in ("=", "+", "-", "@"), field
+    assert any(r[0] == "'=cmd|' /C calc'!A0/P1" for r in rows)
+    assert any(r[0] == 'comma,semi;"quote"/P1' for r in rows)
+
+
+def test_damaged_files(work):
+    """Logs cut anywhere, and random bytes under every name, never stop the list."""
+    rng = random.Random(3)
+    good_crystal(work + "/a", 0.9)
+    with open(work + "/a/P1/dials.scale.log", "rb") as f:
+        whole = f.read()
+    for i, cut in enumerate(rng.sample(range(len(whole)), 40)):
+        at = f"{work}/cut{i}/P1"
+        os.makedirs(at)
+        with open(at + "/dials.scale.log", "wb") as f:
+            f.write(whole[:cut])
+    for i in range(10):
+        at = f"{work}/noise{i}/P1"
+        os.makedirs(at)
+        for name in ("dials.scale.log", "dials.integrate.log", "scaled.json", "imported.expt", "scaled.expt", "dials.cosym.log"):
+            with open(f"{at}/{name}", "wb") as f:
+                f.write(rng.randbytes(rng.randint(0, 5000)))
+    os.makedirs(work + "/fifo/P1")
+    os.mkfifo(work + "/fifo/P1/dials.scale.log")
+    for method in ("shell", "linear", "fit"):
+        out, _ = run("-C", work, "--method", method, "--format", "json", "P1")
+        assert len(json.loads(out)) == 52
+
+
+def test_options(work):
+    good_crystal(work + "/a", 0.9)
+    run(code=2)
+    run("P1", "P2", code=2)
+    for bad in (["--columns", "nonsense"], ["--columns", ""], ["--sort", "nonsense"], ["--cc", "x"], ["--cc", "1.5"],
+                ["--method", "spline"], ["--format", "xml"], ["--symmetry-from", "both"], ["--nonsense"]):
+        out, err = run(*bad, "-C", work, "P1", code=2)
+        assert out == "" and err.startswith("emdlist: "), bad
+    for trial in ("..", "/P1", "P1/", "P1/../x", ""):
+        run("-C", work, trial, code=2)
+    out, err = run("-C", work, "mP", code=3)
+    assert out == "" and "no crystal has the trial mP" in err
+    _, err = run("-C", work + "/nowhere", "P1", code=1)
+    assert "No such file" in err
+    assert run("--version")[0].startswith("emdlist (emdtools) ")
+    assert "cc_half" in run("--help")[0]
+    out, _ = run("-C", work, "-o", work + "/report.html", "--format", "html", "P1")
+    with open(work + "/report.html", encoding="utf-8") as f:
+        page = f.read()
+    assert out == "" and page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")
+    # Nothing of the page points outside it.
+    for tag, attributes in parse_page(page).tags:
+        assert not {"src", "srcset", "action"} & set(attributes), (tag, attributes)
+        assert attributes.get("href", "#").startswith("#")
+    _, err = run("-C", work, "-o", work + "/no/such/folder.html", "P1", code=1)
+    assert "folder.html" in err
+    full = subprocess.run([TOOL, "-C", work, "P1"], stdout=open("/dev/full", "wb"), stderr=subprocess.PIPE)
+    assert full.returncode == 1 and b"cannot write" in full.stderr
+
+
+def test_many(work):
+    """More crystals than threads take at once; the order does not depend on them."""
+    synthetic.make(work, 150, seed=7)
+    first, _ = run("-C", work, "P1")
+    assert len(first.splitlines()) == 150
+    assert all(run("-C", work, "P1")[0] == first for _ in range(3))
+    numbers = [float(l.split()[1]) for l in first.splitlines() if l.split()[1] != "-"]
+    assert numbers == sorted(numbers) and 100 < len(numbers) < 150
+
+
+if __name__ == "__main__":
+    for name, test in sorted(globals().items()):
+        if name.startswith("test_"):
+            with tempfile.TemporaryDirectory(prefix="emdlist.") as folder:
+                test(folder)
+            print("ok", name)

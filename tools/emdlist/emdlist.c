@@ -1,0 +1,325 @@
+/* emdlist: every crystal of a processing trial at a glance. */
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/safefile.h"
+#include "common/message.h"
+#include "emdlist/listcolumns.h"
+#include "emdlist/listoutput.h"
+#include "emdlist/listrows.h"
+
+static const char help_start[] =
+    "Usage: emdlist [OPTION]... TRIAL\n"
+    "Lists every crystal below the current folder that has the processing trial TRIAL (P1,\n"
+    "P1/not_blank), best resolution first: name, resolution, unit cell and symmetry.\n"
+    "\n"
+    "Crystals:\n"
+    "  -C, --directory DIR    look below DIR; paths are relative to it (.)\n"
+    "      --good             leave out failed and unfinished crystals\n"
+    "      --sort KEY         order by a column, -KEY backwards (resolution)\n"
+    "\n"
+    "Values:\n"
+    "      --cc X             CC1/2 at which the resolution is taken (0.3)\n"
+    "      --method METHOD    shell (default): limit of the last shell above X;\n"
+    "                         linear: interpolated between shells; fit: DIALS' tanh fit\n"
+    "      --symmetry-from PROGRAM\n"
+    "                         cosym or symmetry: whose best solution is preferred\n"
+    "\n"
+    "Output:\n"
+    "      --format FORMAT    text (default), tsv, csv, json or html\n"
+    "      --columns LIST     columns, separated by commas, or all\n"
+    "  -o, --output FILE      write to FILE, which appears complete or not at all\n"
+    "  -q, --quiet            only errors\n"
+    "      --help, --version\n"
+    "\n"
+    "Columns:\n";
+
+enum format { FORMAT_TEXT, FORMAT_TSV, FORMAT_CSV, FORMAT_JSON, FORMAT_HTML };
+enum option_code {
+    OPT_GOOD = 256,
+    OPT_SORT,
+    OPT_CC,
+    OPT_METHOD,
+    OPT_SYMMETRY,
+    OPT_FORMAT,
+    OPT_COLUMNS,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option options[] = {{"directory", required_argument, NULL, 'C'},
+                                        {"good", no_argument, NULL, OPT_GOOD},
+                                        {"sort", required_argument, NULL, OPT_SORT},
+                                        {"cc", required_argument, NULL, OPT_CC},
+                                        {"method", required_argument, NULL, OPT_METHOD},
+                                        {"symmetry-from", required_argument, NULL, OPT_SYMMETRY},
+                                        {"format", required_argument, NULL, OPT_FORMAT},
+                                        {"columns", required_argument, NULL, OPT_COLUMNS},
+                                        {"output", required_argument, NULL, 'o'},
+                                        {"quiet", no_argument, NULL, 'q'},
+                                        {"help", no_argument, NULL, OPT_HELP},
+                                        {"version", no_argument, NULL, OPT_VERSION},
+                                        {NULL, 0, NULL, 0}};
+
+struct arguments {
+    struct list_settings settings;
+    enum format format;
+    enum list_column_id columns[4 * LIST_COLUMNS];
+    size_t column_count; /* 0: the format's own */
+    enum list_column_id sort;
+    bool backwards;
+    const char *output;
+};
+
+static void print_help(void)
+{
+    fputs(help_start, stdout);
+    for (enum list_column_id id = 0; id < LIST_COLUMNS; id++)
+        printf("  %-14s %s%s%s%s\n", list_column(id)->key, list_column(id)->help,
+               list_column(id)->unit[0] ? " (" : "", list_column(id)->unit,
+               list_column(id)->unit[0] ? ")" : "");
+}
+
+/* Index of 'text' among the names, -1 if it is none of them. */
+static int choice(const char *text, const char *const names[], int count)
+{
+    for (int i = 0; i < count; i++)
+        if (strcmp(text, names[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* EMD_EXIT_OK to go on; else the exit code, with *stop set. */
+static int parse_arguments(int argc, char **argv, struct arguments *a, bool *stop)
+{
+    static const char *const formats[] = {"text", "tsv", "csv", "json", "html"};
+    static const char *const methods[] = {"shell", "linear", "fit"};
+    static const char *const programs[] = {"cosym", "symmetry"};
+    char unknown[64];
+    int code, index;
+    *stop = true;
+    opterr = 0;
+    while ((code = getopt_long(argc, argv, "C:o:q", options, NULL)) != -1) {
+        switch (code) {
+        case 'C':
+            a->settings.folder = optarg;
+            break;
+        case 'o':
+            a->output = optarg;
+            break;
+        case 'q':
+            emd_message_set_verbosity(EMD_QUIET);
+            break;
+        case OPT_GOOD:
+            a->settings.good_only = true;
+            break;
+        case OPT_SORT: {
+            enum list_column_id ids[LIST_COLUMNS];
+            a->backwards = optarg[0] == '-';
+            if (list_columns_parse(optarg + a->backwards, ids, LIST_COLUMNS, unknown) != 1)
+                return emd_usage_error("--sort %s: no such column", optarg);
+            a->sort = ids[0];
+            break;
+        }
+        case OPT_CC:
+            if (!emd_parse_double(optarg, -1, 1, &a->settings.limit))
+                return emd_usage_error("--cc %s: not a number from -1 to 1", optarg);
+            break;
+        case OPT_METHOD:
+            if ((index = choice(optarg, methods, 3)) < 0)
+                return emd_usage_error("--method %s: not shell, linear or fit", optarg);
+            a->settings.method = (enum emd_resolution_method)index;
+            break;
+        case OPT_SYMMETRY:
+            if ((index = choice(optarg, programs, 2)) < 0)
+                return emd_usage_error("--symmetry-from %s: not cosym or symmetry", optarg);
+            a->settings.symmetry_from = index == 0 ? SYMMETRY_COSYM : SYMMETRY_SYMMETRY;
+            break;
+        case OPT_FORMAT:
+            if ((index = choice(optarg, formats, 5)) < 0)
+                return emd_usage_error("--format %s: not text, tsv, csv, json or html", optarg);
+            a->format = (enum format)index;
+            break;
+        case OPT_COLUMNS:
+            a->column_count = list_columns_parse(optarg, a->columns,
+                                                 sizeof a->columns / sizeof *a->columns, unknown);
+            if (a->column_count == 0)
+                return emd_usage_error("--columns: no column '%s'", unknown);
+            break;
+        case OPT_HELP:
+            print_help();
+            return EMD_EXIT_OK;
+        case OPT_VERSION:
+            emd_print_version();
+            return EMD_EXIT_OK;
+        default:
+            return emd_usage_error("%s: no such option, or its value is missing",
+                                   argv[optind > 1 ? optind - 1 : 1]);
+        }
+    }
+    if (optind + 1 != argc)
+        return emd_usage_error(optind == argc ? "no TRIAL given" : "more than one TRIAL given");
+    a->settings.trial = argv[optind];
+    if (!emd_trial_name_valid(a->settings.trial))
+        return emd_usage_error("'%s' is no name of a trial", a->settings.trial);
+    *stop = false;
+    return EMD_EXIT_OK;
+}
+
+/* Without --columns: what each format shows. */
+static void choose_columns(struct arguments *a)
+{
+    static const enum list_column_id table[] = {
+        LIST_PATH,    LIST_CRYSTAL,      LIST_RESOLUTION,   LIST_CELL,    LIST_SYMMETRY,
+        LIST_FRAMES,  LIST_COMPLETENESS, LIST_MULTIPLICITY, LIST_I_SIGMA, LIST_R_MEAS,
+        LIST_CC_HALF, LIST_REFLECTIONS,  LIST_OUTCOME,      LIST_STAGE,   LIST_REASON};
+    static const enum list_column_id page[] = {
+        LIST_PATH,         LIST_RESOLUTION, LIST_CELL,   LIST_SYMMETRY, LIST_FRAMES,
+        LIST_COMPLETENESS, LIST_I_SIGMA,    LIST_R_MEAS, LIST_CC_HALF,  LIST_OUTCOME};
+    if (a->column_count == 0 && (a->format == FORMAT_TSV || a->format == FORMAT_CSV)) {
+        memcpy(a->columns, table, sizeof table);
+        a->column_count = sizeof table / sizeof *table;
+    } else if (a->column_count == 0 && a->format == FORMAT_HTML) {
+        memcpy(a->columns, page, sizeof page);
+        a->column_count = sizeof page / sizeof *page;
+    } else if (a->column_count == 0 && a->format == FORMAT_JSON) {
+        for (enum list_column_id id = 0; id < LIST_COLUMNS; id++)
+            if (id != LIST_RATIO) /* opens every movie: only when asked for */
+                a->columns[a->column_count++] = id;
+    }
+    struct list_settings *s = &a->settings;
+    for (size_t i = 0; i < a->column_count; i++) {
+        s->what |= list_column(a->columns[i])->needs;
+        s->want_ratio |= a->columns[i] == LIST_RATIO;
+    }
+    s->what |= list_column(a->sort)->needs;
+    s->want_ratio |= a->sort == LIST_RATIO;
+    if (s->method != EMD_RESOLUTION_SHELL)
+        s->what |= EMD_TRIAL_SHELLS;
+    if (s->symmetry_from == SYMMETRY_COSYM)
+        s->what |= EMD_TRIAL_COSYM;
+    if (a->format == FORMAT_HTML)
+        s->what |= EMD_TRIAL_FRAMES | EMD_TRIAL_COSYM;
+}
+
+/* qsort has no argument of its own. */
+static const struct arguments *sorting;
+
+static int compare_rows(const void *pa, const void *pb)
+{
+    const struct list_row *a = pa, *b = pb;
+    const enum list_column_id key = sorting->sort;
+    char abuf[LIST_BUFFER], bbuf[LIST_BUFFER];
+    int order = 0;
+    if (list_column(key)->kind == LIST_NUMBER) {
+        double x = list_number(a, key), y = list_number(b, key);
+        if (isnan(x) || isnan(y)) {
+            if (isnan(x) != isnan(y))
+                return isnan(x) ? 1 : -1; /* at the end either way */
+        } else {
+            order = x < y ? -1 : x > y;
+        }
+    } else {
+        order = strcmp(list_text(a, key, &sorting->settings, abuf),
+                       list_text(b, key, &sorting->settings, bbuf));
+    }
+    if (order == 0) {
+        order = strcmp(a->trial->path, b->trial->path);
+        if (order == 0)
+            order = a->crystal < b->crystal ? -1 : a->crystal > b->crystal;
+        return order;
+    }
+    return sorting->backwards ? -order : order;
+}
+
+static void write_list(FILE *out, const struct list_rows *rows, const struct arguments *a)
+{
+    const struct list_settings *s = &a->settings;
+    switch (a->format) {
+    case FORMAT_TEXT:
+        if (a->column_count == 0)
+            list_write_classic(out, rows, s);
+        else
+            list_write_text(out, rows, s, a->columns, a->column_count);
+        break;
+    case FORMAT_TSV:
+    case FORMAT_CSV:
+        list_write_separated(out, rows, s, a->columns, a->column_count,
+                             a->format == FORMAT_CSV ? ',' : '\t');
+        break;
+    case FORMAT_JSON:
+        list_write_json(out, rows, s, a->columns, a->column_count);
+        break;
+    case FORMAT_HTML:
+        list_write_html(out, rows, s, a->columns, a->column_count);
+        break;
+    }
+}
+
+static enum emd_status write_file(const struct list_rows *rows, const struct arguments *a,
+                                  struct emd_error *err)
+{
+    struct emd_safefile *file;
+    enum emd_status status = emd_safefile_create(a->output, &file, err);
+    if (status != EMD_OK)
+        return status;
+    int fd = dup(emd_safefile_fd(file));
+    FILE *out = fd >= 0 ? fdopen(fd, "w") : NULL;
+    bool failed = !out;
+    int reason = errno;
+    if (out) {
+        write_list(out, rows, a);
+        failed = ferror(out) != 0;
+        failed |= fclose(out) != 0;
+        reason = errno;
+    } else if (fd >= 0) {
+        close(fd);
+    }
+    if (failed) {
+        emd_safefile_discard(file);
+        return emd_fail_errno(err, EMD_E_IO, reason, "cannot write");
+    }
+    return emd_safefile_commit(&file, 1, true, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.settings = {.folder = ".", .limit = 0.3}, .sort = LIST_RESOLUTION};
+    struct list_rows rows;
+    struct emd_error err;
+    bool stop;
+    emd_message_init("emdlist", EMD_NORMAL);
+    int code = parse_arguments(argc, argv, &a, &stop);
+    if (stop)
+        return emd_finish(code);
+    choose_columns(&a);
+    enum emd_status status = list_rows_read(&a.settings, &rows, &err);
+    if (status != EMD_OK) {
+        emd_message_error("%s: %s", a.settings.folder, err.text);
+        return emd_finish(status == EMD_E_ARGUMENT ? EMD_EXIT_USAGE : EMD_EXIT_FAILED);
+    }
+    sorting = &a;
+    if (rows.count > 1)
+        qsort(rows.rows, rows.count, sizeof *rows.rows, compare_rows);
+    if (rows.trial_count == 0) {
+        emd_message_error("%s: no crystal has the trial %s", a.settings.folder, a.settings.trial);
+        code = EMD_EXIT_NOT_READY;
+    }
+    if (a.output) {
+        status = write_file(&rows, &a, &err);
+        if (status != EMD_OK) {
+            emd_message_error("%s: %s", a.output, err.text);
+            code = EMD_EXIT_FAILED;
+        }
+    } else {
+        write_list(stdout, &rows, &a);
+    }
+    list_rows_free(&rows);
+    return emd_finish(code);
+}

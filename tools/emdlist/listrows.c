@@ -1,0 +1,166 @@
+#include "emdlist/listrows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/message.h"
+
+/* Reading a crystal takes some 50 us warm; a thread is worth it for a few dozen of them. More than
+ * eight only fight over the directory locks of one file system. */
+enum { CRYSTALS_A_THREAD = 32, THREADS_MAX = 8 };
+
+const char *list_method_name(enum emd_resolution_method method)
+{
+    static const char *const names[] = {"shell", "linear", "fit"};
+    return names[method];
+}
+
+const char *list_outcome_name(enum emd_outcome outcome)
+{
+    static const char *const names[] = {"good", "failed", "unfinished"};
+    return names[outcome];
+}
+
+const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from, bool classic)
+{
+    const struct emd_trial *t = row->trial;
+    bool cosym_first = from == SYMMETRY_COSYM || (from == SYMMETRY_AUTO && !classic);
+    const char *first = cosym_first ? t->cosym : t->symmetry;
+    return first[0] ? first : cosym_first ? t->symmetry : t->cosym;
+}
+
+struct reader {
+    const struct emd_trial_list *list;
+    const struct list_settings *settings;
+    struct emd_trial *trials;
+    int rootfd;
+    atomic_size_t next;
+    atomic_bool failed;
+};
+
+static void *read_trials(void *argument)
+{
+    struct reader *r = argument;
+    size_t i;
+    while ((i = atomic_fetch_add(&r->next, 1)) < r->list->count)
+        if (emd_trial_read(r->rootfd, r->list->paths[i], r->settings->trial, r->settings->what,
+                           &r->trials[i], NULL) != EMD_OK) {
+            r->trials[i] = (struct emd_trial){0};
+            atomic_store(&r->failed, true);
+        }
+    return NULL;
+}
+
+static void read_all(struct reader *r)
+{
+    pthread_t threads[THREADS_MAX];
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t wanted = r->list->count / CRYSTALS_A_THREAD;
+    size_t extra = 0;
+    if (cores > THREADS_MAX)
+        cores = THREADS_MAX;
+    while (extra + 1 < (size_t)(cores > 0 ? cores : 1) && extra < wanted &&
+           pthread_create(&threads[extra], NULL, read_trials, r) == 0)
+        extra++;
+    read_trials(r);
+    for (size_t i = 0; i < extra; i++)
+        pthread_join(threads[i], NULL);
+}
+
+/* One row a crystal; a trial without a cell has one row as well. */
+static enum emd_status make_rows(const struct list_settings *settings, struct list_rows *rows,
+                                 struct emd_error *err)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < rows->trial_count; i++)
+        total += rows->trials[i].cells.count ? rows->trials[i].cells.count : 1;
+    rows->rows = total < SIZE_MAX / sizeof *rows->rows ? malloc(total * sizeof *rows->rows) : NULL;
+    if (!rows->rows)
+        return emd_fail(err, EMD_E_MEMORY, "no memory for %zu crystals", total);
+    for (size_t i = 0; i < rows->trial_count; i++) {
+        const struct emd_trial *trial = &rows->trials[i];
+        bool good = trial->outcome == EMD_OUTCOME_GOOD;
+        if (settings->good_only && !good) {
+            rows->hidden++;
+            continue;
+        }
+        size_t crystals = trial->cells.count ? trial->cells.count : 1;
+        double resolution = good ? emd_resolution(&trial->table, settings->method, settings->limit,
+                                                  emd_fit_rule_of(trial->version))
+                                 : NAN;
+        for (size_t c = 0; c < crystals; c++)
+            rows->rows[rows->count++] =
+                (struct list_row){.trial = trial,
+                                  .cell = trial->cells.count ? &trial->cells.items[c] : NULL,
+                                  .crystal = c + 1,
+                                  .crystals = crystals,
+                                  .resolution = resolution,
+                                  .ratio = rows->ratios ? rows->ratios[i] : NAN};
+    }
+    return EMD_OK;
+}
+
+enum emd_status list_rows_read(const struct list_settings *settings, struct list_rows *rows,
+                               struct emd_error *err)
+{
+    struct emd_trial_list list;
+    *rows = (struct list_rows){0};
+    enum emd_status status = emd_trials_find(settings->folder, settings->trial, &list, err);
+    if (status != EMD_OK)
+        return status;
+    if (list.unreadable > 0)
+        emd_message_warning("%s: cannot be read%s", list.first_unreadable,
+                            list.unreadable > 1 ? ", and others" : "");
+    struct reader r = {.list = &list, .settings = settings};
+    r.rootfd = open(settings->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (r.rootfd < 0) {
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot open the folder");
+        goto out;
+    }
+    rows->trials = calloc(list.count ? list.count : 1, sizeof *rows->trials);
+    if (!rows->trials) {
+        status = emd_fail(err, EMD_E_MEMORY, "no memory for %zu crystals", list.count);
+        goto out;
+    }
+    rows->trial_count = list.count;
+    r.trials = rows->trials;
+    read_all(&r);
+    if (atomic_load(&r.failed)) {
+        status = emd_fail(err, EMD_E_MEMORY, "no memory for %zu crystals", list.count);
+        goto out;
+    }
+    if (settings->want_ratio) {
+        rows->ratios = malloc((list.count ? list.count : 1) * sizeof *rows->ratios);
+        if (!rows->ratios) {
+            status = emd_fail(err, EMD_E_MEMORY, "no memory for %zu crystals", list.count);
+            goto out;
+        }
+        for (size_t i = 0; i < list.count; i++)
+            rows->ratios[i] = list_image_ratio(rows->trials[i].image);
+    }
+    status = make_rows(settings, rows, err);
+out:
+    if (r.rootfd >= 0)
+        close(r.rootfd);
+    emd_trial_list_free(&list);
+    if (status != EMD_OK)
+        list_rows_free(rows);
+    return status;
+}
+
+void list_rows_free(struct list_rows *rows)
+{
+    for (size_t i = 0; i < rows->trial_count; i++)
+        emd_trial_free(&rows->trials[i]);
+    free(rows->trials);
+    free(rows->ratios);
+    free(rows->rows);
+    *rows = (struct list_rows){0};
+}

@@ -1,0 +1,56 @@
+/* The lines of a list: one a crystal, read by several threads. */
+#ifndef EMD_TOOLS_LISTROWS_H
+#define EMD_TOOLS_LISTROWS_H
+
+#include "dials/resolution.h"
+#include "dials/trial.h"
+
+enum symmetry_from {
+    SYMMETRY_AUTO,    /* columns: cosym's, else symmetry's; the classic line: the other way round */
+    SYMMETRY_COSYM,   /* cosym's, else symmetry's */
+    SYMMETRY_SYMMETRY /* symmetry's, else cosym's */
+};
+
+struct list_settings {
+    const char *folder, *trial;
+    double limit; /* of CC1/2 */
+    enum emd_resolution_method method;
+    enum symmetry_from symmetry_from;
+    bool good_only;
+    unsigned what; /* EMD_TRIAL_... */
+    bool want_ratio;
+};
+
+struct list_row {
+    const struct emd_trial *trial;
+    const struct emd_cell *cell; /* NULL if there is none */
+    size_t crystal, crystals;    /* number within the trial from 1, and how many there are */
+    double resolution;           /* NaN: no answer */
+    double ratio;                /* raw / stored bytes of the movie; NaN if unknown */
+};
+
+struct list_rows {
+    struct emd_trial *trials;
+    double *ratios;
+    size_t trial_count;
+    struct list_row *rows;
+    size_t count;
+    size_t hidden; /* by good_only */
+};
+
+/* Finds and reads everything; warns of folders that cannot be read. On success the caller ends it
+ * with list_rows_free. */
+enum emd_status list_rows_read(const struct list_settings *settings, struct list_rows *rows,
+                               struct emd_error *err);
+void list_rows_free(struct list_rows *rows);
+
+/* Best solution to show; "" if there is none. 'classic': as the line of list.sh has it. */
+const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from, bool classic);
+
+const char *list_method_name(enum emd_resolution_method method);
+const char *list_outcome_name(enum emd_outcome outcome);
+
+/* raw / stored bytes of the largest dataset of an HDF5 file; NaN if it cannot be told. */
+double list_image_ratio(const char *path);
+
+#endif
