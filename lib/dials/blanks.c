@@ -121,7 +121,7 @@ enum emd_status emd_blanks_isigma(const struct emd_scan *scan, double phi_step, 
     }
     for (size_t i = 0; i < out->bins; i++)
         if (rows[i] > 0)
-            out->value[i] /= (double)rows[i];
+            out->value[i] *= 1 / (double)rows[i]; /* as scitbx's mean() rounds */
     free(rows);
     find_highest(out);
     out->threshold = loss * out->highest;

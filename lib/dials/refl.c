@@ -635,8 +635,11 @@ static bool row_size(enum kind kind, const unsigned char *p, size_t have, size_t
     return true;
 }
 
-/* Streams a column of rows of different lengths through the buffer. */
-static enum emd_status write_variable(struct writer *w, const struct column *column)
+/* Streams the rows of different lengths of a column through the buffer. 'packed' holds what is to
+ * be written before; the head of the binary is added if the column fits the buffer as a whole, and
+ * so its length is known before it is written. */
+static enum emd_status write_variable(struct writer *w, const struct column *column, bool whole,
+                                      msgpack_sbuffer *packed, msgpack_packer *packer)
 {
     const struct emd_refl_selection *s = w->selection;
     unsigned char *const buffer = w->buffer;
@@ -684,7 +687,11 @@ static enum emd_status write_variable(struct writer *w, const struct column *col
         if (row == w->refl->rows && body == 0 && (left > 0 || at < have))
             return emd_fail(w->err, EMD_E_CORRUPT, "column '%s' goes on behind its last row",
                             column->name);
-        enum emd_status status = put(w, buffer, out);
+        if (whole)
+            msgpack_pack_bin(packer, out);
+        enum emd_status status = put_packed(w, packed);
+        if (status == EMD_OK)
+            status = put(w, buffer, out);
         if (status != EMD_OK)
             return status;
         memmove(buffer, buffer + at, have - at);
@@ -710,18 +717,19 @@ static enum emd_status write_column(struct writer *w, const struct column *colum
         enum emd_status status = put_packed(w, packed);
         return status == EMD_OK ? write_fixed(w, column) : status;
     }
+    if (column->length == 0)
+        msgpack_pack_bin(packer, 0);
+    if (column->length <= STEP)
+        return write_variable(w, column, true, packed, packer);
     /* The length is known when all rows have passed: its four bytes are written again then. */
     static const unsigned char bin32[5] = {0xc6};
-    enum emd_status status = put_packed(w, packed);
-    uint64_t head = w->at;
-    if (status == EMD_OK)
-        status = put(w, bin32, sizeof bin32);
-    if (status == EMD_OK)
-        status = write_variable(w, column);
-    uint64_t length = w->at - head - sizeof bin32;
+    msgpack_sbuffer_write(packed, (const char *)bin32, sizeof bin32);
+    uint64_t start = w->at + packed->size;
+    enum emd_status status = write_variable(w, column, false, packed, packer);
+    uint64_t length = w->at - start;
     const unsigned char bytes[4] = {(unsigned char)(length >> 24), (unsigned char)(length >> 16),
                                     (unsigned char)(length >> 8), (unsigned char)length};
-    if (status == EMD_OK && emd_pwrite_all(w->fd, bytes, sizeof bytes, head + 1) != 0)
+    if (status == EMD_OK && emd_pwrite_all(w->fd, bytes, sizeof bytes, start - sizeof bytes) != 0)
         status = emd_fail_errno(w->err, EMD_E_IO, errno, "cannot write");
     return status;
 }
