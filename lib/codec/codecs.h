@@ -10,5 +10,6 @@ extern const struct emd_codec emd_codec_fletcher32;
 extern const struct emd_codec emd_codec_blosc;
 extern const struct emd_codec emd_codec_bitshuffle;
 extern const struct emd_codec emd_codec_zstd;
+extern const struct emd_codec emd_codec_edc;
 
 #endif

@@ -1,0 +1,399 @@
+/* The decoder. What it reads is hostile: every length is checked before use, every table index is
+ * below the number of tables by construction, and each strip's pixels are checked against their
+ * checksum. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "codec/edc/edcstream.h"
+#include "codec/transpose8.h"
+
+/* One strip of the stream. */
+struct strip_entry {
+    enum edc_strip_mode mode;
+    const uint8_t *data;
+    size_t size;
+    uint64_t checksum;
+};
+
+/* What all strips of a chunk share; read only while they are decoded. */
+struct decoding {
+    const struct edc_kernels *kernels;
+    const struct edc_header *header;
+    const struct edc_side *side;
+    const struct strip_entry *entries;
+    const bool *described; /* by strip: whether it is in the side information */
+    const uint32_t *tables;
+    uint8_t *dst;
+    int16_t thresholds[EDC_CLASSES][EDC_LOCAL_LEVELS - 1];
+    atomic_uint next; /* strip to take */
+    atomic_int failed; /* enum emd_status of the first failure */
+};
+
+/* A row's buffers; one block of memory. */
+struct decode_rows {
+    struct edc_rows rows;
+    uint16_t *prediction, *line;
+    uint8_t *symbol, *table, *fraction, *context;
+    uint8_t *set, *low;
+    const uint8_t **map[2];
+};
+
+/* Lays the buffers out from 'base' (NULL: only counts). Returns the bytes. */
+static size_t lay_out(uint8_t *base, uint32_t width, struct decode_rows *r)
+{
+    const size_t lanes = edc_row_lanes(width), tiles = edc_tiles_across(width);
+    size_t at = 0;
+#define TAKE(type, count) (type *)(void *)(base + at); at += (((count) * sizeof(type)) + 63) & ~(size_t)63
+    for (int d = 0; d < 4; d++)
+        for (int phase = 0; phase < 2; phase++) {
+            r->rows.pixels.row[d].half[phase] = TAKE(uint16_t, lanes);
+            r->rows.activity.row[d].half[phase] = TAKE(uint16_t, lanes);
+        }
+    r->prediction = TAKE(uint16_t, lanes);
+    r->line = TAKE(uint16_t, 2 * lanes);
+    r->symbol = TAKE(uint8_t, lanes);
+    r->table = TAKE(uint8_t, 2 * lanes);
+    r->fraction = TAKE(uint8_t, lanes);
+    r->context = TAKE(uint8_t, lanes);
+    r->set = TAKE(uint8_t, tiles);
+    r->low = TAKE(uint8_t, tiles);
+    r->map[0] = TAKE(const uint8_t *, tiles);
+    r->map[1] = TAKE(const uint8_t *, tiles);
+#undef TAKE
+    return at;
+}
+
+static void set_up_rows(uint8_t *base, uint32_t width, struct decode_rows *r)
+{
+    const size_t bytes = lay_out(base, width, r);
+    memset(base, 0, bytes);
+    r->rows.half[0] = ((size_t)width + 1) / 2;
+    r->rows.half[1] = width / 2;
+    for (int phase = 0; phase < 2; phase++) {
+        r->rows.tiles[phase] = (r->rows.half[phase] + EDC_TILE_LANES - 1) / EDC_TILE_LANES;
+        for (int d = 0; d < 4; d++) {
+            r->rows.pixels.row[d].half[phase] += EDC_PAD;
+            r->rows.activity.row[d].half[phase] += EDC_PAD;
+        }
+    }
+}
+
+static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory)
+{
+    const struct edc_header *const h = d->header;
+    const struct edc_model *const m = &d->side->model;
+    const struct edc_kernels *const k = d->kernels;
+    const struct strip_entry *const entry = &d->entries[s];
+    const struct edc_strip strip = edc_strip_at(h, s);
+    const size_t lanes = edc_row_lanes(h->width), across = edc_tiles_across(h->width);
+    const uint8_t *classes = d->side->classes + edc_tile_start(h, s);
+
+    /* offset (32-bit pixels), bytes of words and planes, states, words, planes, extra bits */
+    const size_t offset_bytes = h->item_size == 4 ? 4 : 0;
+    const size_t head = offset_bytes + 8 + (size_t)EDC_RANS_LANES * 4;
+    if (entry->size < head)
+        return false;
+    const uint8_t *p = entry->data;
+    const uint32_t offset = offset_bytes ? edc_get32(p) : 0;
+    p += offset_bytes;
+    const size_t word_bytes = edc_get32(p), plane_bytes = edc_get32(p + 4);
+    p += 8;
+    const size_t body = entry->size - head;
+    if (word_bytes > body || plane_bytes > body - word_bytes)
+        return false;
+    struct edc_reader reader = {.tables = d->tables};
+    for (int i = 0; i < EDC_RANS_LANES; i++, p += 4)
+        reader.state[i] = edc_get32(p);
+    reader.p = p;
+    reader.end = p + word_bytes;
+    const uint8_t *planes = reader.end;
+    const uint8_t *const planes_end = planes + plane_bytes;
+    struct edc_bit_reader extra = {.p = planes_end, .end = entry->data + entry->size};
+
+    struct decode_rows r;
+    set_up_rows(memory, h->width, &r);
+    if (m->linear)
+        edc_virtual_rows(&r.rows, h->width, d->side->means + (size_t)s * across);
+    const bool local = m->context == EDC_CONTEXT_LOCAL;
+    const bool values = m->context == EDC_CONTEXT_VALUES;
+    for (uint32_t y = 0; y < strip.rows; y++) {
+        if (y % EDC_TILE_ROWS == 0) {
+            const uint8_t *const row_classes = classes + y / EDC_TILE_ROWS * across;
+            size_t row_planes = 0;
+            if (m->linear)
+                edc_choose_sets(m, &r.rows, h->flags & EDC_FLAG_SIGNED, r.set);
+            for (size_t t = 0; t < across; t++) {
+                r.low[t] = (uint8_t)edc_low_bits(row_classes[t]);
+                for (int phase = 0; phase < 2; phase++) {
+                    r.map[phase][t] = m->map + edc_map(m->context, row_classes[t], phase);
+                    if (t < r.rows.tiles[phase])
+                        row_planes += (size_t)r.low[t] * 4;
+                    if (m->context == EDC_CONTEXT_TILE)
+                        memset(r.table + (size_t)phase * lanes + t * EDC_TILE_LANES,
+                               r.map[phase][t][0], EDC_TILE_LANES);
+                }
+            }
+            const uint32_t rows = strip.rows - y < EDC_TILE_ROWS ? strip.rows - y : EDC_TILE_ROWS;
+            if ((size_t)(planes_end - planes) < row_planes * rows)
+                return false;
+        }
+        const uint8_t *const row_classes = classes + y / EDC_TILE_ROWS * across;
+        for (int phase = 0; phase < 2; phase++) {
+            const size_t n = r.rows.half[phase];
+            uint8_t *const table = r.table + (size_t)phase * lanes;
+            uint16_t *const value = r.rows.pixels.row[0].half[phase];
+            uint16_t *const active = r.rows.activity.row[0].half[phase];
+            if (m->linear)
+                k->predict(&r.rows.pixels, phase, n, m->sets, r.set, r.prediction,
+                           local ? r.fraction : NULL);
+            if (local) {
+                k->context_local(&r.rows.activity, phase, n,
+                                 (const int16_t(*)[EDC_LOCAL_LEVELS - 1])d->thresholds, row_classes,
+                                 r.fraction, r.map[phase], table);
+            } else if (values) {
+                const uint8_t *const map = r.map[phase][0];
+                k->context_values(&r.rows.activity, phase, n, r.context);
+                for (size_t i = 0; i < n; i++)
+                    table[i] = map[r.context[i]];
+            }
+            k->decode(&reader, n, table, r.symbol);
+            k->restore(n, r.symbol, m->fold, r.low, r.prediction, &planes, &extra, value);
+            edc_pad(value, n, lanes, r.rows.pixels.row[0].half[0][0]);
+            if (local || values) {
+                k->activity(n, value, r.prediction, m->fold, active);
+                edc_pad(active, n, lanes, 0);
+            }
+        }
+        uint16_t *const target = edc_row_target(h, d->dst, strip.plane, strip.first + y, r.line);
+        k->join(r.rows.pixels.row[0].half[0], r.rows.pixels.row[0].half[1], h->width, target);
+        if (target == r.line)
+            edc_store_row(h, d->dst, strip.plane, strip.first + y, offset, r.line);
+        edc_advance(&r.rows.pixels, 4);
+        edc_advance(&r.rows.activity, 3);
+    }
+    if (reader.bad || extra.bad || reader.p != reader.end || planes != planes_end ||
+        extra.p != extra.end || extra.count >= 8)
+        return false;
+    for (int i = 0; i < EDC_RANS_LANES; i++)
+        if (reader.state[i] != EDC_RANS_LOW)
+            return false;
+    return true;
+}
+
+/* Bytes that decoding one strip takes. */
+static size_t strip_memory(const struct edc_header *h)
+{
+    struct decode_rows unused;
+    const size_t rows = h->flags & EDC_FLAG_BYTES ? 0 : lay_out(NULL, h->width, &unused);
+    const size_t raw = edc_strip_at(h, 0).bytes; /* no other is longer */
+    return (rows > 2 * raw ? rows : 2 * raw) + 64;
+}
+
+static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_work *work, uint32_t s,
+                                    uint8_t *memory)
+{
+    const struct edc_header *const h = d->header;
+    const struct strip_entry *const entry = &d->entries[s];
+    const struct edc_strip strip = edc_strip_at(h, s);
+    const bool scattered = edc_is_scattered(h);
+    uint8_t *const plain = scattered ? memory : d->dst + strip.offset;
+    switch (entry->mode) {
+    case EDC_STRIP_RAW:
+        if (entry->size != strip.bytes)
+            return EMD_E_CORRUPT;
+        memcpy(plain, entry->data, strip.bytes);
+        break;
+    case EDC_STRIP_ZSTD: {
+        if (!work->dctx)
+            work->dctx = ZSTD_createDCtx();
+        if (!work->dctx)
+            return EMD_E_MEMORY;
+        uint8_t *const shuffled = memory + strip.bytes;
+        const size_t size =
+            ZSTD_decompressDCtx(work->dctx, shuffled, strip.bytes, entry->data, entry->size);
+        if (ZSTD_isError(size) || size != strip.bytes)
+            return EMD_E_CORRUPT;
+        emd_unshuffle(h->flags & EDC_FLAG_BYTES ? h->width : h->item_size, shuffled, plain,
+                      strip.bytes);
+        break;
+    }
+    case EDC_STRIP_CODED:
+        if (!d->described[s] || !decode_coded(d, s, memory))
+            return EMD_E_CORRUPT;
+        break;
+    }
+    if (scattered && entry->mode == EDC_STRIP_CODED)
+        edc_gather(h, &strip, d->dst, plain);
+    else if (scattered)
+        edc_scatter(h, &strip, plain, d->dst);
+    return d->kernels->checksum(plain, strip.bytes) == entry->checksum ? EMD_OK : EMD_E_CORRUPT;
+}
+
+/* Takes strips until there are none. */
+static void decode_strips(struct decoding *d, struct emd_edc_work *work, uint8_t *memory)
+{
+    while (atomic_load(&d->failed) == EMD_OK) {
+        const uint32_t s = atomic_fetch_add(&d->next, 1);
+        if (s >= d->header->strips)
+            break;
+        const enum emd_status status = decode_strip(d, work, s, memory);
+        if (status != EMD_OK) {
+            atomic_store(&d->failed, (int)status);
+            break;
+        }
+    }
+}
+
+struct helper {
+    struct decoding *decoding;
+    uint8_t *memory;
+    pthread_t thread;
+    bool running;
+};
+
+static void *run_helper(void *argument)
+{
+    const struct helper *const helper = argument;
+    struct emd_edc_work work = {0};
+    decode_strips(helper->decoding, &work, helper->memory);
+    ZSTD_freeDCtx(work.dctx);
+    return NULL;
+}
+
+/* Reads the table of strips; false if it does not add up to the stream. */
+static bool read_entries(const struct edc_header *h, const uint8_t *src, size_t n,
+                         struct strip_entry *entries)
+{
+    const uint8_t *p = src + EDC_HEADER_BYTES;
+    size_t at = EDC_HEADER_BYTES + (size_t)h->strips * EDC_STRIP_ENTRY_BYTES + h->model_bytes;
+    for (uint32_t s = 0; s < h->strips; s++, p += EDC_STRIP_ENTRY_BYTES) {
+        const uint32_t word = edc_get32(p);
+        const uint32_t mode = word >> 30;
+        entries[s].size = word & 0x3FFFFFFF;
+        entries[s].checksum = edc_get64(p + 4);
+        if (mode > EDC_STRIP_CODED || entries[s].size > n - at)
+            return false;
+        entries[s].mode = (enum edc_strip_mode)mode;
+        entries[s].data = src + at;
+        at += entries[s].size;
+    }
+    return at == n;
+}
+
+enum emd_status emd_edc_decoded_size(const void *src, size_t n, size_t limit, size_t *out,
+                                     struct emd_error *err)
+{
+    struct edc_header header;
+    const enum emd_status status = edc_get_header(src, n, &header, err);
+    if (status != EMD_OK)
+        return status;
+    if (header.raw_bytes > limit)
+        return emd_fail(err, EMD_E_CORRUPT,
+                        "edc: the header claims %llu bytes where at most %zu belong",
+                        (unsigned long long)header.raw_bytes, limit);
+    *out = (size_t)header.raw_bytes;
+    return EMD_OK;
+}
+
+enum { THREADS_MAX = 64 };
+
+enum emd_status emd_edc_decode(unsigned threads, struct emd_edc_work *work, const void *src,
+                               size_t n, void *dst, size_t capacity, size_t *out,
+                               struct emd_error *err)
+{
+    return edc_decode_with(edc_kernels(), threads, work, src, n, dst, capacity, out, err);
+}
+
+enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned threads,
+                                struct emd_edc_work *work, const void *src, size_t n, void *dst,
+                                size_t capacity, size_t *out, struct emd_error *err)
+{
+    enum emd_status status;
+    struct emd_edc_work *mine = NULL;
+    struct edc_header header;
+    struct helper helpers[THREADS_MAX] = {{0}};
+    size_t size = 0;
+    status = emd_edc_decoded_size(src, n, capacity, &size, err);
+    if (status != EMD_OK)
+        return status;
+    edc_get_header(src, n, &header, NULL);
+    if (!work)
+        work = mine = emd_edc_work_new();
+    if (threads < 1 || header.strips < 2)
+        threads = 1;
+    if (threads > THREADS_MAX)
+        threads = THREADS_MAX;
+    if (threads > header.strips && header.strips)
+        threads = header.strips;
+
+    /* One block: entries, flags, classes, means, model, tables, and each thread's rows. */
+    const bool modelled = header.flags & EDC_FLAG_MODEL;
+    const size_t entries_bytes = ((size_t)header.strips * sizeof(struct strip_entry) + 63) & ~(size_t)63;
+    const size_t flags_bytes = ((size_t)header.strips + 63) & ~(size_t)63;
+    const size_t classes_bytes = modelled ? (edc_tiles_total(&header) + 63) & ~(size_t)63 : 0;
+    const size_t means_bytes =
+        modelled ? ((size_t)header.strips * edc_tiles_across(header.width) * 2 + 63) & ~(size_t)63 : 0;
+    const size_t tables_bytes =
+        modelled ? (size_t)EDC_TABLES_MAX * EDC_RANS_TOTAL * sizeof(uint32_t) : 0;
+    const size_t side_bytes = (sizeof(struct edc_side) + 63) & ~(size_t)63;
+    const size_t rows_bytes = (header.strips ? strip_memory(&header) + 63 : 0) & ~(size_t)63;
+    uint8_t *const block =
+        work ? edc_scratch(work, entries_bytes + flags_bytes + classes_bytes + means_bytes +
+                                     tables_bytes + side_bytes + rows_bytes * threads)
+             : NULL;
+    if (!block) {
+        status = emd_fail(err, EMD_E_MEMORY, "edc: out of memory");
+        goto out;
+    }
+    struct strip_entry *const entries = (struct strip_entry *)(void *)block;
+    bool *const described = (bool *)(block + entries_bytes);
+    struct edc_side *const side = (struct edc_side *)(void *)(block + entries_bytes + flags_bytes);
+    side->classes = (uint8_t *)side + side_bytes;
+    side->means = (uint16_t *)(void *)(side->classes + classes_bytes);
+    uint32_t *const tables = (uint32_t *)(void *)(side->classes + classes_bytes + means_bytes);
+    uint8_t *const memory = (uint8_t *)tables + tables_bytes;
+
+    if (!read_entries(&header, src, n, entries)) {
+        status = emd_fail(err, EMD_E_CORRUPT, "edc: the strips do not add up to %zu bytes", n);
+        goto out;
+    }
+    memset(described, 0, header.strips);
+    if (modelled) {
+        const uint8_t *const model = (const uint8_t *)src + EDC_HEADER_BYTES +
+                                     (size_t)header.strips * EDC_STRIP_ENTRY_BYTES;
+        if (!edc_get_side(&header, model, header.model_bytes, described, side)) {
+            status = emd_fail(err, EMD_E_CORRUPT, "edc: the model is damaged");
+            goto out;
+        }
+        for (unsigned t = 0; t < side->model.table_count; t++)
+            edc_build_decoder(&side->model.tables[t], tables + (size_t)t * EDC_RANS_TOTAL);
+    }
+    struct decoding decoding = {.kernels = kernels,
+                                .header = &header,
+                                .side = side,
+                                .entries = entries,
+                                .described = described,
+                                .tables = tables,
+                                .dst = dst};
+    edc_local_thresholds(decoding.thresholds);
+    for (unsigned t = 1; t < threads; t++) {
+        helpers[t].decoding = &decoding;
+        helpers[t].memory = memory + rows_bytes * t;
+        helpers[t].running = pthread_create(&helpers[t].thread, NULL, run_helper, &helpers[t]) == 0;
+    }
+    decode_strips(&decoding, work, memory);
+    for (unsigned t = 1; t < threads; t++)
+        if (helpers[t].running)
+            pthread_join(helpers[t].thread, NULL);
+    status = (enum emd_status)atomic_load(&decoding.failed);
+    if (status == EMD_E_MEMORY)
+        emd_fail(err, status, "edc: out of memory");
+    else if (status != EMD_OK)
+        emd_fail(err, status, "edc: the data is damaged");
+    else
+        *out = size;
+out:
+    emd_edc_work_free(mine);
+    return status;
+}

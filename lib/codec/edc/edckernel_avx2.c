@@ -1,0 +1,151 @@
+/* EDC's kernels for AVX2 with BMI2. */
+#include "codec/edc/edckernel.h"
+#include "codec/edc/edcrans_scalar.h"
+#include "codec/edc/edcvec_avx2.h"
+
+#define EDC_KERNELS edc_kernels_avx2
+
+/* For a mask of 8 lanes, where each takes its word from: its rank among the set bits. One nibble a
+ * lane, by pdep: no table in the cache. */
+static inline __m256i spread_order(unsigned mask)
+{
+    const uint64_t bytes = _pdep_u64(mask, UINT64_C(0x0101010101010101)) * 255;
+    const uint64_t rank = _pdep_u64(UINT64_C(0x0706050403020100), bytes);
+    return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)rank));
+}
+
+/* The lanes of the set bits, in order, moved up against lane 7. */
+static inline __m256i gather_order(unsigned mask, unsigned count)
+{
+    const uint64_t bytes = _pdep_u64(mask, UINT64_C(0x0101010101010101)) * 255;
+    const uint64_t lanes = _pext_u64(UINT64_C(0x0706050403020100), bytes);
+    return _mm256_cvtepu8_epi32(
+        _mm_cvtsi64_si128((long long)(count ? lanes << (64 - 8 * count) : 0)));
+}
+
+static inline void decode_64(struct edc_reader *r, __m256i state[8], const uint8_t *table,
+                             uint8_t *symbol)
+{
+    const __m256i slot_mask = _mm256_set1_epi32(EDC_RANS_TOTAL - 1);
+    uint32_t index[64] __attribute__((aligned(64)));
+    uint32_t entry[64] __attribute__((aligned(64)));
+    for (int v = 0; v < 8; v++) {
+        const __m256i t =
+            _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(table + (size_t)8 * v)));
+        _mm256_store_si256((__m256i *)(index + 8 * v),
+                           _mm256_or_si256(_mm256_slli_epi32(t, EDC_RANS_BITS),
+                                           _mm256_and_si256(state[v], slot_mask)));
+    }
+    const uint32_t *const tables = r->tables;
+    for (int i = 0; i < 64; i++)
+        entry[i] = tables[index[i]];
+    const uint8_t *p = r->p;
+    const __m256i bytes = _mm256_set1_epi32(255);
+    for (int half = 0; half < 2; half++) {
+        __m256i symbols[4];
+        for (int u = 0; u < 4; u++) {
+            const int v = 4 * half + u;
+            const __m256i e = _mm256_load_si256((const __m256i *)(entry + 8 * v));
+            symbols[u] = _mm256_and_si256(e, bytes);
+            const __m256i frequency = _mm256_and_si256(_mm256_srli_epi32(e, 8), slot_mask);
+            const __m256i x = _mm256_add_epi32(
+                _mm256_mullo_epi32(frequency, _mm256_srli_epi32(state[v], EDC_RANS_BITS)),
+                _mm256_srli_epi32(e, 20));
+            const __m256i low =
+                _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
+            const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(low));
+            const __m256i words = _mm256_permutevar8x32_epi32(
+                _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), spread_order(mask));
+            state[v] =
+                _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), words), low);
+            p += 2 * __builtin_popcount(mask);
+        }
+        const __m256i packed = _mm256_packus_epi16(_mm256_packus_epi32(symbols[0], symbols[1]),
+                                                   _mm256_packus_epi32(symbols[2], symbols[3]));
+        _mm256_storeu_si256(
+            (__m256i *)(symbol + (size_t)32 * half),
+            _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+    }
+    r->p = p;
+}
+
+static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, uint8_t *symbol)
+{
+    __m256i state[8];
+    for (int v = 0; v < 8; v++)
+        state[v] = _mm256_loadu_si256((const __m256i *)(r->state + 8 * v));
+    size_t at = 0;
+    /* eight steps of at most 16 bytes, each reading 16 */
+    for (; at + 64 <= n && r->end - r->p >= 128; at += 64)
+        decode_64(r, state, table + at, symbol + at);
+    for (int v = 0; v < 8; v++)
+        _mm256_storeu_si256((__m256i *)(r->state + 8 * v), state[v]);
+    for (; at < n; at += EDC_RANS_LANES)
+        decode_lanes(r, n - at < EDC_RANS_LANES ? n - at : EDC_RANS_LANES, table + at, symbol + at);
+}
+
+/* Lanes of unsigned numbers as floats, each rounded to nearest. */
+static inline __m256 to_float(__m256i x)
+{
+    const __m256i high = _mm256_srli_epi32(x, 16);
+    const __m256i low = _mm256_and_si256(x, _mm256_set1_epi32(0xFFFF));
+    return _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(high), _mm256_set1_ps(65536.0f)),
+                         _mm256_cvtepi32_ps(low));
+}
+
+static inline void encode_64(struct edc_writer *w, __m256i state[8], const uint8_t *table,
+                             const uint8_t *symbol)
+{
+    uint32_t entry[64] __attribute__((aligned(64)));
+    const uint32_t *const tables = w->tables;
+    for (int i = 0; i < 64; i++)
+        entry[i] = tables[(size_t)table[i] * EDC_SYMBOLS + symbol[i]];
+    uint8_t *p = w->p;
+    for (int v = 8; v-- > 0;) {
+        const __m256i e = _mm256_load_si256((const __m256i *)(entry + 8 * v));
+        const __m256i frequency = _mm256_and_si256(e, _mm256_set1_epi32(0xFFFF));
+        /* state >= frequency << 20 */
+        const __m256i high =
+            _mm256_cmpgt_epi32(_mm256_add_epi32(_mm256_srli_epi32(state[v], 32 - EDC_RANS_BITS),
+                                                _mm256_set1_epi32(1)),
+                               frequency);
+        const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(high));
+        const unsigned count = (unsigned)__builtin_popcount(mask);
+        /* written so that they end at p; what lies below is written over later */
+        const __m256i words = _mm256_and_si256(
+            _mm256_permutevar8x32_epi32(state[v], gather_order(mask, count)),
+            _mm256_set1_epi32(0xFFFF));
+        const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
+        _mm_storeu_si128((__m128i *)(p - 16), _mm256_castsi256_si128(packed));
+        p -= 2 * count;
+        const __m256i x = _mm256_blendv_epi8(state[v], _mm256_srli_epi32(state[v], 16), high);
+        /* x < 2^20 frequency: the float quotient is off by one at most */
+        __m256i q =
+            _mm256_cvttps_epi32(_mm256_div_ps(to_float(x), _mm256_cvtepi32_ps(frequency)));
+        __m256i rest = _mm256_sub_epi32(x, _mm256_mullo_epi32(q, frequency));
+        const __m256i over = _mm256_srai_epi32(rest, 31);
+        q = _mm256_add_epi32(q, over);
+        rest = _mm256_add_epi32(rest, _mm256_and_si256(over, frequency));
+        const __m256i within = _mm256_cmpgt_epi32(frequency, rest);
+        q = _mm256_add_epi32(q, _mm256_andnot_si256(within, _mm256_set1_epi32(1)));
+        rest = _mm256_sub_epi32(rest, _mm256_andnot_si256(within, frequency));
+        state[v] = _mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(q, EDC_RANS_BITS), rest),
+                                    _mm256_srli_epi32(e, 16));
+    }
+    w->p = p;
+}
+
+static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, const uint8_t *symbol)
+{
+    const size_t rest = n % EDC_RANS_LANES;
+    encode_lanes(w, rest, table + (n - rest), symbol + (n - rest));
+    __m256i state[8];
+    for (int v = 0; v < 8; v++)
+        state[v] = _mm256_loadu_si256((const __m256i *)(w->state + 8 * v));
+    for (size_t at = n - rest; at > 0; at -= EDC_RANS_LANES)
+        encode_64(w, state, table + at - EDC_RANS_LANES, symbol + at - EDC_RANS_LANES);
+    for (int v = 0; v < 8; v++)
+        _mm256_storeu_si256((__m256i *)(w->state + 8 * v), state[v]);
+}
+
+#include "codec/edc/edckernel_impl.h"

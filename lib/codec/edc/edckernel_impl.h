@@ -1,0 +1,382 @@
+/* The kernels of edckernel.h, written once over the vector layers edcvec_*.h and included by one
+ * source file a SIMD level, which defines EDC_KERNELS (the name of the set) and includes the entropy
+ * coder's step for 64 lanes beforehand (edcrans_*.h): that is the only part whose shape depends on
+ * the instructions there are. */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static void split(const uint16_t *row, size_t w, uint16_t *even, uint16_t *odd)
+{
+    size_t x = 0;
+    for (; x + 2 * VL <= w; x += 2 * VL) {
+        vec e, o;
+        v_split(row + x, &e, &o);
+        v_store(even + x / 2, e);
+        v_store(odd + x / 2, o);
+    }
+    for (; x + 1 < w; x += 2) {
+        even[x / 2] = row[x];
+        odd[x / 2] = row[x + 1];
+    }
+    if (x < w)
+        even[x / 2] = row[x];
+}
+
+static void join(const uint16_t *even, const uint16_t *odd, size_t w, uint16_t *row)
+{
+    size_t x = 0;
+    for (; x + 2 * VL <= w; x += 2 * VL)
+        v_join(row + x, v_load(even + x / 2), v_load(odd + x / 2));
+    for (; x + 1 < w; x += 2) {
+        row[x] = even[x / 2];
+        row[x + 1] = odd[x / 2];
+    }
+    if (x < w)
+        row[x] = even[x / 2];
+}
+
+/* Sum of two neighbours against the base. */
+static inline vec pair(const uint16_t *a, const uint16_t *b, vec base)
+{
+    return v_add(v_sub(v_load(a), base), v_sub(v_load(b), base));
+}
+
+/* The base and the clamped taps of the VL lanes from i on. */
+static inline vec take_taps(const struct edc_view *view, int phase, size_t i, vec tap[EDC_TAPS])
+{
+    const uint16_t *const n_even = view->row[1].half[0] + i, *const n_odd = view->row[1].half[1] + i;
+    const uint16_t *const nn_even = view->row[2].half[0] + i;
+    const uint16_t *const nn_odd = view->row[2].half[1] + i;
+    const uint16_t *const n3 = view->row[3].half[phase] + i;
+    vec base;
+    if (phase == 0) {
+        base = v_load(n_even);
+        tap[0] = pair(n_odd - 1, n_odd, base);
+        tap[1] = pair(n_even - 1, n_even + 1, base);
+        tap[2] = v_sub(v_load(nn_even), base);
+        tap[3] = pair(nn_odd - 1, nn_odd, base);
+        tap[5] = pair(n_odd - 2, n_odd + 1, base);
+    } else {
+        const uint16_t *const even = view->row[0].half[0] + i;
+        const vec west = v_load(even);
+        base = v_add(west, v_sra(v_sub(v_load(even + 1), west), 1));
+        tap[0] = v_sub(v_load(n_odd), base);
+        tap[1] = pair(n_even, n_even + 1, base);
+        tap[2] = v_sub(v_load(nn_odd), base);
+        tap[3] = pair(n_odd - 1, n_odd + 1, base);
+        tap[5] = pair(nn_even, nn_even + 1, base);
+    }
+    tap[4] = v_sub(v_load(n3), base);
+    const vec low = v_set(-EDC_CLAMP), high = v_set(EDC_CLAMP);
+    for (int t = 0; t < EDC_TAPS; t++)
+        tap[t] = v_max(v_min(tap[t], high), low);
+    return base;
+}
+
+/* Eight times the distance of the prediction from the base. */
+static inline vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS])
+{
+    vec sum = coef[EDC_TAPS];
+    for (int t = 0; t < EDC_TAPS; t++)
+        sum = v_adds(sum, v_mulhrs(v_sll(tap[t], 3), coef[t]));
+    return sum;
+}
+
+static inline void predict_phase(const struct edc_view *view, int phase, size_t n,
+                                 const struct edc_set *sets, const uint8_t *set,
+                                 uint16_t *prediction, uint8_t *fraction)
+{
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
+        const int16_t *const c = sets[set[at / EDC_TILE_LANES]].coef[phase];
+        vec coef[EDC_COEFS];
+        for (int t = 0; t < EDC_COEFS; t++)
+            coef[t] = v_set(c[t]);
+        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+            vec tap[EDC_TAPS];
+            const vec base = take_taps(view, phase, i, tap);
+            const vec sum = weigh_taps(tap, coef);
+            v_store(prediction + i, v_add(base, v_sra(sum, 3)));
+            if (fraction)
+                v_store8(fraction + i, v_and(v_srl(sum, 1), v_set(EDC_FRACTIONS - 1)));
+        }
+    }
+}
+
+static void predict(const struct edc_view *view, int phase, size_t n, const struct edc_set *sets,
+                    const uint8_t *set, uint16_t *prediction, uint8_t *fraction)
+{
+    if (phase == 0)
+        predict_phase(view, 0, n, sets, set, prediction, fraction);
+    else
+        predict_phase(view, 1, n, sets, set, prediction, fraction);
+}
+
+/* The lanes from 'at' on that are below n, as a mask of 0 or -1. */
+static inline vec lanes_below(size_t at, size_t n)
+{
+    const uint32_t bits = n - at >= 32 ? UINT32_MAX : (UINT32_C(1) << (n - at)) - 1;
+    return v_sub(v_set(0), v_from_bits(bits, 0));
+}
+
+static void residuals(size_t n, const uint16_t *value, const uint16_t *prediction,
+                      uint16_t *residual, uint32_t *sums)
+{
+    const vec limit = v_set(EDC_CLAMP);
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
+        vec sum = v_set(0); /* at most 32 * 4095 / VL: within 16 bits for VL >= 2 */
+        uint32_t total = 0;
+        for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i += VL) {
+            const vec r = v_sub(v_load(value + i), v_load(prediction + i));
+            v_store(residual + i, r);
+            sum = v_minu(v_abs(r), limit);
+            if (i + VL > n)
+                sum = v_and(sum, lanes_below(i, n));
+            total += v_sum(sum);
+        }
+        sums[at / EDC_TILE_LANES] += total;
+    }
+}
+
+static void clipped_sums(size_t n, const uint16_t *residual, const uint16_t *limits, uint32_t *sums)
+{
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
+        const vec limit = v_set(limits[at / EDC_TILE_LANES]);
+        uint32_t total = 0;
+        for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i += VL) {
+            vec sum = v_minu(v_abs(v_load(residual + i)), limit);
+            if (i + VL > n)
+                sum = v_and(sum, lanes_below(i, n));
+            total += v_sum(sum);
+        }
+        sums[at / EDC_TILE_LANES] += total;
+    }
+}
+
+static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_t *low,
+                     uint8_t *symbol, uint8_t **planes, struct edc_bit_writer *extra)
+{
+    uint8_t *plane = *planes;
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
+        const int k = low[at / EDC_TILE_LANES];
+        const vec half = v_set(fold ? 0 : 1 << k >> 1);
+        uint32_t bits[16] = {0};
+        int escaped = 0;
+        uint16_t z[EDC_TILE_LANES];
+        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+            const vec r = v_add(v_load(residual + i), half);
+            for (int j = 0; j < k; j++)
+                bits[j] |= v_to_bits(r, j, (int)(i - at));
+            vec folded;
+            if (fold) {
+                folded = v_srl(r, k);
+            } else {
+                const vec q = v_sra(r, k);
+                folded = v_xor(v_add(q, q), v_sra(q, 15));
+            }
+            v_store(z + (i - at), folded);
+            const vec capped = v_minu(folded, v_set(EDC_LITERALS));
+            escaped |= v_any_gt(capped, EDC_LITERALS - 1);
+            v_store8(symbol + i, capped);
+        }
+        /* Nothing of what lies behind the end of the row. */
+        const uint32_t inside = n - at >= 32 ? UINT32_MAX : (UINT32_C(1) << (n - at)) - 1;
+        for (int j = 0; j < k; j++, plane += 4) {
+            bits[j] &= inside;
+            memcpy(plane, &bits[j], 4);
+        }
+        if (escaped)
+            for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i++)
+                if (z[i - at] >= EDC_LITERALS)
+                    symbol[i] = edc_escape(z[i - at], extra);
+    }
+    *planes = plane;
+}
+
+static void restore(size_t n, const uint8_t *symbol, bool fold, const uint8_t *low,
+                    const uint16_t *prediction, const uint8_t **planes,
+                    struct edc_bit_reader *extra, uint16_t *value)
+{
+    const uint8_t *plane = *planes;
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
+        const int k = low[at / EDC_TILE_LANES];
+        const vec half = v_set(fold ? 0 : 1 << k >> 1);
+        int escaped = 0;
+        uint16_t z[EDC_TILE_LANES];
+        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+            const vec s = v_load8(symbol + i);
+            escaped |= v_any_gt(s, EDC_LITERALS - 1);
+            v_store(z + (i - at), s);
+        }
+        if (escaped)
+            for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i++)
+                if (symbol[i] >= EDC_LITERALS)
+                    z[i - at] = edc_unescape(symbol[i], extra);
+        uint32_t bits[16];
+        for (int j = 0; j < k; j++, plane += 4)
+            memcpy(&bits[j], plane, 4);
+        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+            vec r = v_load(z + (i - at));
+            if (!fold)
+                r = v_xor(v_srl(r, 1), v_sub(v_set(0), v_and(r, v_set(1))));
+            r = v_sll(r, k);
+            for (int j = 0; j < k; j++)
+                r = v_or(r, v_sll(v_from_bits(bits[j], (int)(i - at)), j));
+            v_store(value + i, v_add(v_sub(r, half), v_load(prediction + i)));
+        }
+    }
+    *planes = plane;
+}
+
+static void activity(size_t n, const uint16_t *value, const uint16_t *prediction, bool fold,
+                     uint16_t *out)
+{
+    const vec most = v_set(EDC_ACTIVITY_MAX);
+    for (size_t i = 0; i < n; i += VL) {
+        const vec r = v_sub(v_load(value + i), v_load(prediction + i));
+        v_store(out + i, v_minu(fold ? r : v_abs(r), most));
+    }
+}
+
+/* Weighted |residual| around, weights 14 in all. */
+static inline vec local_activity(const struct edc_view *a, int phase, size_t i)
+{
+    const uint16_t *const even = a->row[0].half[0] + i;
+    const uint16_t *const n_even = a->row[1].half[0] + i, *const n_odd = a->row[1].half[1] + i;
+    const uint16_t *const nn_even = a->row[2].half[0] + i, *const nn_odd = a->row[2].half[1] + i;
+    vec near, two, one;
+    if (phase == 0) {
+        near = v_load(n_even);
+        two = v_add(v_add(v_load(n_odd - 1), v_load(n_odd)), v_load(nn_even));
+        one = v_add(v_add(v_load(n_even - 1), v_load(n_even + 1)),
+                    v_add(v_load(nn_odd - 1), v_load(nn_odd)));
+    } else {
+        near = v_load(n_odd);
+        two = v_add(v_add(v_load(even), v_load(even + 1)), v_load(nn_odd));
+        one = v_add(v_add(v_load(n_even), v_load(n_even + 1)),
+                    v_add(v_load(nn_even), v_load(nn_even + 1)));
+    }
+    return v_add(one, v_add(v_add(two, two), v_sll(near, 2)));
+}
+
+static void context_local(const struct edc_view *a, int phase, size_t n,
+                          const int16_t (*thresholds)[EDC_LOCAL_LEVELS - 1],
+                          const uint8_t *scale_class, const uint8_t *fraction,
+                          const uint8_t *const *map, uint8_t *table)
+{
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
+        const size_t tile = at / EDC_TILE_LANES;
+        const int16_t *const threshold = thresholds[scale_class[tile]];
+        const vmap32 lookup = v_map32(map[tile]);
+        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+            const vec u = local_activity(a, phase, i);
+            vec level = v_set(0);
+            for (int t = 0; t < EDC_LOCAL_LEVELS - 1; t++)
+                level = v_count_gt(level, u, v_set(threshold[t]));
+            v_store8(table + i,
+                     v_lookup32(lookup, v_add(v_sll(level, 2), v_load8(fraction + i))));
+        }
+    }
+}
+
+static inline vec count_levels(vec u, const int16_t *threshold, int count)
+{
+    vec level = v_set(0);
+    for (int t = 0; t < count; t++)
+        level = v_count_gt(level, u, v_set(threshold[t]));
+    return level;
+}
+
+static void context_values(const struct edc_view *a, int phase, size_t n, uint8_t *context)
+{
+    static const int16_t near[2][7] = {{0, 1, 4, 10, 24, 56, 128}, {0, 1, 3, 8, 20, 44, 100}};
+    static const int16_t above[7] = {0, 1, 3, 7, 15, 31, 63};
+    static const int16_t far[2][3] = {{0, 5, 25}, {2, 16, 80}};
+    for (size_t i = 0; i < n; i += VL) {
+        const uint16_t *const n_even = a->row[1].half[0] + i, *const n_odd = a->row[1].half[1] + i;
+        vec first, north, third;
+        if (phase == 0) {
+            north = v_load(n_even);
+            first = v_add(v_add(v_load(n_odd - 1), v_load(n_odd)), v_add(north, north));
+            third = v_load(a->row[2].half[0] + i);
+        } else {
+            const uint16_t *const even = a->row[0].half[0] + i;
+            north = v_load(n_odd);
+            first = v_add(v_load(even), v_load(even + 1));
+            third = v_add(v_add(v_load(n_even), v_load(n_even + 1)), v_add(north, north));
+        }
+        const vec a1 = count_levels(first, near[phase], 7), a2 = count_levels(north, above, 7);
+        const vec a3 = count_levels(third, far[phase], 3);
+        v_store8(context + i, v_add(v_sll(a1, 5), v_add(v_sll(a2, 2), a3)));
+    }
+}
+
+/* Within 'limit' of the prediction; *error = value - prediction. */
+static inline vec tile_error(const struct edc_view *view, int phase, size_t i, vec tap[EDC_TAPS],
+                             vec *y, const struct edc_set *set)
+{
+    const vec base = take_taps(view, phase, i, tap);
+    *y = v_sub(v_load(view->row[0].half[phase] + i), base);
+    if (!set)
+        return *y;
+    vec coef[EDC_COEFS];
+    for (int t = 0; t < EDC_COEFS; t++)
+        coef[t] = v_set(set->coef[phase][t]);
+    return v_sub(*y, v_sra(weigh_taps(tap, coef), 3));
+}
+
+static void moments(const struct edc_view *view, int phase, size_t at, const struct edc_set *set,
+                    int limit, int32_t out[EDC_MOMENTS])
+{
+    vacc acc[EDC_MOMENTS];
+    for (int m = 0; m < EDC_MOMENTS; m++)
+        acc[m] = v_acc_zero();
+    const vec most = v_set(limit), clamp = v_set(EDC_CLAMP);
+    for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+        vec column[EDC_TAPS + 2], y;
+        const vec error = v_minu(v_abs(tile_error(view, phase, i, column, &y, set)), v_set(32767));
+        column[EDC_TAPS] = v_set(1);
+        column[EDC_TAPS + 1] = v_max(v_min(y, clamp), v_set(-EDC_CLAMP));
+        for (int c = 0; c < EDC_TAPS + 2; c++)
+            column[c] = v_keep_le(column[c], error, most);
+        int m = 0;
+        for (int a = 0; a < EDC_TAPS + 2; a++)
+            for (int b = a; b < EDC_TAPS + 2; b++, m++)
+                acc[m] = v_mac(acc[m], column[a], column[b]);
+    }
+    for (int m = 0; m < EDC_MOMENTS; m++)
+        out[m] = v_acc_sum(acc[m]);
+}
+
+static uint32_t deviation(const struct edc_view *view, int phase, size_t at,
+                          const struct edc_set *set, int limit)
+{
+    uint32_t sum = 0;
+    for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+        vec tap[EDC_TAPS], y;
+        sum += v_sum(v_minu(v_abs(tile_error(view, phase, i, tap, &y, set)), v_set(limit)));
+    }
+    return sum;
+}
+
+static uint64_t checksum(const void *data, size_t n)
+{
+    return XXH3_64bits(data, n);
+}
+
+const struct edc_kernels EDC_KERNELS = {
+    .split = split,
+    .join = join,
+    .predict = predict,
+    .residuals = residuals,
+    .clipped_sums = clipped_sums,
+    .quantise = quantise,
+    .restore = restore,
+    .activity = activity,
+    .context_local = context_local,
+    .context_values = context_values,
+    .decode = rans_decode,
+    .encode = rans_encode,
+    .moments = moments,
+    .deviation = deviation,
+    .checksum = checksum,
+};

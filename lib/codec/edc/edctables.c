@@ -1,0 +1,379 @@
+/* How contexts share tables: they are ordered by their mean symbol, for most differ in scale only,
+ * and neighbours are merged while a table costs more than it saves. Frequencies are stored with five
+ * significant bits: what that loses (0.0001 bit a symbol) is less than the other bits would take. */
+#include "codec/edc/edctables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+uint64_t edc_log2(uint32_t x)
+{
+    /* 65536 log2(1 + i / 64) */
+    static const uint32_t table[65] = {
+        0,     1466,  2909,  4331,  5732,  7112,  8473,  9814,  11136, 12440, 13727, 14996, 16248,
+        17484, 18704, 19909, 21098, 22272, 23433, 24579, 25711, 26830, 27936, 29029, 30109, 31178,
+        32234, 33279, 34312, 35334, 36346, 37346, 38336, 39316, 40286, 41246, 42196, 43137, 44068,
+        44990, 45904, 46809, 47705, 48593, 49472, 50344, 51207, 52063, 52911, 53751, 54584, 55410,
+        56229, 57040, 57845, 58643, 59434, 60219, 60997, 61769, 62534, 63294, 64047, 64794, 65536};
+    if (x == 0)
+        return 0;
+    const unsigned e = 31 - (unsigned)__builtin_clz(x);
+    const uint32_t m = (x << (31 - e)) & 0x7FFFFFFF;
+    const uint32_t i = m >> 25, rest = m >> 9 & 0xFFFF;
+    return ((uint64_t)e << 16) + table[i] + ((uint64_t)(table[i + 1] - table[i]) * rest >> 16);
+}
+
+uint64_t edc_entropy(const uint32_t counts[EDC_SYMBOLS])
+{
+    uint64_t total = 0, bits = 0;
+    for (int s = 0; s < EDC_SYMBOLS; s++) {
+        total += counts[s];
+        bits += counts[s] * edc_log2(counts[s]);
+    }
+    return total * edc_log2((uint32_t)total) - bits;
+}
+
+/* Of storing the table, times 65536: measured, some 5 bits a symbol. */
+static uint64_t table_cost(const uint32_t counts[EDC_SYMBOLS])
+{
+    uint64_t bits = 12;
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        bits += counts[s] ? 5 : 0;
+    return bits << 16;
+}
+
+/* f with five significant bits, rounded down. */
+static unsigned round_frequency(unsigned f)
+{
+    if (f < 32)
+        return f;
+    const unsigned drop = 27 - (unsigned)__builtin_clz(f);
+    return f >> drop << drop;
+}
+
+static int largest(const uint32_t counts[EDC_SYMBOLS])
+{
+    int best = 0;
+    for (int s = 1; s < EDC_SYMBOLS; s++)
+        if (counts[s] > counts[best])
+            best = s;
+    return best;
+}
+
+static void normalise(const uint32_t counts[EDC_SYMBOLS], struct edc_table *table)
+{
+    const int top = largest(counts);
+    uint64_t total = 0;
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        total += counts[s];
+    unsigned sum = 0;
+    for (int s = 0; s < EDC_SYMBOLS; s++) {
+        table->frequency[s] = 0;
+        if (counts[s] == 0 || s == top)
+            continue;
+        const unsigned f = (unsigned)((uint64_t)counts[s] * (EDC_RANS_TOTAL * 2) / total);
+        unsigned exact = (f + 1) / 2;
+        if (exact >= 32) { /* round to nearest */
+            const unsigned drop = 27 - (unsigned)__builtin_clz(exact);
+            exact += 1u << drop >> 1;
+        }
+        table->frequency[s] = (uint16_t)(exact < 1 ? 1 : round_frequency(exact));
+        sum += table->frequency[s];
+    }
+    /* A state of 32 bits cannot hold a certain symbol: leave one slot to another. */
+    if (sum == 0) {
+        table->frequency[top == 0 ? 1 : 0] = 1;
+        sum = 1;
+    }
+    /* Many rare symbols may have pushed the most frequent one below the others, even out. */
+    while (sum >= EDC_RANS_TOTAL ||
+           EDC_RANS_TOTAL - sum < (unsigned)((uint64_t)counts[top] * EDC_RANS_TOTAL / total) * 7 / 8) {
+        int most = -1;
+        for (int s = 0; s < EDC_SYMBOLS; s++)
+            if (s != top && table->frequency[s] > 1 &&
+                (most < 0 || table->frequency[s] > table->frequency[most]))
+                most = s;
+        if (most < 0)
+            break;
+        const unsigned f = round_frequency((unsigned)table->frequency[most] - 1);
+        sum -= table->frequency[most] - f;
+        table->frequency[most] = (uint16_t)f;
+    }
+    table->frequency[top] = (uint16_t)(EDC_RANS_TOTAL - sum);
+}
+
+/* Bits, times 65536, of the counts when coded with a table's costs. */
+static uint64_t cross_entropy(const uint32_t counts[EDC_SYMBOLS], const uint32_t cost[EDC_SYMBOLS])
+{
+    uint64_t bits = 0;
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        bits += (uint64_t)counts[s] * cost[s];
+    return bits;
+}
+
+struct group {
+    uint32_t counts[EDC_SYMBOLS];
+    uint64_t bits; /* with its table */
+    uint64_t key;  /* mean symbol */
+    int64_t gain;  /* of merging it with the next one */
+    size_t next, first; /* next group; its first context */
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct group *const *x = a, *const *y = b;
+    if ((*x)->key != (*y)->key)
+        return (*x)->key < (*y)->key ? -1 : 1;
+    return (*x)->first < (*y)->first ? -1 : 1;
+}
+
+static int64_t merge_gain(const struct group *a, const struct group *b)
+{
+    uint32_t sum[EDC_SYMBOLS];
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        sum[s] = a->counts[s] + b->counts[s];
+    return (int64_t)(a->bits + b->bits) - (int64_t)(edc_entropy(sum) + table_cost(sum));
+}
+
+/* Moves every context to the table that codes it with the fewest bits; false without memory. */
+static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], uint8_t *map,
+                       int count, struct edc_table *tables)
+{
+    uint32_t(*cost)[EDC_SYMBOLS] = malloc(sizeof *cost * (size_t)count);
+    uint32_t(*sums)[EDC_SYMBOLS] = calloc((size_t)count, sizeof *sums);
+    const bool ok = cost && sums;
+    if (ok) {
+        for (int t = 0; t < count; t++)
+            for (int s = 0; s < EDC_SYMBOLS; s++)
+                cost[t][s] = tables[t].frequency[s] ? (uint32_t)((EDC_RANS_BITS << 16) -
+                                                      edc_log2(tables[t].frequency[s]))
+                                        : 14u << 16; /* dearer than any that is there */
+        for (size_t i = 0; i < contexts; i++) {
+            uint32_t any = 0;
+            for (int s = 0; s < EDC_SYMBOLS; s++)
+                any |= counts[i][s];
+            if (!any)
+                continue;
+            uint64_t best = UINT64_MAX;
+            for (int t = 0; t < count; t++) {
+                const uint64_t bits = cross_entropy(counts[i], cost[t]);
+                if (bits < best) {
+                    best = bits;
+                    map[i] = (uint8_t)t;
+                }
+            }
+            for (int s = 0; s < EDC_SYMBOLS; s++)
+                sums[map[i]][s] += counts[i][s];
+        }
+        for (int t = 0; t < count; t++) {
+            uint64_t any = 0;
+            for (int s = 0; s < EDC_SYMBOLS; s++)
+                any += sums[t][s];
+            if (any)
+                normalise(sums[t], &tables[t]);
+        }
+    }
+    free(cost);
+    free(sums);
+    return ok;
+}
+
+int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool refine, uint8_t *map,
+                struct edc_table tables[EDC_TABLES_MAX], uint64_t *bits)
+{
+    int result = -1;
+    size_t used = 0;
+    struct group *groups = malloc(sizeof *groups * (contexts + 1));
+    struct group **order = malloc(sizeof(struct group *) * (contexts + 1));
+    size_t *owner = malloc(sizeof *owner * (contexts + 1));
+    if (!groups || !order || !owner)
+        goto out;
+    for (size_t i = 0; i < contexts; i++) {
+        struct group *const g = &groups[used];
+        uint64_t total = 0, sum = 0;
+        for (int s = 0; s < EDC_SYMBOLS; s++) {
+            total += counts[i][s];
+            sum += (uint64_t)counts[i][s] * (unsigned)s;
+        }
+        if (total == 0)
+            continue;
+        memcpy(g->counts, counts[i], sizeof g->counts);
+        g->key = (sum << 16) / total;
+        g->first = i;
+        g->bits = edc_entropy(g->counts) + table_cost(g->counts);
+        order[used] = g;
+        used++;
+    }
+    qsort(order, used, sizeof *order, by_key);
+    /* order[i] stands for a group while it is not NULL; owner[i] leads to it. */
+    for (size_t i = 0; i < used; i++) {
+        owner[i] = i;
+        order[i]->next = i + 1;
+        order[i]->gain = i + 1 < used ? merge_gain(order[i], order[i + 1]) : INT64_MIN;
+    }
+    size_t left = used;
+    while (left > 1) {
+        size_t best = used;
+        for (size_t i = 0; i < used; i = order[i]->next)
+            if (order[i]->gain != INT64_MIN && (best == used || order[i]->gain > order[best]->gain))
+                best = i;
+        if (best == used || (order[best]->gain <= 0 && left <= EDC_TABLES_MAX))
+            break;
+        struct group *const a = order[best];
+        const size_t gone = a->next;
+        const struct group *const b = order[gone];
+        for (int s = 0; s < EDC_SYMBOLS; s++)
+            a->counts[s] += b->counts[s];
+        a->bits = edc_entropy(a->counts) + table_cost(a->counts);
+        a->next = b->next;
+        owner[gone] = best;
+        left--;
+        a->gain = a->next < used ? merge_gain(a, order[a->next]) : INT64_MIN;
+        for (size_t i = 0; i < best; i = order[i]->next)
+            if (order[i]->next == best)
+                order[i]->gain = merge_gain(order[i], a);
+    }
+    memset(map, 0, contexts);
+    *bits = 0;
+    result = 0;
+    for (size_t i = 0; i < used; i = order[i]->next) {
+        *bits += order[i]->bits;
+        normalise(order[i]->counts, &tables[result++]);
+    }
+    int table = -1;
+    for (size_t i = 0; i < used; i++) { /* groups are runs of the order */
+        if (owner[i] == i)
+            table++;
+        map[order[i]->first] = (uint8_t)table;
+    }
+    if (refine && result > 1)
+        for (int round = 0; round < 2; round++)
+            if (!refine_map(contexts, counts, map, result, tables)) {
+                result = -1;
+                goto out;
+            }
+    /* Unused contexts repeat their neighbour, which costs nothing to store. */
+    uint8_t last = 0;
+    for (size_t i = 0; i < contexts; i++) {
+        uint32_t any = 0;
+        for (int s = 0; s < EDC_SYMBOLS; s++)
+            any |= counts[i][s];
+        if (any)
+            last = map[i];
+        map[i] = last;
+    }
+out:
+    free(groups);
+    free(order);
+    free(owner);
+    return result;
+}
+
+void edc_table_models_init(struct edc_table_models *m)
+{
+    edc_number_init(&m->top);
+    edc_number_init(&m->count);
+    for (int c = 0; c < 14; c++)
+        for (int i = 0; i < 16; i++)
+            m->length[c][i] = EDC_BIT_EVEN;
+}
+
+/* Bits of a frequency: 0 for 0, 12 for 2048 and more. */
+static unsigned length_of(unsigned f)
+{
+    return f ? 32 - (unsigned)__builtin_clz(f) : 0;
+}
+
+/* The context of a length: the mean of the two before. */
+static unsigned context_of(const unsigned length[EDC_SYMBOLS], int s)
+{
+    return s < 2 ? 13 : (length[s - 1] + length[s - 2] + 1) / 2;
+}
+
+void edc_put_table(struct edc_side_writer *w, struct edc_table_models *m,
+                   const struct edc_table *table)
+{
+    unsigned length[EDC_SYMBOLS];
+    int top = 0, count = 0;
+    for (int s = 0; s < EDC_SYMBOLS; s++) {
+        length[s] = length_of(table->frequency[s]);
+        if (table->frequency[s]) {
+            count = s + 1;
+            if (table->frequency[s] > table->frequency[top])
+                top = s;
+        }
+    }
+    /* The decoder gives the rest to 'top', which must be the one whose bits were not rounded. */
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        if (round_frequency(table->frequency[s]) != table->frequency[s])
+            top = s;
+    edc_side_put_number(w, &m->top, (uint32_t)top);
+    edc_side_put_number(w, &m->count, (uint32_t)count);
+    length[top] = 12;
+    for (int s = 0; s < count; s++) {
+        if (s == top)
+            continue;
+        edc_bit_model *const tree = m->length[context_of(length, s)];
+        unsigned node = 1;
+        for (int bit = 3; bit >= 0; bit--) {
+            const int b = (int)(length[s] >> bit & 1);
+            edc_side_put_bit(w, &tree[node], b);
+            node = node * 2 + (unsigned)b;
+        }
+        if (length[s] >= 2) {
+            const unsigned low = length[s] - 1, stored = low < 4 ? low : 4;
+            edc_side_put_raw(w, (table->frequency[s] & ((1u << low) - 1)) >> (low - stored), stored);
+        }
+    }
+}
+
+bool edc_get_table(struct edc_side_reader *r, struct edc_table_models *m, struct edc_table *table)
+{
+    unsigned length[EDC_SYMBOLS], sum = 0;
+    memset(table, 0, sizeof *table);
+    const uint32_t top = edc_side_get_number(r, &m->top);
+    const uint32_t count = edc_side_get_number(r, &m->count);
+    if (count > EDC_SYMBOLS || top >= count)
+        return false;
+    length[top] = 12;
+    for (int s = 0; s < (int)count; s++) {
+        if (s == (int)top)
+            continue;
+        edc_bit_model *const tree = m->length[context_of(length, s)];
+        unsigned node = 1;
+        for (int bit = 0; bit < 4; bit++)
+            node = node * 2 + (unsigned)edc_side_get_bit(r, &tree[node]);
+        length[s] = node - 16;
+        if (length[s] > 12)
+            return false;
+        if (length[s] == 0)
+            continue;
+        const unsigned low = length[s] - 1, stored = low < 4 ? low : 4;
+        const unsigned f = 1u << low | edc_side_get_raw(r, stored) << (low - stored);
+        table->frequency[s] = (uint16_t)f;
+        sum += f;
+    }
+    if (sum < 1 || sum >= EDC_RANS_TOTAL)
+        return false;
+    table->frequency[top] = (uint16_t)(EDC_RANS_TOTAL - sum);
+    return true;
+}
+
+void edc_build_decoder(const struct edc_table *table, uint32_t slots[EDC_RANS_TOTAL])
+{
+    uint32_t at = 0;
+    for (uint32_t s = 0; s < EDC_SYMBOLS; s++) {
+        const uint32_t f = table->frequency[s];
+        for (uint32_t bias = 0; bias < f; bias++)
+            slots[at++] = s | f << 8 | bias << 20;
+    }
+}
+
+void edc_build_encoder(const struct edc_table *table, uint32_t entries[EDC_SYMBOLS])
+{
+    uint32_t start = 0;
+    for (int s = 0; s < EDC_SYMBOLS; s++) {
+        entries[s] = table->frequency[s] | start << 16;
+        start += table->frequency[s];
+    }
+}

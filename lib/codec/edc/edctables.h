@@ -1,0 +1,47 @@
+/* Frequency tables: from counts, to and from the stream, and into the coder's look-up tables. */
+#ifndef EMD_EDC_TABLES_H
+#define EMD_EDC_TABLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "codec/edc/edcformat.h"
+#include "codec/edc/edcside.h"
+
+/* Sum EDC_RANS_TOTAL, each below it; 0 for symbols that do not occur. */
+struct edc_table {
+    uint16_t frequency[EDC_SYMBOLS];
+};
+
+/* 65536 log2(x), within 3 units; 0 for 0. */
+uint64_t edc_log2(uint32_t x);
+
+/* Bits, times 65536, that coding these counts with their own frequencies takes. */
+uint64_t edc_entropy(const uint32_t counts[EDC_SYMBOLS]);
+
+/* Groups 'contexts' histograms into at most EDC_TABLES_MAX tables where that saves more bits of
+ * tables than it costs; map[i] is the table of context i (of an unused one: its neighbour's).
+ * 'refine': also moves each context to the table that suits it best. Returns the number of tables
+ * (0: nothing is used), or -1 without memory; *bits: the estimated cost of symbols and tables. */
+int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool refine, uint8_t *map,
+                struct edc_table tables[EDC_TABLES_MAX], uint64_t *bits);
+
+/* What adapts while the tables of a frame are stored. */
+struct edc_table_models {
+    struct edc_number_model top, count;
+    edc_bit_model length[14][16];
+};
+void edc_table_models_init(struct edc_table_models *models);
+
+void edc_put_table(struct edc_side_writer *w, struct edc_table_models *models,
+                   const struct edc_table *table);
+/* False if it is none. */
+bool edc_get_table(struct edc_side_reader *r, struct edc_table_models *models,
+                   struct edc_table *table);
+
+/* Look-up tables of the coder: edckernel.h. */
+void edc_build_decoder(const struct edc_table *table, uint32_t slots[EDC_RANS_TOTAL]);
+void edc_build_encoder(const struct edc_table *table, uint32_t entries[EDC_SYMBOLS]);
+
+#endif
