@@ -5,7 +5,8 @@
  * checksum of the pixels: damage is an error, never data. The same input gives the same bytes on
  * every machine, with every SIMD level and any number of threads.
  *
- * All functions are re-entrant and safe for any bytes; see codec/codec.h for the shared contract. */
+ * All functions are re-entrant and safe for any bytes; see codec/codec.h for the shared contract.
+ */
 #ifndef EMD_CODEC_EDC_EDC_H
 #define EMD_CODEC_EDC_EDC_H
 

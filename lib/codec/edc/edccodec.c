@@ -63,10 +63,9 @@ static enum emd_status set_local(const struct emd_chunk_shape *shape, const unsi
         return emd_fail(err, EMD_E_ARGUMENT, "edc: effort %u is not within 1 to 3", effort);
     uint64_t width = 0, height = 0, planes = 0;
     bool interleaved = false;
-    const bool image =
-        shape->item_class == EMD_ITEM_INTEGER &&
-        (shape->item_size == 1 || shape->item_size == 2 || shape->item_size == 4) &&
-        find_axes(shape, &width, &height, &planes, &interleaved);
+    const bool image = shape->item_class == EMD_ITEM_INTEGER &&
+                       (shape->item_size == 1 || shape->item_size == 2 || shape->item_size == 4) &&
+                       find_axes(shape, &width, &height, &planes, &interleaved);
     const size_t item = image ? shape->item_size : shape->base_size ? shape->base_size : 1;
     cd[CD_VERSION] = PARAMETERS_VERSION;
     cd[CD_ITEM_SIZE] = item <= UINT32_MAX ? (unsigned)item : 1;

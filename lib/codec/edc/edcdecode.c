@@ -26,7 +26,7 @@ struct decoding {
     const uint32_t *tables;
     uint8_t *dst;
     int16_t thresholds[EDC_CLASSES][EDC_LOCAL_LEVELS - 1];
-    atomic_uint next; /* strip to take */
+    atomic_uint next;  /* strip to take */
     atomic_int failed; /* enum emd_status of the first failure */
 };
 
@@ -44,7 +44,9 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct decode_rows *r)
 {
     const size_t lanes = edc_row_lanes(width), tiles = edc_tiles_across(width);
     size_t at = 0;
-#define TAKE(type, count) (type *)(void *)(base + at); at += (((count) * sizeof(type)) + 63) & ~(size_t)63
+#define TAKE(type, count)                                                                          \
+    (type *)(void *)(base + at);                                                                   \
+    at += (((count) * sizeof(type)) + 63) & ~(size_t)63
     for (int d = 0; d < 4; d++)
         for (int phase = 0; phase < 2; phase++) {
             r->rows.pixels.row[d].half[phase] = TAKE(uint16_t, lanes);
@@ -149,8 +151,8 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory)
                            local ? r.fraction : NULL);
             if (local) {
                 k->context_local(&r.rows.activity, phase, n,
-                                 (const int16_t(*)[EDC_LOCAL_LEVELS - 1])d->thresholds, row_classes,
-                                 r.fraction, r.map[phase], table);
+                                 (const int16_t(*)[EDC_LOCAL_LEVELS - 1]) d->thresholds,
+                                 row_classes, r.fraction, r.map[phase], table);
             } else if (values) {
                 const uint8_t *const map = r.map[phase][0];
                 k->context_values(&r.rows.activity, phase, n, r.context);
@@ -329,11 +331,13 @@ enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned thre
 
     /* One block: entries, flags, classes, means, model, tables, and each thread's rows. */
     const bool modelled = header.flags & EDC_FLAG_MODEL;
-    const size_t entries_bytes = ((size_t)header.strips * sizeof(struct strip_entry) + 63) & ~(size_t)63;
+    const size_t entries_bytes =
+        ((size_t)header.strips * sizeof(struct strip_entry) + 63) & ~(size_t)63;
     const size_t flags_bytes = ((size_t)header.strips + 63) & ~(size_t)63;
     const size_t classes_bytes = modelled ? (edc_tiles_total(&header) + 63) & ~(size_t)63 : 0;
     const size_t means_bytes =
-        modelled ? ((size_t)header.strips * edc_tiles_across(header.width) * 2 + 63) & ~(size_t)63 : 0;
+        modelled ? ((size_t)header.strips * edc_tiles_across(header.width) * 2 + 63) & ~(size_t)63
+                 : 0;
     const size_t tables_bytes =
         modelled ? (size_t)EDC_TABLES_MAX * EDC_RANS_TOTAL * sizeof(uint32_t) : 0;
     const size_t side_bytes = (sizeof(struct edc_side) + 63) & ~(size_t)63;
@@ -360,8 +364,8 @@ enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned thre
     }
     memset(described, 0, header.strips);
     if (modelled) {
-        const uint8_t *const model = (const uint8_t *)src + EDC_HEADER_BYTES +
-                                     (size_t)header.strips * EDC_STRIP_ENTRY_BYTES;
+        const uint8_t *const model =
+            (const uint8_t *)src + EDC_HEADER_BYTES + (size_t)header.strips * EDC_STRIP_ENTRY_BYTES;
         if (!edc_get_side(&header, model, header.model_bytes, described, side)) {
             status = emd_fail(err, EMD_E_CORRUPT, "edc: the model is damaged");
             goto out;

@@ -12,14 +12,14 @@
 #include "codec/transpose8.h"
 
 enum {
-    STRIP_PIXELS = 1 << 19,  /* a strip's coder states cost 256 bytes, 0.004 bit a pixel then */
-    BYTES_STRIP = 1 << 20,   /* of what is no image */
-    SAMPLE_STRIPS = 8,       /* where candidate models are compared, */
-    SAMPLE_STRIP_ROWS = 16,  /* each so high */
+    STRIP_PIXELS = 1 << 19, /* a strip's coder states cost 256 bytes, 0.004 bit a pixel then */
+    BYTES_STRIP = 1 << 20,  /* of what is no image */
+    SAMPLE_STRIPS = 8,      /* where candidate models are compared, */
+    SAMPLE_STRIP_ROWS = 16, /* each so high */
     ZSTD_LEVEL = 1,
-    OUTLIER = 5,             /* times the mean: no larger residual counts for a class */
-    IMAGE_BYTES_MIN = 1024,  /* below, a model costs more than it saves */
-    SMALL_PLANE = 1 << 15,   /* pixels; smaller planes share a strip */
+    OUTLIER = 5,            /* times the mean: no larger residual counts for a class */
+    IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
+    SMALL_PLANE = 1 << 15,  /* pixels; smaller planes share a strip */
 };
 
 /* A range of rows being turned into symbols. */
@@ -54,7 +54,9 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
     struct edc_rows *const rows = &a->rows;
     const size_t lanes = edc_row_lanes(width), tiles = edc_tiles_across(width);
     size_t at = edc_lay_out_rows(base, width, rows);
-#define TAKE(type, count) (type *)(void *)(base + at); at += (((count) * sizeof(type)) + 63) & ~(size_t)63
+#define TAKE(type, count)                                                                          \
+    (type *)(void *)(base + at);                                                                   \
+    at += (((count) * sizeof(type)) + 63) & ~(size_t)63
     a->zero = TAKE(uint16_t, lanes);
     a->prediction[0] = TAKE(uint16_t, lanes);
     a->prediction[1] = TAKE(uint16_t, lanes);
@@ -80,8 +82,8 @@ struct outcome {
     uint64_t plane_bytes, extra_bytes;
 };
 
-/* Where symbols, contexts, planes and extra bits of a range go. symbols and contexts: 2 half_lanes a
- * row. contexts may be NULL for EDC_CONTEXT_TILE. */
+/* Where symbols, contexts, planes and extra bits of a range go. symbols and contexts: 2 half_lanes
+ * a row. contexts may be NULL for EDC_CONTEXT_TILE. */
 struct output {
     uint8_t *symbols, *contexts;
     uint8_t *planes, *extra, *extra_end; /* moved on */
@@ -93,8 +95,8 @@ static uint8_t class_of(uint64_t sum, uint64_t count)
     if (sum == 0)
         return 0;
     /* S + 0.02: a tile of almost only zeros still has a class of its own */
-    const int64_t log = (int64_t)edc_log2((uint32_t)(sum * 64 + count)) -
-                        (int64_t)edc_log2((uint32_t)(count * 64));
+    const int64_t log =
+        (int64_t)edc_log2((uint32_t)(sum * 64 + count)) - (int64_t)edc_log2((uint32_t)(count * 64));
     const int64_t c = ((log * 3 + 32768) >> 16) + 12;
     return (uint8_t)(c < 0 ? 0 : c >= EDC_CLASSES ? EDC_CLASSES - 1 : c);
 }
@@ -125,7 +127,8 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
         k->split(row, h->width, rows->pixels.row[0].half[0], rows->pixels.row[0].half[1]);
         for (size_t t = 0; t < across; t++) {
             const size_t at = t * EDC_TILE_LANES;
-            const size_t n = rows->half[0] - at < EDC_TILE_LANES ? rows->half[0] - at : EDC_TILE_LANES;
+            const size_t n =
+                rows->half[0] - at < EDC_TILE_LANES ? rows->half[0] - at : EDC_TILE_LANES;
             int64_t sum = 0; /* of signed distances from the first: right for both signs */
             const uint16_t *const pixel = rows->pixels.row[0].half[0] + at;
             for (size_t i = 0; i < n; i++)
@@ -193,7 +196,8 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 const size_t n = rows->half[phase], place = (size_t)(2 * y) + (size_t)phase;
                 uint8_t *const symbols = out->symbols + ((size_t)(top * 2) + place) * a->half_lanes;
                 uint8_t *const contexts =
-                    out->contexts ? out->contexts + ((size_t)(top * 2) + place) * a->half_lanes : NULL;
+                    out->contexts ? out->contexts + ((size_t)(top * 2) + place) * a->half_lanes
+                                  : NULL;
                 if ((size_t)(out->extra_end - extra.p) < 2 * n + 8)
                     return false;
                 k->quantise(n, a->residual + place * lanes, m->fold, a->low, symbols, &out->planes,
@@ -203,12 +207,12 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                     for (int d = 0; d < 3; d++)
                         for (int p = 0; p < 2; p++)
                             view.row[d].half[p] =
-                                active + ((size_t)(2 * y) + 4 + (size_t)p - (size_t)(2 * d)) * lanes;
+                                active +
+                                ((size_t)(2 * y) + 4 + (size_t)p - (size_t)(2 * d)) * lanes;
                     if (local)
-                        k->context_local(&view, phase, n,
-                                         (const int16_t(*)[EDC_LOCAL_LEVELS - 1])a->thresholds,
-                                         classes, a->fraction + place * lanes, a->identities,
-                                         contexts);
+                        k->context_local(
+                            &view, phase, n, (const int16_t(*)[EDC_LOCAL_LEVELS - 1]) a->thresholds,
+                            classes, a->fraction + place * lanes, a->identities, contexts);
                     else
                         k->context_values(&view, phase, n, contexts);
                 }
@@ -244,8 +248,8 @@ struct encoding {
     struct analysis analysis;
     struct edc_side side;
     struct outcome outcome;
-    uint32_t *offsets;       /* by strip */
-    bool *coded;             /* by strip */
+    uint32_t *offsets;           /* by strip */
+    bool *coded;                 /* by strip */
     size_t *plane_at, *extra_at; /* by strip, and the ends */
     uint8_t *symbols, *contexts, *planes, *extra;
     size_t planes_size, extra_size;
@@ -303,8 +307,9 @@ static unsigned zero_percent(const struct encoding *e)
     uint64_t zeros = 0;
     for (uint64_t i = 0; i < rows; i++) {
         const uint64_t row = (2 * i + 1) * all_rows / (2 * rows);
-        const uint16_t *const pixel = edc_load_row(h, e->src, (uint32_t)(row / h->height),
-                                                   (uint32_t)(row % h->height), 0, e->analysis.line);
+        const uint16_t *const pixel =
+            edc_load_row(h, e->src, (uint32_t)(row / h->height), (uint32_t)(row % h->height), 0,
+                         e->analysis.line);
         for (uint32_t x = 0; x < h->width; x++)
             zeros += pixel[x] == 0;
     }
@@ -373,9 +378,9 @@ static bool find_offset(const struct edc_header *h, const uint8_t *src,
     uint32_t least = UINT32_MAX, most = 0;
     int32_t signed_least = INT32_MAX, signed_most = INT32_MIN;
     for (size_t i = 0; i < (size_t)strip->rows * h->width; i++, p += step) {
-        const uint32_t v = big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-                                     (uint32_t)p[2] << 8 | p[3]
-                               : edc_get32(p);
+        const uint32_t v =
+            big ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
+                : edc_get32(p);
         least = v < least ? v : least;
         most = v > most ? v : most;
         signed_least = (int32_t)v < signed_least ? (int32_t)v : signed_least;
@@ -483,7 +488,8 @@ static void plan_strips(const struct emd_edc_params *p, size_t n, struct edc_hea
         h->strip_rows = (uint32_t)(tiles * EDC_TILE_ROWS);
         h->strips = edc_strips_of(h);
         /* Many small planes: the table of strips must stay within what raw data may grow by. */
-        if (h->strips && (uint64_t)h->strips * EDC_STRIP_ENTRY_BYTES <= EDC_STRIP_ENTRY_BYTES + n / 1024 &&
+        if (h->strips &&
+            (uint64_t)h->strips * EDC_STRIP_ENTRY_BYTES <= EDC_STRIP_ENTRY_BYTES + n / 1024 &&
             edc_strip_at(h, 0).bytes < 1u << 29)
             return;
         memset(h, 0, sizeof *h);
@@ -505,7 +511,9 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     const size_t rows = (size_t)h->height * h->planes, half = e->analysis.half_lanes;
     const size_t tiles = edc_tiles_across(h->width), tile_rows = rows + EDC_TILE_ROWS;
     const size_t strip_pixels = (size_t)edc_strip_at(h, 0).rows * h->width;
-#define TAKE(type, count) (type *)(void *)(base + at); at += (((count) * sizeof(type)) + 63) & ~(size_t)63
+#define TAKE(type, count)                                                                          \
+    (type *)(void *)(base + at);                                                                   \
+    at += (((count) * sizeof(type)) + 63) & ~(size_t)63
     e->offsets = TAKE(uint32_t, (size_t)h->strips);
     e->coded = TAKE(bool, (size_t)h->strips);
     e->plane_at = TAKE(size_t, (size_t)h->strips + 1);
@@ -697,8 +705,8 @@ static enum emd_status put_stream(struct encoding *e, struct emd_edc_work *work,
     for (uint32_t s = 0; s < h->strips; s++) {
         size_t size;
         uint8_t *const entry = dst + EDC_HEADER_BYTES + (size_t)s * EDC_STRIP_ENTRY_BYTES;
-        const enum emd_status status = put_strip(e, work, effort, trial, s, dst + at, capacity - at,
-                                                 entry, &size, &coded);
+        const enum emd_status status =
+            put_strip(e, work, effort, trial, s, dst + at, capacity - at, entry, &size, &coded);
         if (status != EMD_OK)
             return status;
         at += size;

@@ -25,8 +25,7 @@ size_t edc_lay_out_rows(uint8_t *base, uint32_t width, struct edc_rows *rows)
     for (int d = 0; d < 4; d++)
         for (int phase = 0; phase < 2; phase++, at += lanes * sizeof(uint16_t))
             if (base)
-                rows->pixels.row[d].half[phase] =
-                    (uint16_t *)(void *)(base + at) + EDC_PAD;
+                rows->pixels.row[d].half[phase] = (uint16_t *)(void *)(base + at) + EDC_PAD;
     rows->half[0] = ((size_t)width + 1) / 2;
     rows->half[1] = width / 2;
     for (int phase = 0; phase < 2; phase++)
@@ -100,8 +99,7 @@ static void load_rows(const struct edc_kernels *k, const struct edc_header *h, c
 {
     for (uint32_t d = 0; d < 4; d++) {
         uint16_t *const *half = rows->pixels.row[d].half;
-        const uint16_t *const row =
-            edc_load_row(h, chunk, plane, y > d ? y - d : 0, offset, line);
+        const uint16_t *const row = edc_load_row(h, chunk, plane, y > d ? y - d : 0, offset, line);
         k->split(row, h->width, half[0], half[1]);
         for (int phase = 0; phase < 2; phase++)
             edc_pad(half[phase], rows->half[phase], edc_row_lanes(h->width), half[0][0]);

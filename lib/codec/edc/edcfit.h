@@ -4,8 +4,8 @@
 
 #include "codec/edc/edcstream.h"
 
-/* Fills the model's sets and intensity limits for this frame. offset: as for edc_load_row, by strip.
- * False: out of memory. */
+/* Fills the model's sets and intensity limits for this frame. offset: as for edc_load_row, by
+ * strip. False: out of memory. */
 bool edc_fit(const struct edc_kernels *kernels, const struct edc_header *header, const void *chunk,
              const uint32_t *offsets, struct edc_model *model);
 

@@ -20,9 +20,9 @@ enum {
     EDC_SETS = 8,             /* most coefficient sets */
     EDC_CLAMP = 4095,         /* of a tap: times 8 it still fits 16 bits */
 
-    EDC_CLASSES = 46,   /* scale classes, third octaves of the mean |residual|; 12 is 1.0 */
-    EDC_LITERALS = 48,  /* symbols below stand for themselves */
-    EDC_SYMBOLS = 76,   /* above: magnitude buckets, two an octave, with extra bits */
+    EDC_CLASSES = 46,  /* scale classes, third octaves of the mean |residual|; 12 is 1.0 */
+    EDC_LITERALS = 48, /* symbols below stand for themselves */
+    EDC_SYMBOLS = 76,  /* above: magnitude buckets, two an octave, with extra bits */
     EDC_TABLES_MAX = 96,
 
     EDC_RANS_LANES = 64,

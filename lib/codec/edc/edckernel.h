@@ -30,7 +30,7 @@ struct edc_set {
 
 struct edc_reader {
     uint32_t state[EDC_RANS_LANES];
-    const uint8_t *p, *end;  /* 16-bit words */
+    const uint8_t *p, *end; /* 16-bit words */
     const uint32_t *tables; /* EDC_RANS_TOTAL entries each: symbol | frequency << 8 | bias << 20 */
     bool bad;               /* ran out of words */
 };

@@ -56,8 +56,7 @@ static inline void decode_64(struct edc_reader *r, __m256i state[8], const uint8
             const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(low));
             const __m256i words = _mm256_permutevar8x32_epi32(
                 _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), spread_order(mask));
-            state[v] =
-                _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), words), low);
+            state[v] = _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), words), low);
             p += 2 * __builtin_popcount(mask);
         }
         const __m256i packed = _mm256_packus_epi16(_mm256_packus_epi32(symbols[0], symbols[1]),
@@ -105,23 +104,21 @@ static inline void encode_64(struct edc_writer *w, __m256i state[8], const uint8
         const __m256i e = _mm256_load_si256((const __m256i *)(entry + 8 * v));
         const __m256i frequency = _mm256_and_si256(e, _mm256_set1_epi32(0xFFFF));
         /* state >= frequency << 20 */
-        const __m256i high =
-            _mm256_cmpgt_epi32(_mm256_add_epi32(_mm256_srli_epi32(state[v], 32 - EDC_RANS_BITS),
-                                                _mm256_set1_epi32(1)),
-                               frequency);
+        const __m256i high = _mm256_cmpgt_epi32(
+            _mm256_add_epi32(_mm256_srli_epi32(state[v], 32 - EDC_RANS_BITS), _mm256_set1_epi32(1)),
+            frequency);
         const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(high));
         const unsigned count = (unsigned)__builtin_popcount(mask);
         /* written so that they end at p; what lies below is written over later */
-        const __m256i words = _mm256_and_si256(
-            _mm256_permutevar8x32_epi32(state[v], gather_order(mask, count)),
-            _mm256_set1_epi32(0xFFFF));
+        const __m256i words =
+            _mm256_and_si256(_mm256_permutevar8x32_epi32(state[v], gather_order(mask, count)),
+                             _mm256_set1_epi32(0xFFFF));
         const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
         _mm_storeu_si128((__m128i *)(p - 16), _mm256_castsi256_si128(packed));
         p -= 2 * count;
         const __m256i x = _mm256_blendv_epi8(state[v], _mm256_srli_epi32(state[v], 16), high);
         /* x < 2^20 frequency: the float quotient is off by one at most */
-        __m256i q =
-            _mm256_cvttps_epi32(_mm256_div_ps(to_float(x), _mm256_cvtepi32_ps(frequency)));
+        __m256i q = _mm256_cvttps_epi32(_mm256_div_ps(to_float(x), _mm256_cvtepi32_ps(frequency)));
         __m256i rest = _mm256_sub_epi32(x, _mm256_mullo_epi32(q, frequency));
         const __m256i over = _mm256_srai_epi32(rest, 31);
         q = _mm256_add_epi32(q, over);

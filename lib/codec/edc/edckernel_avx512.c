@@ -14,9 +14,8 @@ static inline void decode_64(struct edc_reader *r, __m512i state[4], const uint8
     uint32_t entry[64] __attribute__((aligned(64)));
     for (int v = 0; v < 4; v++) {
         const __m512i t = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(table + 16 * v)));
-        _mm512_store_si512(index + 16 * v,
-                           _mm512_or_si512(_mm512_slli_epi32(t, EDC_RANS_BITS),
-                                           _mm512_and_si512(state[v], slot_mask)));
+        _mm512_store_si512(index + 16 * v, _mm512_or_si512(_mm512_slli_epi32(t, EDC_RANS_BITS),
+                                                           _mm512_and_si512(state[v], slot_mask)));
     }
     const uint32_t *const tables = r->tables;
     for (int i = 0; i < 64; i++)
@@ -64,12 +63,13 @@ static inline void encode_64(struct edc_writer *w, __m512i state[4], const uint8
     for (int v = 4; v-- > 0;) {
         const __m512i e = _mm512_load_si512(entry + 16 * v);
         const __m512i frequency = _mm512_and_si512(e, _mm512_set1_epi32(0xFFFF));
-        const __mmask16 high = _mm512_cmpge_epu32_mask(
-            state[v], _mm512_slli_epi32(frequency, 32 - EDC_RANS_BITS));
+        const __mmask16 high =
+            _mm512_cmpge_epu32_mask(state[v], _mm512_slli_epi32(frequency, 32 - EDC_RANS_BITS));
         const unsigned count = (unsigned)__builtin_popcount(high);
         p -= 2 * count;
-        _mm256_mask_storeu_epi16(p, (__mmask16)((1u << count) - 1),
-                                 _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(high, state[v])));
+        _mm256_mask_storeu_epi16(
+            p, (__mmask16)((1u << count) - 1),
+            _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(high, state[v])));
         const __m512i x = _mm512_mask_srli_epi32(state[v], high, state[v], 16);
         /* x < 2^20 frequency: the float quotient is off by one at most */
         __m512i q = _mm512_cvttps_epu32(

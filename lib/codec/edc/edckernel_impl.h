@@ -1,7 +1,7 @@
 /* The kernels of edckernel.h, written once over the vector layers edcvec_*.h and included by one
- * source file a SIMD level, which defines EDC_KERNELS (the name of the set) and includes the entropy
- * coder's step for 64 lanes beforehand (edcrans_*.h): that is the only part whose shape depends on
- * the instructions there are. */
+ * source file a SIMD level, which defines EDC_KERNELS (the name of the set) and includes the
+ * entropy coder's step for 64 lanes beforehand (edcrans_*.h): that is the only part whose shape
+ * depends on the instructions there are. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -44,7 +44,8 @@ static inline vec pair(const uint16_t *a, const uint16_t *b, vec base)
 /* The base and the clamped taps of the VL lanes from i on. */
 static inline vec take_taps(const struct edc_view *view, int phase, size_t i, vec tap[EDC_TAPS])
 {
-    const uint16_t *const n_even = view->row[1].half[0] + i, *const n_odd = view->row[1].half[1] + i;
+    const uint16_t *const n_even = view->row[1].half[0] + i, *const n_odd =
+                                                                 view->row[1].half[1] + i;
     const uint16_t *const nn_even = view->row[2].half[0] + i;
     const uint16_t *const nn_odd = view->row[2].half[1] + i;
     const uint16_t *const n3 = view->row[3].half[phase] + i;
@@ -272,8 +273,7 @@ static void context_local(const struct edc_view *a, int phase, size_t n,
             vec level = v_set(0);
             for (int t = 0; t < EDC_LOCAL_LEVELS - 1; t++)
                 level = v_count_gt(level, u, v_set(threshold[t]));
-            v_store8(table + i,
-                     v_lookup32(lookup, v_add(v_sll(level, 2), v_load8(fraction + i))));
+            v_store8(table + i, v_lookup32(lookup, v_add(v_sll(level, 2), v_load8(fraction + i))));
         }
     }
 }

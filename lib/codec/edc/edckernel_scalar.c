@@ -13,7 +13,8 @@ static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, ui
 
 static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, const uint8_t *symbol)
 {
-    for (size_t at = n + (EDC_RANS_LANES - 1) - (n + EDC_RANS_LANES - 1) % EDC_RANS_LANES; at > 0;) {
+    for (size_t at = n + (EDC_RANS_LANES - 1) - (n + EDC_RANS_LANES - 1) % EDC_RANS_LANES;
+         at > 0;) {
         at -= EDC_RANS_LANES;
         encode_lanes(w, n - at < EDC_RANS_LANES ? n - at : EDC_RANS_LANES, table + at, symbol + at);
     }

@@ -2,8 +2,8 @@
  * few bytes are left.
  *
  * rANS (Duda 2013): a state x in [2^16, 2^32) a lane, 16-bit words, frequencies of 12 bits. The
- * decoder takes the lanes in rising order and so shares one stream of words between all of them; the
- * encoder does everything backwards. */
+ * decoder takes the lanes in rising order and so shares one stream of words between all of them;
+ * the encoder does everything backwards. */
 #include "codec/edc/edckernel.h"
 
 static inline void decode_lanes(struct edc_reader *r, size_t n, const uint8_t *table,

@@ -84,8 +84,8 @@ enum emd_status edc_get_header(const void *in, size_t n, struct edc_header *h,
             bytes != h->raw_bytes || (h->flags & EDC_FLAG_MODEL) != (h->model_bytes ? 16 : 0))
             return emd_fail(err, EMD_E_CORRUPT, "edc: inconsistent header");
     }
-    if (h->raw_bytes > SIZE_MAX / 4 || h->strip_rows == 0 ||
-        h->strips != edc_strips_of(h) || (h->strips == 0 && h->raw_bytes))
+    if (h->raw_bytes > SIZE_MAX / 4 || h->strip_rows == 0 || h->strips != edc_strips_of(h) ||
+        (h->strips == 0 && h->raw_bytes))
         return emd_fail(err, EMD_E_CORRUPT, "edc: inconsistent header");
     const size_t left = n - EDC_HEADER_BYTES;
     if (h->model_bytes > left || h->strips > (left - h->model_bytes) / EDC_STRIP_ENTRY_BYTES)
@@ -112,8 +112,7 @@ struct edc_strip edc_strip_at(const struct edc_header *h, uint32_t s)
         strip.rows = h->strip_rows;
     strip.bytes = (size_t)strip.rows * h->width * h->item_size;
     if (edc_is_scattered(h))
-        strip.offset =
-            ((size_t)strip.first * h->width * h->planes + strip.plane) * h->item_size;
+        strip.offset = ((size_t)strip.first * h->width * h->planes + strip.plane) * h->item_size;
     else
         strip.offset = ((size_t)strip.plane * h->height + strip.first) * h->width * h->item_size;
     return strip;
@@ -177,16 +176,15 @@ static bool has_classes(const struct edc_model *m)
 }
 
 /* Which contexts can occur: the classes that tiles have. */
-static void find_classes(const struct edc_header *h, const struct edc_side *side, const bool *described,
-                         bool present[EDC_CLASSES])
+static void find_classes(const struct edc_header *h, const struct edc_side *side,
+                         const bool *described, bool present[EDC_CLASSES])
 {
     memset(present, 0, EDC_CLASSES);
     for (uint32_t s = 0; s < h->strips; s++) {
         if (!described[s])
             continue;
         const size_t at = edc_tile_start(h, s);
-        const size_t count =
-            edc_tiles_down(edc_strip_at(h, s).rows) * edc_tiles_across(h->width);
+        const size_t count = edc_tiles_down(edc_strip_at(h, s).rows) * edc_tiles_across(h->width);
         for (size_t t = at; t < at + count; t++)
             present[side->classes[t]] = true;
     }
@@ -229,7 +227,8 @@ size_t edc_put_side(const struct edc_header *h, const struct edc_side *side, con
         const size_t at = edc_tile_start(h, s), down = edc_tiles_down(edc_strip_at(h, s).rows);
         for (size_t t = 0; t < across * down; t++) {
             int context;
-            const int expected = expected_class(side->classes + at, t, across, t < across, &context);
+            const int expected =
+                expected_class(side->classes + at, t, across, t < across, &context);
             edc_side_put_signed(&w, &models.classes[context], side->classes[at + t] - expected);
         }
     }
@@ -343,7 +342,8 @@ void edc_local_thresholds(int16_t thresholds[EDC_CLASSES][EDC_LOCAL_LEVELS - 1])
     static const uint32_t eighths[EDC_LOCAL_LEVELS - 1] = {3, 5, 6, 8, 10, 13, 18};
     for (unsigned c = 0; c < EDC_CLASSES; c++)
         for (int i = 0; i < EDC_LOCAL_LEVELS - 1; i++) {
-            const uint32_t t = (uint32_t)(((uint64_t)third[c % 3] << (c / 3)) * 14 * eighths[i] >> 13);
+            const uint32_t t =
+                (uint32_t)(((uint64_t)third[c % 3] << (c / 3)) * 14 * eighths[i] >> 13);
             thresholds[c][i] = (int16_t)(t < 32767 ? t : 32767);
         }
 }
@@ -357,8 +357,8 @@ static bool is_native(const struct edc_header *h, const void *chunk)
 #else
     const bool swapped = !(h->flags & EDC_FLAG_BIG_ENDIAN);
 #endif
-    return h->item_size == 2 && !swapped && (!(h->flags & EDC_FLAG_INTERLEAVED) || h->planes == 1) &&
-           (uintptr_t)chunk % 2 == 0;
+    return h->item_size == 2 && !swapped &&
+           (!(h->flags & EDC_FLAG_INTERLEAVED) || h->planes == 1) && (uintptr_t)chunk % 2 == 0;
 }
 
 /* Byte of the first element of a row, and from one element to the next. */

@@ -46,8 +46,8 @@ static inline bool edc_is_scattered(const struct edc_header *header)
     return (header->flags & EDC_FLAG_INTERLEAVED) && header->planes > 1;
 }
 /* A scattered strip's pixels from the chunk into one row, and back. */
-void edc_gather(const struct edc_header *header, const struct edc_strip *strip, const uint8_t *chunk,
-                uint8_t *bytes);
+void edc_gather(const struct edc_header *header, const struct edc_strip *strip,
+                const uint8_t *chunk, uint8_t *bytes);
 void edc_scatter(const struct edc_header *header, const struct edc_strip *strip,
                  const uint8_t *bytes, uint8_t *chunk);
 
@@ -94,8 +94,8 @@ static inline size_t edc_map(enum edc_context context, unsigned scale_class, int
 }
 
 /* Side information of the strips that may be coded: the model, then by strip its tiles' classes and
- * its first row's means. classes and means hold tiles of all strips one after the other (strips that are not
- * coded leave theirs unused): strip s begins at tile_start(s) and column_start(s). */
+ * its first row's means. classes and means hold tiles of all strips one after the other (strips
+ * that are not coded leave theirs unused): strip s begins at tile_start(s) and column_start(s). */
 struct edc_side {
     struct edc_model model;
     uint8_t *classes;

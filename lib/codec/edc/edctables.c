@@ -1,6 +1,7 @@
 /* How contexts share tables: they are ordered by their mean symbol, for most differ in scale only,
- * and neighbours are merged while a table costs more than it saves. Frequencies are stored with five
- * significant bits: what that loses (0.0001 bit a symbol) is less than the other bits would take. */
+ * and neighbours are merged while a table costs more than it saves. Frequencies are stored with
+ * five significant bits: what that loses (0.0001 bit a symbol) is less than the other bits would
+ * take. */
 #include "codec/edc/edctables.h"
 
 #include <stdlib.h>
@@ -87,7 +88,8 @@ static void normalise(const uint32_t counts[EDC_SYMBOLS], struct edc_table *tabl
     }
     /* Many rare symbols may have pushed the most frequent one below the others, even out. */
     while (sum >= EDC_RANS_TOTAL ||
-           EDC_RANS_TOTAL - sum < (unsigned)((uint64_t)counts[top] * EDC_RANS_TOTAL / total) * 7 / 8) {
+           EDC_RANS_TOTAL - sum <
+               (unsigned)((uint64_t)counts[top] * EDC_RANS_TOTAL / total) * 7 / 8) {
         int most = -1;
         for (int s = 0; s < EDC_SYMBOLS; s++)
             if (s != top && table->frequency[s] > 1 &&
@@ -113,9 +115,9 @@ static uint64_t cross_entropy(const uint32_t counts[EDC_SYMBOLS], const uint32_t
 
 struct group {
     uint32_t counts[EDC_SYMBOLS];
-    uint64_t bits; /* with its table */
-    uint64_t key;  /* mean symbol */
-    int64_t gain;  /* of merging it with the next one */
+    uint64_t bits;      /* with its table */
+    uint64_t key;       /* mean symbol */
+    int64_t gain;       /* of merging it with the next one */
     size_t next, first; /* next group; its first context */
 };
 
@@ -145,9 +147,10 @@ static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], u
     if (ok) {
         for (int t = 0; t < count; t++)
             for (int s = 0; s < EDC_SYMBOLS; s++)
-                cost[t][s] = tables[t].frequency[s] ? (uint32_t)((EDC_RANS_BITS << 16) -
-                                                      edc_log2(tables[t].frequency[s]))
-                                        : 14u << 16; /* dearer than any that is there */
+                cost[t][s] =
+                    tables[t].frequency[s]
+                        ? (uint32_t)((EDC_RANS_BITS << 16) - edc_log2(tables[t].frequency[s]))
+                        : 14u << 16; /* dearer than any that is there */
         for (size_t i = 0; i < contexts; i++) {
             uint32_t any = 0;
             for (int s = 0; s < EDC_SYMBOLS; s++)
@@ -322,7 +325,8 @@ void edc_put_table(struct edc_side_writer *w, struct edc_table_models *m,
         }
         if (length[s] >= 2) {
             const unsigned low = length[s] - 1, stored = low < 4 ? low : 4;
-            edc_side_put_raw(w, (table->frequency[s] & ((1u << low) - 1)) >> (low - stored), stored);
+            edc_side_put_raw(w, (table->frequency[s] & ((1u << low) - 1)) >> (low - stored),
+                             stored);
         }
     }
 }
