@@ -24,7 +24,10 @@ enum {
     PROBES_MAX = 32,
     /* Beyond this many stored chunks, H5Dget_chunk_info's walk from the start at each call takes
      * minutes. */
-    INFO_PATIENCE = 100000
+    INFO_PATIENCE = 100000,
+    /* An extensible array (HDF5 1.10 and newer files) is walked place by place, stored or not: 2^28
+     * of them take seconds. */
+    ARRAY_PLACES_MAX = 1 << 28
 };
 
 /* A grid this much larger than what is stored is not asked place by place. */
@@ -301,6 +304,11 @@ static enum emd_status count_chunks(hid_t dataset, hid_t space, const struct emd
     *count = 0;
     if (grid->total == 0)
         return EMD_OK;
+    H5D_chunk_index_t index;
+    if (grid->total > ARRAY_PLACES_MAX && H5Dget_chunk_index_type(dataset, &index) >= 0 &&
+        index == H5D_CHUNK_IDX_EARRAY)
+        return emd_fail(err, EMD_E_UNSUPPORTED,
+                        "a growing grid of %" PRIu64 " chunks cannot be walked", grid->total);
     if (H5Dget_num_chunks(dataset, space, count) < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot count the chunks");
     if (*count > grid->total)

@@ -93,6 +93,12 @@ hid_t emd_hdf5_file_access(void)
     return access;
 }
 
+bool emd_hdf5_is_allocated(hid_t dataset)
+{
+    H5D_space_status_t space = H5D_SPACE_STATUS_NOT_ALLOCATED;
+    return H5Dget_space_status(dataset, &space) >= 0 && space != H5D_SPACE_STATUS_NOT_ALLOCATED;
+}
+
 enum emd_status emd_hdf5_address(hid_t object, uint64_t *address, struct emd_error *err)
 {
 #if H5_VERSION_GE(1, 12, 0)

@@ -46,6 +46,10 @@ bool emd_hdf5_close(hid_t *id);
  * H5I_INVALID_HID on failure; the caller closes it. */
 hid_t emd_hdf5_file_access(void);
 
+/* Whether any raw data of a dataset have a place in the file. H5Dget_offset does not tell: for a
+ * file with a user block, HDF5 1.10 adds its size to the undefined address. */
+bool emd_hdf5_is_allocated(hid_t dataset);
+
 /* The address of an object inside its file: what tells two links to one object from links to two
  * objects. 'object' is an open group, dataset or committed datatype. */
 enum emd_status emd_hdf5_address(hid_t object, uint64_t *address, struct emd_error *err);

@@ -260,22 +260,22 @@ static enum emd_status needs_new_header(hid_t object, hid_t list, bool *needs,
 
 /* ---- making the destination ---- */
 
-/* Root group properties that travel by the file's creation list. */
-static enum emd_status set_root_properties(hid_t root_list, hid_t list, struct emd_error *err)
+/* The properties of a group, on a fresh list (a file's creation list carries those of the root
+ * group): the list that HDF5 tells for an existing group holds addresses of its link storage, which
+ * HDF5 would believe of the new one. */
+static enum emd_status set_group_properties(hid_t of, hid_t list, struct emd_error *err)
 {
     unsigned flags, compact, dense, links, name_bytes;
-    if (H5Pget_link_creation_order(root_list, &flags) < 0 ||
-        H5Pset_link_creation_order(list, flags) < 0 ||
-        H5Pget_attr_creation_order(root_list, &flags) < 0 ||
-        H5Pset_attr_creation_order(list, flags) < 0 ||
-        H5Pget_link_phase_change(root_list, &compact, &dense) < 0 ||
+    if (H5Pget_link_creation_order(of, &flags) < 0 || H5Pset_link_creation_order(list, flags) < 0 ||
+        H5Pget_attr_creation_order(of, &flags) < 0 || H5Pset_attr_creation_order(list, flags) < 0 ||
+        H5Pget_link_phase_change(of, &compact, &dense) < 0 ||
         H5Pset_link_phase_change(list, compact, dense) < 0 ||
-        H5Pget_attr_phase_change(root_list, &compact, &dense) < 0 ||
+        H5Pget_attr_phase_change(of, &compact, &dense) < 0 ||
         H5Pset_attr_phase_change(list, compact, dense) < 0 ||
-        H5Pget_est_link_info(root_list, &links, &name_bytes) < 0 ||
+        H5Pget_est_link_info(of, &links, &name_bytes) < 0 ||
         H5Pset_est_link_info(list, links, name_bytes) < 0 ||
         H5Pset_obj_track_times(list, false) < 0)
-        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot carry over the root group's properties");
+        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot carry over a group's properties");
     return EMD_OK;
 }
 
@@ -319,7 +319,7 @@ enum emd_status emd_tree_create(const struct emd_source *source, const char *pat
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at the root group");
         goto out;
     }
-    status = set_root_properties(root_list, list, err);
+    status = set_group_properties(root_list, list, err);
     if (status == EMD_OK)
         status = needs_new_header(root, root_list, &new_root, err);
     if (status != EMD_OK)
@@ -501,12 +501,13 @@ static enum emd_status make_group(struct copy *copy, hid_t src, hid_t *dst, stru
 {
     enum emd_status status = EMD_OK;
     bool raise = false;
-    hid_t list = H5Gget_create_plist(src);
-    if (list < 0 || H5Pset_obj_track_times(list, false) < 0) {
+    hid_t of = H5Gget_create_plist(src), list = H5Pcreate(H5P_GROUP_CREATE);
+    if (of < 0 || list < 0) {
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read creation properties");
         goto out;
     }
-    if (copy->low < H5F_LIBVER_V18)
+    status = set_group_properties(of, list, err);
+    if (status == EMD_OK && copy->low < H5F_LIBVER_V18)
         status = needs_new_header(src, list, &raise, err);
     if (status != EMD_OK)
         goto out;
@@ -521,6 +522,7 @@ out:
     if (raise)
         reset_bounds(copy);
     emd_hdf5_close(&list);
+    emd_hdf5_close(&of);
     return status;
 }
 
@@ -561,6 +563,15 @@ out:
     return status;
 }
 
+/* An early allocation that did not happen: only an empty dataset can say so. */
+static enum emd_status check_never_allocated(hid_t src, struct emd_error *err)
+{
+    hid_t space = H5Dget_space(src);
+    const hssize_t points = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    emd_hdf5_close(&space);
+    return points == 0 ? EMD_OK : emd_fail(err, EMD_E_CORRUPT, "its data were never allocated");
+}
+
 /* Refuses what would make HDF5 write far more than the source holds, or lies elsewhere. */
 static enum emd_status check_layout(struct copy *copy, hid_t src, hid_t list, struct emd_error *err)
 {
@@ -575,12 +586,15 @@ static enum emd_status check_layout(struct copy *copy, hid_t src, hid_t list, st
     if (external > 0)
         return emd_fail(err, EMD_E_UNSUPPORTED, "its data lie in %d other files", external);
     if (layout == H5D_CONTIGUOUS) {
+        /* Counted from the start of the file, but by 1.10 from before a user block where there is
+         * no address: is_allocated knows. */
         const haddr_t at = H5Dget_offset(src);
         const hsize_t bytes = H5Dget_storage_size(src);
-        if (at != HADDR_UNDEF && (bytes > copy->src_size || at > copy->src_size - bytes))
+        const bool allocated = emd_hdf5_is_allocated(src);
+        if (allocated && (bytes > copy->src_size || at > copy->src_size - bytes))
             return emd_fail(err, EMD_E_INCOMPLETE, "its data lie behind the end of the file");
-        if (at == HADDR_UNDEF && alloc == H5D_ALLOC_TIME_EARLY && bytes > copy->src_size)
-            return emd_fail(err, EMD_E_CORRUPT, "its data were never allocated");
+        if (!allocated && alloc == H5D_ALLOC_TIME_EARLY)
+            return check_never_allocated(src, err);
     }
     if (layout == H5D_CHUNKED && alloc == H5D_ALLOC_TIME_EARLY) {
         /* All chunks are there, or HDF5 would make up the missing ones. */
@@ -1250,7 +1264,7 @@ static enum emd_status copy_data(struct copy *copy, hid_t src, hid_t dst, struct
     const size_t most = copy->buffer_bytes / m.values.size ? copy->buffer_bytes / m.values.size : 1;
     if (H5Pget_layout(list) == H5D_CHUNKED)
         status = move_chunked(&m, list, most, err);
-    else if (H5Pget_layout(list) == H5D_COMPACT || H5Dget_offset(src) != HADDR_UNDEF)
+    else if (H5Pget_layout(list) == H5D_COMPACT || emd_hdf5_is_allocated(src))
         status = move_pieces(&m, start, dims, most, err);
 out:
     emd_values_free(&m.values);

@@ -1,8 +1,8 @@
 /* treecopy [options] SOURCE COPY: the tree copy of lib/hdf5 by itself, for tests.
  *
- * Options: --buffer BYTES, --newest, --omit NAME, --callbacks (a 'choose' that looks at every dataset
- * and a 'copy' that moves the plain numeric ones by H5Dread and H5Dwrite, whole).
- * Exit: 0 done; 1 an error, "STATUS: text" on stderr; 3 the same for busy and incomplete sources. */
+ * Options: --buffer BYTES, --newest, --omit NAME, --callbacks (a 'choose' that looks at every
+ * dataset and a 'copy' that moves the plain numeric ones by H5Dread and H5Dwrite, whole). Exit: 0
+ * done; 1 an error, "STATUS: text" on stderr; 3 the same for busy and incomplete sources. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ static enum emd_status choose(void *ctx, hid_t src, const char *path, hid_t dcpl
     H5T_class_t class = H5Tget_class(type);
     *copies = path[0] == '/' && H5Pget_layout(dcpl) == H5D_CONTIGUOUS &&
               (class == H5T_INTEGER || class == H5T_FLOAT) &&
-              H5Sget_simple_extent_npoints(space) > 0 && H5Dget_offset(src) != HADDR_UNDEF;
+              H5Sget_simple_extent_npoints(space) > 0 && emd_hdf5_is_allocated(src);
     H5Sclose(space);
     H5Tclose(type);
     return EMD_OK;
