@@ -17,7 +17,9 @@
 struct emd_safefile {
     char *path;  /* final name */
     char *temp;  /* path + ".tmp" */
-    char *owner; /* path + ".owner.tmp" where locks do not work, else NULL */
+    char *owner; /* path + ".owner.tmp" */
+    bool owned;  /* and that file exists, since locks do not work here */
+    char *old;   /* while committed: where the output that is replaced is kept, or NULL */
     int fd;
 };
 
@@ -25,12 +27,10 @@ enum lock_result { LOCK_TAKEN, LOCK_HELD, LOCK_UNSUPPORTED };
 
 static char *concatenate(const char *a, const char *b)
 {
-    size_t n = strlen(a), m = strlen(b);
-    char *s = malloc(n + m + 1);
-    if (s) {
-        memcpy(s, a, n);
-        memcpy(s + n, b, m + 1);
-    }
+    size_t n = strlen(a) + strlen(b) + 1;
+    char *s = malloc(n);
+    if (s)
+        snprintf(s, n, "%s%s", a, b);
     return s;
 }
 
@@ -72,19 +72,23 @@ static unsigned long long start_time(long pid)
     return p ? strtoull(p + 1, NULL, 10) : 0;
 }
 
-/* True if the owner file names a process of this host that is gone. */
+/* True if the owner file ("HOST PID START") names a process of this host that is gone. */
 static bool owner_is_gone(const char *owner)
 {
-    char here[256] = "", host[256];
-    long pid;
-    unsigned long long started;
+    char here[256] = "", line[320];
     FILE *f = fopen(owner, "re");
     if (!f)
         return false;
-    int fields = fscanf(f, "%255s %ld %llu", host, &pid, &started);
+    bool read = fgets(line, sizeof line, f) != NULL;
     fclose(f);
+    char *space = read ? strchr(line, ' ') : NULL, *end;
+    if (!space)
+        return false;
+    *space = '\0';
     gethostname(here, sizeof here - 1);
-    if (fields != 3 || strcmp(host, here) != 0 || pid <= 0)
+    long pid = strtol(space + 1, &end, 10);
+    unsigned long long started = strtoull(end, NULL, 10);
+    if (strcmp(line, here) != 0 || pid <= 0)
         return false;
     if (kill((pid_t)pid, 0) != 0)
         return errno == ESRCH;
@@ -147,8 +151,11 @@ static void release(struct emd_safefile *file)
 {
     if (file->fd >= 0)
         close(file->fd);
-    if (file->owner)
+    if (file->owned)
         unlink(file->owner);
+    if (file->old)
+        unlink(file->old);
+    free(file->old);
     free(file->owner);
     free(file->temp);
     free(file->path);
@@ -160,19 +167,22 @@ enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
 {
     enum emd_status status = EMD_OK;
     struct emd_safefile *file = calloc(1, sizeof *file);
-    char *owner = concatenate(path, ".owner.tmp");
     *out = NULL;
-    if (!file || !owner || !(file->path = strdup(path)) ||
-        !(file->temp = concatenate(path, ".tmp"))) {
+    if (!file)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    file->fd = -1;
+    file->path = strdup(path);
+    file->temp = concatenate(path, ".tmp");
+    file->owner = concatenate(path, ".owner.tmp");
+    if (!file->path || !file->temp || !file->owner) {
         status = emd_fail(err, EMD_E_MEMORY, "out of memory");
         goto out;
     }
-    file->fd = -1;
     /* Each round either ends or has lost a race against another process that makes progress. */
     for (int round = 0; round < 100; round++) {
         file->fd = open(file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (file->fd < 0 && errno == EEXIST) {
-            switch (remove_stale(file->temp, owner)) {
+            switch (remove_stale(file->temp, file->owner)) {
             case LOCK_TAKEN:
                 continue;
             case LOCK_HELD:
@@ -192,19 +202,17 @@ enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
         }
         enum lock_result lock = take_lock(file->fd);
         if (lock == LOCK_UNSUPPORTED) {
-            unlink(owner); /* of a dead process: its temporary file is gone already */
-            if (!write_owner(owner)) {
-                status = emd_fail_errno(err, EMD_E_IO, errno, "cannot create %s", owner);
+            unlink(file->owner); /* of a dead process: its temporary file is gone already */
+            file->owned = write_owner(file->owner);
+            if (!file->owned) {
+                status = emd_fail_errno(err, EMD_E_IO, errno, "cannot create %s", file->owner);
                 unlink(file->temp);
                 goto out;
             }
-            file->owner = owner;
-            owner = NULL;
         }
         /* Between creation and lock another process may have taken it for stale. */
         if (lock != LOCK_HELD && same_inode(file->fd, file->temp)) {
             *out = file;
-            free(owner);
             return EMD_OK;
         }
         close(file->fd);
@@ -212,9 +220,7 @@ enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
     }
     status = emd_fail(err, EMD_E_BUSY, "%s is contended by other processes", file->temp);
 out:
-    if (file)
-        release(file);
-    free(owner);
+    release(file);
     return status;
 }
 
@@ -285,13 +291,14 @@ static int sync_folder(const char *path)
     return result == 0 || cause == EINVAL || cause == ENOTSUP ? 0 : -1;
 }
 
-/* An existing output that a multi-file commit may have to put back: PATH.old.tmp, a hard link. */
+/* An existing output that a multi-file commit may have to put back: PATH.old.tmp, a hard link, or
+ * the output itself moved away where the file system has no links. NULL: there is none. */
 static char *keep_old(const char *path)
 {
     char *old = concatenate(path, ".old.tmp");
     if (old) {
         unlink(old);
-        if (link(path, old) == 0)
+        if (link(path, old) == 0 || (errno != ENOENT && rename(path, old) == 0))
             return old;
     }
     free(old);
@@ -303,9 +310,6 @@ enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t c
 {
     enum emd_status status = EMD_OK;
     size_t renamed = 0;
-    char **old = calloc(count ? count : 1, sizeof *old);
-    if (!old)
-        status = emd_fail(err, EMD_E_MEMORY, "out of memory");
     for (size_t i = 0; i < count && status == EMD_OK; i++) {
         if (!same_inode(files[i]->fd, files[i]->temp))
             status = emd_fail(err, EMD_E_IO, "%s was removed or replaced by another program",
@@ -316,7 +320,7 @@ enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t c
     }
     for (size_t i = 0; i < count && status == EMD_OK; i++) {
         if (replace && count > 1)
-            old[i] = keep_old(files[i]->path);
+            files[i]->old = keep_old(files[i]->path);
         if ((replace ? rename(files[i]->temp, files[i]->path)
                      : rename_new(files[i]->temp, files[i]->path)) != 0) {
             bool exists = errno == EEXIST;
@@ -335,20 +339,15 @@ enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t c
                                         files[i]->path);
     } else {
         for (size_t i = 0; i < renamed; i++)
-            if (!old[i] || rename(old[i], files[i]->path) != 0)
+            if (!files[i]->old || rename(files[i]->old, files[i]->path) != 0)
                 unlink(files[i]->path);
     }
     for (size_t i = 0; i < count; i++) {
-        if (old && old[i]) {
-            unlink(old[i]);
-            free(old[i]);
-        }
         if (i < renamed)
             release(files[i]);
         else
             emd_safefile_discard(files[i]);
     }
-    free(old);
     return status;
 }
 
