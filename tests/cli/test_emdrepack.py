@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 import unittest
 
@@ -55,13 +54,6 @@ def fresh(folder):
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     return folder
-
-
-def setUpModule():
-    folder = tempfile.TemporaryDirectory(dir=".")
-    unittest.addModuleCleanup(folder.cleanup)
-    unittest.addModuleCleanup(os.chdir, os.getcwd())
-    os.chdir(folder.name)
 
 
 class Codecs(unittest.TestCase):
