@@ -295,10 +295,13 @@ static int sync_folder(const char *path)
  * the output itself moved away where the file system has no links. NULL: there is none. */
 static char *keep_old(const char *path)
 {
+    struct stat st;
+    if (lstat(path, &st) != 0 || S_ISDIR(st.st_mode))
+        return NULL; /* a folder is never replaced: renaming over it fails */
     char *old = concatenate(path, ".old.tmp");
     if (old) {
         unlink(old);
-        if (link(path, old) == 0 || (errno != ENOENT && rename(path, old) == 0))
+        if (link(path, old) == 0 || rename(path, old) == 0)
             return old;
     }
     free(old);
