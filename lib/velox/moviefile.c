@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hdf5/h5call.h"
 #include "velox/documents.h"
 
 /* Bytes that a block aims at where its shape leaves a choice: large enough for fast writing, small
@@ -30,20 +31,9 @@ struct writer {
     char *column;
 };
 
-/* The innermost cause that HDF5 reports. */
-static herr_t take_cause(unsigned n, const H5E_error2_t *error, void *text)
-{
-    (void)n;
-    if (error->desc && error->desc[0])
-        *(const char **)text = error->desc;
-    return 1; /* the first one only */
-}
-
 static enum emd_status fail_hdf5(struct emd_error *err, const char *what)
 {
-    const char *cause = "unknown cause";
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, take_cause, &cause);
-    return emd_fail(err, EMD_E_IO, "cannot write %s: HDF5: %s", what, cause);
+    return emd_hdf5_fail(err, EMD_E_IO, "cannot write %s", what);
 }
 
 /* --- the small objects ------------------------------------------------------------------------*/
@@ -76,15 +66,12 @@ static hid_t create_dataset(hid_t file, const char *name, hid_t type, unsigned r
                             const hsize_t *dims, const hsize_t *max, const hsize_t *chunk,
                             H5D_fill_time_t fill)
 {
-    const hid_t space = H5Screate_simple((int)rank, dims, max);
-    const hid_t dcpl = creation_list(rank, chunk, fill), lcpl = link_list();
-    const hid_t data = H5Dcreate2(file, name, type, space, lcpl, dcpl, H5P_DEFAULT);
-    if (lcpl >= 0)
-        H5Pclose(lcpl);
-    if (dcpl >= 0)
-        H5Pclose(dcpl);
-    if (space >= 0)
-        H5Sclose(space);
+    hid_t space = H5Screate_simple((int)rank, dims, max);
+    hid_t dcpl = creation_list(rank, chunk, fill), lcpl = link_list();
+    hid_t data = H5Dcreate2(file, name, type, space, lcpl, dcpl, H5P_DEFAULT);
+    emd_hdf5_close(&lcpl);
+    emd_hdf5_close(&dcpl);
+    emd_hdf5_close(&space);
     return data;
 }
 
@@ -92,16 +79,15 @@ static hid_t create_dataset(hid_t file, const char *name, hid_t type, unsigned r
 static bool put_text(hid_t file, const char *name, const char *text)
 {
     const hsize_t one = 1;
-    const hid_t type = H5Tcopy(H5T_C_S1);
+    hid_t type = H5Tcopy(H5T_C_S1);
     bool ok = type >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0;
-    const hid_t data =
+    hid_t data =
         ok ? create_dataset(file, name, type, 1, &one, NULL, &one, H5D_FILL_TIME_ALLOC)
            : H5I_INVALID_HID;
     ok = data >= 0 && H5Dwrite(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0;
-    if (data >= 0 && H5Dclose(data) < 0)
+    if (!emd_hdf5_close(&data))
         ok = false;
-    if (type >= 0)
-        H5Tclose(type);
+    emd_hdf5_close(&type);
     return ok;
 }
 
@@ -162,11 +148,11 @@ static bool put_thumbnail(struct writer *w)
     }
     if (ok) {
         const hsize_t n = emd_velox_thumbnail(m->frames > 0 ? grey : flat, THUMBNAIL_SIDE, jpeg);
-        const hid_t data = create_dataset(w->file, "Thumbnail.jpg", H5T_STD_U8LE, 1, &n, NULL, &n,
+        hid_t data = create_dataset(w->file, "Thumbnail.jpg", H5T_STD_U8LE, 1, &n, NULL, &n,
                                           H5D_FILL_TIME_NEVER);
         ok =
             data >= 0 && H5Dwrite(data, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, jpeg) >= 0;
-        if (data >= 0 && H5Dclose(data) < 0)
+        if (!emd_hdf5_close(&data))
             ok = false;
     }
     free(cells);
@@ -348,7 +334,7 @@ static enum emd_status create_image(struct writer *w, struct emd_error *err)
     w->metadata = create_dataset(w->file, path, H5T_STD_U8LE, 2, text_dims, text_max, text_chunk,
                                  H5D_FILL_TIME_NEVER);
     snprintf(path, sizeof path, "Data/Image/%s/FrameLookupTable", name);
-    const hid_t table = create_dataset(w->file, path, H5T_STD_U32LE, 1, &dims[2], &table_max, &one,
+    hid_t table = create_dataset(w->file, path, H5T_STD_U32LE, 1, &dims[2], &table_max, &one,
                                        H5D_FILL_TIME_NEVER);
     uint32_t *numbers = malloc((m->frames + 1) * sizeof *numbers);
     bool ok = w->data >= 0 && w->metadata >= 0 && table >= 0 && numbers;
@@ -356,7 +342,7 @@ static enum emd_status create_image(struct writer *w, struct emd_error *err)
         numbers[i] = (uint32_t)i;
     if (ok && m->frames > 0)
         ok = H5Dwrite(table, H5T_NATIVE_UINT32, H5S_ALL, H5S_ALL, H5P_DEFAULT, numbers) >= 0;
-    if (table >= 0 && H5Dclose(table) < 0)
+    if (!emd_hdf5_close(&table))
         ok = false;
     free(numbers);
     return ok ? EMD_OK : fail_hdf5(err, "the image's datasets");
@@ -443,17 +429,14 @@ static bool write_contiguous(const struct writer *w, size_t top, size_t bottom,
 {
     const struct emd_movie *m = w->movie;
     const hsize_t start[3] = {top, 0, 0}, count[3] = {bottom - top, m->width, m->frames};
-    const hid_t type = H5Dget_type(w->data), space = H5Dget_space(w->data);
-    const hid_t memory = H5Screate_simple(3, count, NULL);
+    hid_t type = H5Dget_type(w->data), space = H5Dget_space(w->data);
+    hid_t memory = H5Screate_simple(3, count, NULL);
     const bool ok = type >= 0 && space >= 0 && memory >= 0 &&
                     H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
                     H5Dwrite(w->data, type, memory, space, H5P_DEFAULT, block) >= 0;
-    if (memory >= 0)
-        H5Sclose(memory);
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
+    emd_hdf5_close(&memory);
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&type);
     return ok;
 }
 
@@ -501,18 +484,10 @@ static bool ask_cancelled(void *ctx)
 
 static hid_t create_file(const char *path)
 {
-    const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    hid_t file = H5I_INVALID_HID;
-    if (access < 0)
-        return file;
-#if H5_VERSION_GE(1, 12, 1) || (H5_VERS_MINOR == 10 && H5_VERS_RELEASE >= 7)
-    /* The safe file has its own lock; HDF5's would be in the way on NFS, where both are one. */
-    H5Pset_file_locking(access, false, true);
-#endif
-    /* A closed dataset that somebody forgot must not keep the file open behind our back. */
-    if (H5Pset_fclose_degree(access, H5F_CLOSE_SEMI) >= 0)
+    hid_t access = emd_hdf5_file_access(), file = H5I_INVALID_HID;
+    if (access >= 0)
         file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    H5Pclose(access);
+    emd_hdf5_close(&access);
     return file;
 }
 
@@ -545,11 +520,8 @@ enum emd_status emd_movie_write(const char *path, const struct emd_movie *movie,
                        .data = H5I_INVALID_HID,
                        .metadata = H5I_INVALID_HID};
     enum emd_status status = EMD_OK;
-    H5E_auto2_t print;
-    void *print_data;
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     plan_blocks(&w);
-    H5Eget_auto2(H5E_DEFAULT, &print, &print_data);
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     if (!allocate(&w, threads, slots)) {
         status = emd_fail(err, EMD_E_MEMORY, "no memory for blocks of %zu bytes", w.block_bytes);
         goto out;
@@ -574,13 +546,13 @@ enum emd_status emd_movie_write(const char *path, const struct emd_movie *movie,
                                      .cancelled = ask_cancelled};
     status = emd_pool_run(pool, &run, err);
 out:
-    if (w.data >= 0 && H5Dclose(w.data) < 0 && status == EMD_OK)
+    if (!emd_hdf5_close(&w.data) && status == EMD_OK)
         status = fail_hdf5(err, "the images");
-    if (w.metadata >= 0 && H5Dclose(w.metadata) < 0 && status == EMD_OK)
+    if (!emd_hdf5_close(&w.metadata) && status == EMD_OK)
         status = fail_hdf5(err, "the metadata");
-    if (w.file >= 0 && H5Fclose(w.file) < 0 && status == EMD_OK)
+    if (!emd_hdf5_close(&w.file) && status == EMD_OK)
         status = fail_hdf5(err, path);
-    H5Eset_auto2(H5E_DEFAULT, print, print_data);
+    emd_hdf5_quiet_end(&quiet);
     for (unsigned i = 0; w.slots && i < slots; i++)
         free(w.slots[i]);
     for (unsigned i = 0; w.planes && i < threads; i++)
