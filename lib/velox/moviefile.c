@@ -81,9 +81,8 @@ static bool put_text(hid_t file, const char *name, const char *text)
     const hsize_t one = 1;
     hid_t type = H5Tcopy(H5T_C_S1);
     bool ok = type >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0;
-    hid_t data =
-        ok ? create_dataset(file, name, type, 1, &one, NULL, &one, H5D_FILL_TIME_ALLOC)
-           : H5I_INVALID_HID;
+    hid_t data = ok ? create_dataset(file, name, type, 1, &one, NULL, &one, H5D_FILL_TIME_ALLOC)
+                    : H5I_INVALID_HID;
     ok = data >= 0 && H5Dwrite(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0;
     if (!emd_hdf5_close(&data))
         ok = false;
@@ -149,7 +148,7 @@ static bool put_thumbnail(struct writer *w)
     if (ok) {
         const hsize_t n = emd_velox_thumbnail(m->frames > 0 ? grey : flat, THUMBNAIL_SIDE, jpeg);
         hid_t data = create_dataset(w->file, "Thumbnail.jpg", H5T_STD_U8LE, 1, &n, NULL, &n,
-                                          H5D_FILL_TIME_NEVER);
+                                    H5D_FILL_TIME_NEVER);
         ok =
             data >= 0 && H5Dwrite(data, H5T_NATIVE_UINT8, H5S_ALL, H5S_ALL, H5P_DEFAULT, jpeg) >= 0;
         if (!emd_hdf5_close(&data))
@@ -335,7 +334,7 @@ static enum emd_status create_image(struct writer *w, struct emd_error *err)
                                  H5D_FILL_TIME_NEVER);
     snprintf(path, sizeof path, "Data/Image/%s/FrameLookupTable", name);
     hid_t table = create_dataset(w->file, path, H5T_STD_U32LE, 1, &dims[2], &table_max, &one,
-                                       H5D_FILL_TIME_NEVER);
+                                 H5D_FILL_TIME_NEVER);
     uint32_t *numbers = malloc((m->frames + 1) * sizeof *numbers);
     bool ok = w->data >= 0 && w->metadata >= 0 && table >= 0 && numbers;
     for (size_t i = 0; numbers && i < m->frames; i++)

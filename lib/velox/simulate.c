@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "velox/exact.h"
+#include "velox/metadata.h"
 
 /* Mean electrons are unsigned fixed point with 16 fractional bits. */
 #define MEAN_ONE 65536.0
@@ -790,13 +791,6 @@ static enum emd_status check_options(const struct emd_sim_options *o, struct emd
     return EMD_OK;
 }
 
-/* Relativistic de Broglie wavelength, A: h / sqrt(2 m e V (1 + e V / 2 m c^2)), CODATA values. */
-static double electron_wavelength(double kilovolts)
-{
-    const double volts = kilovolts * 1000;
-    return 12.2642594 / sqrt(volts * (1 + 0.978475598e-6 * volts));
-}
-
 static enum emd_status make_frames(struct emd_sim *sim, struct emd_pool *pool,
                                    struct emd_error *err)
 {
@@ -840,7 +834,7 @@ enum emd_status emd_sim_new(const struct emd_sim_options *options, struct emd_po
     if (!sim)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     sim->o = *options;
-    sim->wavelength = electron_wavelength(options->voltage);
+    sim->wavelength = emd_electron_wavelength(options->voltage);
     const double size = (double)options->width / 1024;
     sim->spot_sigma = 1.3 * size < 0.8 ? 0.8 : 1.3 * size;
     sim->movie = (struct emd_movie){
