@@ -2,17 +2,17 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/pool.h"
 #include "base/safefile.h"
 #include "common/message.h"
+#include "common/progress.h"
+#include "common/signals.h"
 #include "velox/moviefile.h"
 #include "velox/simulate.h"
 
@@ -127,45 +127,16 @@ struct arguments {
     bool force, quiet;
 };
 
-static volatile sig_atomic_t caught; /* the signal that asks us to stop */
-
-static void on_signal(int number)
-{
-    caught = number;
-}
-
 static bool is_cancelled(void *ctx)
 {
     (void)ctx;
-    return caught != 0;
-}
-
-/* A line on the terminal, at most ten times a second. */
-struct progress {
-    bool shown;
-    double bytes; /* of all pixels */
-    struct timespec start, last;
-};
-
-static double seconds_between(const struct timespec *a, const struct timespec *b)
-{
-    return (double)(b->tv_sec - a->tv_sec) + (double)(b->tv_nsec - a->tv_nsec) * 1e-9;
+    return emd_signals_caught();
 }
 
 static void show_progress(void *ctx, double fraction)
 {
-    struct progress *const p = ctx;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if (fraction < 1 && seconds_between(&p->last, &now) < 0.1)
-        return;
-    p->last = now;
-    p->shown = true;
-    const double elapsed = seconds_between(&p->start, &now);
-    fprintf(stderr, "\r\033[Kemdsim: %3.0f %%, %.0f MB/s, %.0f s left", 100 * fraction,
-            elapsed > 0 ? p->bytes * fraction / elapsed / 1e6 : 0,
-            elapsed * (1 - fraction) / fraction);
-    fflush(stderr);
+    const double *bytes = ctx; /* of all pixels */
+    emd_progress_update((uint64_t)(*bytes * fraction));
 }
 
 /* --- arguments --------------------------------------------------------------------------------*/
@@ -472,7 +443,6 @@ static enum emd_status simulate(const struct arguments *args, struct emd_error *
     struct emd_sim *sim = NULL;
     struct emd_pool *pool = emd_pool_new((unsigned)args->threads);
     enum emd_status status = pool ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "cannot start threads");
-    struct progress progress = {.shown = false};
     if (status != EMD_OK || (status = refuse_existing(args, err)) != EMD_OK ||
         (status = emd_sim_new(&args->sim, pool, &sim, err)) != EMD_OK ||
         (status = emd_safefile_create(args->output, &files[0], err)) != EMD_OK ||
@@ -482,15 +452,13 @@ static enum emd_status simulate(const struct arguments *args, struct emd_error *
     movie.layout = args->layout;
     const struct emd_movie_source source = {
         .ctx = sim, .work_bytes = emd_sim_work_bytes(sim), .rows = rows_of_sim};
-    const bool terminal = !args->quiet && isatty(STDERR_FILENO);
+    double bytes = (double)movie.width * (double)movie.height * (double)movie.frames *
+                   (double)emd_pixel_size(movie.type);
     const struct emd_movie_observer observer = {
-        .ctx = &progress, .progress = terminal ? show_progress : NULL, .cancelled = is_cancelled};
-    progress.bytes = (double)movie.width * (double)movie.height * (double)movie.frames *
-                     (double)emd_pixel_size(movie.type);
-    clock_gettime(CLOCK_MONOTONIC, &progress.start);
+        .ctx = &bytes, .progress = show_progress, .cancelled = is_cancelled};
+    emd_progress_start(args->output, (uint64_t)bytes);
     status = emd_movie_write(emd_safefile_temp(files[0]), &movie, &source, pool, &observer, err);
-    if (progress.shown)
-        fputs("\r\033[K", stderr);
+    emd_progress_end();
     if (status == EMD_OK && args->truth)
         status = write_truth(args, sim, files[1], err);
     if (status == EMD_OK) {
@@ -515,17 +483,12 @@ int main(int argc, char **argv)
         free(args.scale);
         return emd_finish(code);
     }
-    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    emd_signals_init();
+    emd_progress_init(!args.quiet);
     const enum emd_status status = simulate(&args, &err);
     free(args.scale);
-    if (caught) { /* the files are gone: end as the signal asked */
-        signal(caught, SIG_DFL);
-        raise(caught);
-    }
     if (status != EMD_OK)
         emd_message_error("%s: %s", args.output, err.text);
+    emd_signals_reraise();
     return emd_finish((int)emd_exit_for(status));
 }

@@ -34,11 +34,12 @@ struct emd_info_stack {
     uint64_t chunks, chunks_stored; /* 0 of 0 unless chunked */
 
     /* metadata, of Velox files only */
-    size_t columns;    /* of the dataset Metadata */
-    size_t documents;  /* frames with readable metadata */
+    size_t columns;                  /* of the dataset Metadata */
+    size_t documents;                /* frames with readable metadata */
     struct emd_velox_metadata first; /* of the first readable frame; binning = unbinned / width */
     double binning;                  /* NaN: unknown */
-    struct emd_info_frame *frame;    /* [frames] */
+    struct emd_info_frame *frame;    /* [frame_count]: the frames, at most a million of them */
+    size_t frame_count;
     struct emd_tilt_fit tilt;
 };
 
@@ -48,7 +49,7 @@ struct emd_info {
     bool is_velox;
     char version[16];     /* of the file format: "8" */
     char application[64]; /* "2.11.0.899-a76a8cdaaf" */
-    char codec[64];       /* what repacked it ("emdrepack 0.1.0 edc"), "" if nothing did */
+    char codec[96];       /* what repacked it ("emdrepack 0.1.0 edc"), "" if nothing did */
     size_t stack_count;
     struct emd_info_stack *stack; /* largest first */
     size_t problem_count;

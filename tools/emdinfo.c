@@ -1,0 +1,799 @@
+/* emdinfo: what is in an EMD file, as text, JSON, a table or a picture. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <json.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/safefile.h"
+#include "common/message.h"
+#include "common/signals.h"
+#include "hdf5/source.h"
+#include "velox/info.h"
+#include "velox/picture.h"
+
+static const char help[] =
+    "Usage: emdinfo [OPTION]... FILE...\n"
+    "Shows what is in EMD files: instrument, images, tilts, storage, and problems.\n"
+    "One file is described in full, several in a table.\n"
+    "\n"
+    "      --json               one JSON object a file\n"
+    "      --metadata[=N]       the JSON metadata of image N (from 1; default 1) as they are\n"
+    "      --tilt               tilt and time of each image, tab-separated\n"
+    "      --dataset PATH       look at this dataset (default: the largest image)\n"
+    "\n"
+    "Pictures:\n"
+    "      --png OUT            write a picture of the first image, or of:\n"
+    "      --frames A:B[:STEP]  these images (from 1, inclusive): one in full, several as a sheet\n"
+    "      --max, --mean        the maximum or mean over them (all, unless --frames)\n"
+    "      --scale SCALE        asinh (default), log, linear\n"
+    "      --rings DISTANCE     resolution rings for this detector distance in mm, 0: the camera\n"
+    "                           length\n"
+    "  -f, --force              replace an existing picture\n"
+    "\n"
+    "  -q, --quiet              only errors\n"
+    "      --help, --version\n"
+    "\n"
+    "Exit status: 0 all files could be read, 1 failed, 2 wrong usage, 3 incomplete or in use.\n";
+
+enum option_code {
+    OPT_JSON = 256,
+    OPT_METADATA,
+    OPT_TILT,
+    OPT_DATASET,
+    OPT_PNG,
+    OPT_FRAMES,
+    OPT_MAX,
+    OPT_MEAN,
+    OPT_SCALE,
+    OPT_RINGS,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option long_options[] = {{"json", no_argument, NULL, OPT_JSON},
+                                             {"metadata", optional_argument, NULL, OPT_METADATA},
+                                             {"tilt", no_argument, NULL, OPT_TILT},
+                                             {"dataset", required_argument, NULL, OPT_DATASET},
+                                             {"png", required_argument, NULL, OPT_PNG},
+                                             {"frames", required_argument, NULL, OPT_FRAMES},
+                                             {"max", no_argument, NULL, OPT_MAX},
+                                             {"mean", no_argument, NULL, OPT_MEAN},
+                                             {"scale", required_argument, NULL, OPT_SCALE},
+                                             {"rings", required_argument, NULL, OPT_RINGS},
+                                             {"force", no_argument, NULL, 'f'},
+                                             {"quiet", no_argument, NULL, 'q'},
+                                             {"help", no_argument, NULL, OPT_HELP},
+                                             {"version", no_argument, NULL, OPT_VERSION},
+                                             {NULL, 0, NULL, 0}};
+
+enum action { SHOW_TEXT, SHOW_JSON, SHOW_METADATA, SHOW_TILT, MAKE_PICTURE };
+
+struct arguments {
+    enum action action;
+    const char *dataset, *png;
+    size_t image; /* --metadata */
+    bool has_frames;
+    size_t first, last, step; /* --frames, from 1 */
+    enum emd_picture_mode mode;
+    enum emd_picture_scale scale;
+    bool rings;
+    double distance; /* mm, 0: the camera length */
+    bool force;
+};
+
+static bool is_cancelled(void *ctx)
+{
+    (void)ctx;
+    return emd_signals_caught();
+}
+
+/* --- text -------------------------------------------------------------------------------------*/
+
+/* Names from files and users go to the terminal without their control characters. */
+static void print_name(const char *name)
+{
+    for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+        if (*p < 0x20 || *p == 0x7f)
+            printf("\\x%02x", *p);
+        else
+            putchar(*p);
+    }
+}
+
+static void format_bytes(uint64_t bytes, char text[16])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+    double v = (double)bytes;
+    size_t unit = 0;
+    for (; v >= 999.5 && unit < 5; unit++)
+        v /= 1000;
+    snprintf(text, 16,
+             unit == 0 || v >= 99.95 ? "%.0f %s"
+             : v >= 9.995            ? "%.1f %s"
+                                     : "%.2f %s",
+             v, units[unit]);
+}
+
+static void format_time(int64_t seconds, char text[32])
+{
+    const time_t t = (time_t)seconds;
+    struct tm utc;
+    if (seconds <= 0 || !gmtime_r(&t, &utc) ||
+        strftime(text, 32, "%Y-%m-%d %H:%M:%S UTC", &utc) == 0)
+        text[0] = '\0';
+}
+
+static int64_t date_of(const struct emd_info_stack *s)
+{
+    return s->first.started > 0 ? s->first.started : s->first.time / 1000000;
+}
+
+static double ratio_of(const struct emd_info_stack *s)
+{
+    return s->stored_bytes > 0 ? (double)s->raw_bytes / (double)s->stored_bytes : NAN;
+}
+
+static const char *camera_of(const struct emd_info_stack *s)
+{
+    return s->first.detector[0] ? s->first.detector : s->camera;
+}
+
+/* "2048 x 2048 x 1" */
+static void format_shape(const hsize_t *dims, unsigned rank, char *text, size_t capacity)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < rank && used < capacity; i++) {
+        const int n = snprintf(text + used, capacity - used, "%s%llu", i ? " x " : "",
+                               (unsigned long long)dims[i]);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void __attribute__((format(printf, 2, 3)))
+print_line(const char *name, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    printf("  %-16s", name);
+    print_name(text);
+    putchar('\n');
+}
+
+/* What is the same for all images of a file. */
+static void print_microscope(const struct emd_info_stack *s)
+{
+    const struct emd_velox_metadata *m = &s->first;
+    char date[32];
+    if (m->instrument[0] || m->manufacturer[0])
+        print_line("microscope", "%s%s%s", m->instrument,
+                   m->instrument[0] && m->manufacturer[0] ? ", " : "", m->manufacturer);
+    format_time(date_of(s), date);
+    if (*date)
+        print_line("date", "%s", date);
+    if (isfinite(m->voltage))
+        print_line("voltage", "%g kV (wavelength %.5f A)", m->voltage,
+                   emd_electron_wavelength(m->voltage));
+    if (*m->mode && strcmp(m->mode, "None") != 0)
+        print_line("mode", "%s", m->mode);
+    if (isfinite(m->camera_length))
+        print_line("camera length", "%g mm", m->camera_length);
+    if (isfinite(m->screen_current) && m->screen_current > 0)
+        print_line("screen current", "%.3g nA", m->screen_current);
+}
+
+static void print_detector(const struct emd_info_stack *s)
+{
+    const struct emd_velox_metadata *m = &s->first;
+    if (*camera_of(s)) {
+        char binning[48] = "";
+        /* only images of a camera are binned; scanned ones have a size of their own */
+        if (isfinite(s->binning) && s->binning >= 1 && isfinite(m->exposure))
+            snprintf(binning, sizeof binning, ", binning %g", s->binning);
+        print_line("camera", "%s%s", camera_of(s), binning);
+    }
+    if (isfinite(m->exposure))
+        print_line("exposure", "%g s a frame", m->exposure);
+    if (isfinite(m->dwell))
+        print_line("dwell time", "%g us", m->dwell * 1e6);
+    if (isfinite(m->dose))
+        print_line("dose", "%g (%s)", m->dose, m->dose_unit);
+    if (isfinite(m->pixel_size[0]))
+        print_line("pixel size", "%g %s", m->pixel_size[0], m->pixel_unit);
+}
+
+/* No "-0.00". */
+static double without_sign_of_zero(double v)
+{
+    return fabs(v) < 0.005 ? 0 : v;
+}
+
+static void print_tilt(const struct emd_info_stack *s)
+{
+    const struct emd_tilt_fit *t = &s->tilt;
+    char outliers[48] = "";
+    if (t->known == 0)
+        return;
+    if (t->outliers > 0)
+        snprintf(outliers, sizeof outliers, ", %zu outlier%s", t->outliers,
+                 t->outliers == 1 ? "" : "s");
+    if (t->step == 0)
+        print_line("tilt", "%.2f deg%s", without_sign_of_zero(t->start), outliers);
+    else
+        print_line("tilt", "%.2f to %.2f deg, %.4g deg a frame%s", without_sign_of_zero(t->start),
+                   without_sign_of_zero(t->end), t->step, outliers);
+}
+
+static void print_storage(const struct emd_info_stack *s)
+{
+    char raw[16], stored[16], shape[160] = "";
+    format_bytes(s->raw_bytes, raw);
+    format_bytes(s->stored_bytes, stored);
+    if (strcmp(s->layout, "chunked") == 0)
+        format_shape(s->chunk, s->rank, shape, sizeof shape);
+    print_line("storage", "%s%s%s, %s%s", s->layout, *shape ? " " : "", shape,
+               *s->filters ? s->filters : "not compressed",
+               s->readable ? "" : " (cannot be read here)");
+    if (s->stored_bytes > 0)
+        print_line("size", "%s of pixels in %s (ratio %.3g)", raw, stored, ratio_of(s));
+    else
+        print_line("size", "%s of pixels, none stored", raw);
+}
+
+static void print_stack(const struct emd_info_stack *s)
+{
+    print_detector(s);
+    print_line("images", "%zu of %zu x %zu %s", s->frames, s->width, s->height, s->type);
+    print_tilt(s);
+    print_storage(s);
+}
+
+static void print_text(const struct emd_info *info)
+{
+    char size[16];
+    format_bytes(info->file_bytes, size);
+    print_name(info->path);
+    printf(": %s%s%s, %s\n", info->is_velox ? "Velox" : "HDF5, not Velox",
+           info->is_velox ? " file version " : "", info->version, size);
+    if (*info->application)
+        print_line("written by", "Velox %s", info->application);
+    if (*info->codec)
+        print_line("repacked by", "%s", info->codec);
+    for (size_t i = 0; i < info->stack_count; i++) {
+        if (i == 0)
+            print_microscope(&info->stack[0]);
+        if (info->stack_count > 1)
+            print_line("dataset", "%s", info->stack[i].path);
+        print_stack(&info->stack[i]);
+    }
+    for (size_t i = 0; i < info->problem_count; i++)
+        print_line("PROBLEM", "%s", info->problem[i]);
+}
+
+/* --- table ------------------------------------------------------------------------------------*/
+
+enum { COLUMNS = 10 };
+
+struct row {
+    char cell[COLUMNS][64];
+    char *name;
+};
+
+static void fill_row(const struct emd_info *info, struct row *row)
+{
+    const struct emd_info_stack *s = info->stack_count > 0 ? &info->stack[0] : NULL;
+    char(*cell)[64] = row->cell;
+    memset(row->cell, 0, sizeof row->cell);
+    snprintf(cell[0], 64, "%s", info->is_velox ? info->version : "-");
+    format_bytes(info->file_bytes, cell[8]);
+    snprintf(cell[9], 64, info->problem_count ? "%zu" : "-", info->problem_count);
+    for (int i = 1; i < 8; i++)
+        strcpy(cell[i], "-");
+    if (!s)
+        return;
+    snprintf(cell[1], 64, "%zu", s->frames);
+    snprintf(cell[2], 64, "%zux%zu", s->width, s->height);
+    snprintf(cell[3], 64, "%s", s->type);
+    if (*camera_of(s))
+        snprintf(cell[4], 64, "%s", camera_of(s));
+    if (s->tilt.known > 0)
+        snprintf(cell[5], 64, s->tilt.step != 0 ? "%.1f..%.1f" : "%.1f",
+                 fabs(s->tilt.start) < 0.05 ? 0 : s->tilt.start,
+                 fabs(s->tilt.end) < 0.05 ? 0 : s->tilt.end);
+    if (*s->filters)
+        snprintf(cell[6], 64, "%.63s", s->filters);
+    if (s->stored_bytes > 0)
+        snprintf(cell[7], 64, "%.2f", ratio_of(s));
+}
+
+static void print_table(const struct row *rows, size_t count)
+{
+    static const char *const header[COLUMNS] = {"version", "images",  "size",  "type", "camera",
+                                                "tilt",    "filters", "ratio", "file", "problems"};
+    size_t width[COLUMNS];
+    for (size_t c = 0; c < COLUMNS; c++) {
+        width[c] = strlen(header[c]);
+        for (size_t i = 0; i < count; i++)
+            if (strlen(rows[i].cell[c]) > width[c])
+                width[c] = strlen(rows[i].cell[c]);
+    }
+    for (size_t c = 0; c < COLUMNS; c++)
+        printf("%-*s  ", (int)width[c], header[c]);
+    printf("name\n");
+    for (size_t i = 0; i < count; i++) {
+        for (size_t c = 0; c < COLUMNS; c++)
+            printf("%-*s  ", (int)width[c], rows[i].cell[c]);
+        print_name(rows[i].name);
+        putchar('\n');
+    }
+}
+
+/* --- JSON -------------------------------------------------------------------------------------*/
+
+static void put_text(json_object *o, const char *key, const char *text)
+{
+    json_object_object_add(o, key, *text ? json_object_new_string(text) : NULL);
+}
+
+static void put_number(json_object *o, const char *key, double v)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.10g", v);
+    json_object_object_add(o, key, isfinite(v) ? json_object_new_double_s(v, text) : NULL);
+}
+
+static void put_whole(json_object *o, const char *key, uint64_t v)
+{
+    json_object_object_add(o, key, json_object_new_int64(v <= INT64_MAX ? (int64_t)v : INT64_MAX));
+}
+
+static json_object *shape_json(const hsize_t *dims, unsigned rank)
+{
+    json_object *array = json_object_new_array();
+    for (unsigned i = 0; i < rank; i++)
+        json_object_array_add(array, json_object_new_int64((int64_t)dims[i]));
+    return array;
+}
+
+static json_object *stack_json(const struct emd_info_stack *s)
+{
+    const struct emd_velox_metadata *m = &s->first;
+    json_object *o = json_object_new_object(), *tilt = json_object_new_object(),
+                *storage = json_object_new_object();
+    char date[32];
+    put_text(o, "dataset", s->path);
+    put_text(o, "type", s->type);
+    put_whole(o, "width", s->width);
+    put_whole(o, "height", s->height);
+    put_whole(o, "frames", s->frames);
+    put_text(o, "camera", camera_of(s));
+    put_text(o, "instrument", m->instrument);
+    put_text(o, "manufacturer", m->manufacturer);
+    put_text(o, "mode", m->mode);
+    format_time(date_of(s), date);
+    put_text(o, "date", date);
+    put_number(o, "voltage_kV", m->voltage);
+    put_number(o, "wavelength_A", emd_electron_wavelength(m->voltage));
+    put_number(o, "camera_length_mm", m->camera_length);
+    put_number(o, "exposure_s", m->exposure);
+    put_number(o, "dwell_s", m->dwell);
+    put_number(o, "binning", s->binning);
+    put_number(o, "pixel_size", m->pixel_size[0]);
+    put_text(o, "pixel_unit", m->pixel_unit);
+    put_number(o, "electrons_per_count", m->electrons_per_count);
+    put_number(o, "screen_current_nA", m->screen_current);
+    put_number(o, "dose", m->dose);
+    put_text(o, "dose_key", m->dose_unit);
+    put_number(tilt, "start_deg", s->tilt.start);
+    put_number(tilt, "end_deg", s->tilt.end);
+    put_number(tilt, "step_deg", s->tilt.step);
+    put_whole(tilt, "known", s->tilt.known);
+    put_whole(tilt, "outliers", s->tilt.outliers);
+    json_object_object_add(o, "tilt", tilt);
+    put_text(storage, "layout", s->layout);
+    json_object_object_add(storage, "shape", shape_json(s->dims, s->rank));
+    json_object_object_add(
+        storage, "chunk", strcmp(s->layout, "chunked") == 0 ? shape_json(s->chunk, s->rank) : NULL);
+    put_text(storage, "filters", s->filters);
+    json_object_object_add(storage, "readable", json_object_new_boolean(s->readable));
+    put_whole(storage, "raw_bytes", s->raw_bytes);
+    put_whole(storage, "stored_bytes", s->stored_bytes);
+    put_number(storage, "ratio", ratio_of(s));
+    put_whole(storage, "chunks", s->chunks);
+    put_whole(storage, "chunks_stored", s->chunks_stored);
+    put_whole(storage, "metadata_columns", s->columns);
+    put_whole(storage, "metadata_readable", s->documents);
+    json_object_object_add(o, "storage", storage);
+    return o;
+}
+
+/* One line an object, as emdrepack does. */
+static void print_json(json_object *o)
+{
+    puts(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    json_object_put(o);
+}
+
+static void print_info_json(const struct emd_info *info)
+{
+    json_object *o = json_object_new_object(), *stacks = json_object_new_array(),
+                *problems = json_object_new_array();
+    put_text(o, "file", info->path);
+    put_text(o, "status", "ok");
+    put_whole(o, "bytes", info->file_bytes);
+    json_object_object_add(o, "velox", json_object_new_boolean(info->is_velox));
+    put_text(o, "version", info->version);
+    put_text(o, "application", info->application);
+    put_text(o, "repacked", info->codec);
+    for (size_t i = 0; i < info->stack_count; i++)
+        json_object_array_add(stacks, stack_json(&info->stack[i]));
+    json_object_object_add(o, "images", stacks);
+    for (size_t i = 0; i < info->problem_count; i++)
+        json_object_array_add(problems, json_object_new_string(info->problem[i]));
+    json_object_object_add(o, "problems", problems);
+    print_json(o);
+}
+
+static void print_failure_json(const char *path, const struct emd_error *err)
+{
+    json_object *o = json_object_new_object();
+    put_text(o, "file", path);
+    put_text(o, "status", emd_status_text(err->status));
+    put_text(o, "error", err->text);
+    print_json(o);
+}
+
+/* --- tilts, metadata, pictures ----------------------------------------------------------------*/
+
+static const struct emd_info_stack *choose_stack(const struct emd_info *info,
+                                                 const struct arguments *args)
+{
+    for (size_t i = 0; i < info->stack_count; i++)
+        if (!args->dataset || strcmp(info->stack[i].path, args->dataset) == 0)
+            return &info->stack[i];
+    return NULL;
+}
+
+static enum emd_status print_tilts(const struct emd_info *info, const struct arguments *args,
+                                   bool many, struct emd_error *err)
+{
+    const struct emd_info_stack *s = choose_stack(info, args);
+    if (!s || !s->frame)
+        return emd_fail(err, EMD_E_EMPTY, "no images with metadata");
+    for (size_t i = 0; i < s->frame_count; i++) {
+        const struct emd_info_frame *f = &s->frame[i];
+        const double off = f->alpha - s->tilt.start - s->tilt.step * (double)i;
+        if (many) {
+            print_name(info->path);
+            putchar('\t');
+        }
+        printf("%zu\t", i + 1);
+        if (isfinite(f->alpha))
+            printf("%.6f\t", f->alpha);
+        else
+            printf("-\t");
+        if (f->time > 0)
+            printf("%" PRId64 ".%06d\t", f->time / 1000000, (int)(f->time % 1000000));
+        else
+            printf("-\t");
+        puts(isfinite(off) && fabs(off) > s->tilt.limit ? "outlier" : "");
+    }
+    return EMD_OK;
+}
+
+static enum emd_status print_metadata(const char *path, const struct emd_info *info,
+                                      const struct arguments *args, struct emd_error *err)
+{
+    const struct emd_info_stack *s = choose_stack(info, args);
+    struct emd_source *source = NULL;
+    char *text = NULL;
+    size_t n = 0;
+    if (!s)
+        return emd_fail(err, EMD_E_EMPTY, "no images");
+    enum emd_status status = emd_source_open(path, &source, err);
+    if (status == EMD_OK)
+        status = emd_info_document(source->file, s->path, args->image - 1, &text, &n, err);
+    if (status == EMD_OK) {
+        fwrite(text, 1, n, stdout);
+        if (n > 0 && text[n - 1] != '\n')
+            putchar('\n');
+    }
+    free(text);
+    emd_source_close(source);
+    return status;
+}
+
+/* Rings at round resolutions that fall on the image, with the pixel of the detector: 14 um for Ceta
+ * and Falcon cameras, times the binning. */
+static enum emd_status choose_rings(const struct emd_info_stack *s, const struct arguments *args,
+                                    struct emd_picture_options *o, struct emd_error *err)
+{
+    static const double resolution[] = {10, 5, 3, 2, 1.5, 1, 0.8, 0.6};
+    const struct emd_velox_metadata *m = &s->first;
+    const double wavelength = emd_electron_wavelength(m->voltage);
+    const double distance = args->distance > 0 ? args->distance : m->camera_length;
+    const bool known = strstr(m->detector, "Ceta") || strstr(m->detector, "Falcon");
+    const double corner = hypot((double)s->width, (double)s->height) / 2;
+    if (!(wavelength > 0) || !(distance > 0) || !known || !(s->binning > 0))
+        return emd_fail(err, EMD_E_UNSUPPORTED,
+                        "no rings: voltage, distance or the camera's pixel size are not known");
+    for (size_t i = 0; i < sizeof resolution / sizeof resolution[0]; i++) {
+        const double radius =
+            emd_ring_radius(resolution[i], wavelength, distance, 0.014 * s->binning);
+        if (radius > 4 && radius < corner) {
+            o->ring[o->ring_count++] = radius;
+            emd_message_info("ring at %g A: radius %.1f pixels", resolution[i], radius);
+        }
+    }
+    return EMD_OK;
+}
+
+static enum emd_status write_picture(const struct emd_picture *picture,
+                                     const struct arguments *args, struct emd_error *err)
+{
+    struct emd_safefile *file = NULL;
+    enum emd_status status = emd_safefile_create(args->png, &file, err);
+    if (status != EMD_OK)
+        return status;
+    const int fd = dup(emd_safefile_fd(file));
+    FILE *stream = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (!stream) {
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s", args->png);
+        if (fd >= 0)
+            close(fd);
+    } else {
+        status = emd_picture_write(picture, stream, err);
+        if (fclose(stream) != 0 && status == EMD_OK)
+            status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s", args->png);
+    }
+    if (status == EMD_OK)
+        return emd_safefile_commit(&file, 1, args->force, err);
+    emd_safefile_discard(file);
+    return status;
+}
+
+static enum emd_status make_picture(const char *path, const struct emd_info *info,
+                                    const struct arguments *args, struct emd_error *err)
+{
+    const struct emd_info_stack *s = choose_stack(info, args);
+    const char *dataset = s ? s->path : args->dataset;
+    struct emd_picture_options o = {
+        .mode = args->mode, .scale = args->scale, .step = 1, .cancelled = is_cancelled};
+    struct emd_source *source = NULL;
+    struct emd_stack stack = {.dataset = H5I_INVALID_HID, .memory_type = H5I_INVALID_HID};
+    struct emd_picture picture = {.pixels = NULL};
+    struct stat st;
+    enum emd_status status;
+    if (!dataset)
+        return emd_fail(err, EMD_E_EMPTY, "no images");
+    if (!args->force && lstat(args->png, &st) == 0)
+        return emd_fail(err, EMD_E_EXISTS, "%s exists already (--force replaces it)", args->png);
+    if (args->rings) {
+        if (!s)
+            return emd_fail(err, EMD_E_UNSUPPORTED, "no rings without Velox metadata");
+        if ((status = choose_rings(s, args, &o, err)) != EMD_OK)
+            return status;
+    }
+    if ((status = emd_source_open(path, &source, err)) != EMD_OK)
+        return status;
+    status = emd_stack_open(source->file, dataset, info->is_velox && s, &stack, err);
+    if (status == EMD_OK) {
+        if (args->has_frames) {
+            o.first = args->first - 1;
+            o.last = args->last - 1;
+            o.step = args->step;
+        } else if (args->mode != EMD_PICTURE_FRAMES && stack.frames > 0) {
+            o.last = stack.frames - 1;
+        }
+        status = emd_picture_make(&stack, &o, &picture, err);
+    }
+    emd_stack_close(&stack);
+    emd_source_close(source);
+    if (status == EMD_OK && picture.channels == 3)
+        emd_message_info("beam at %.1f, %.1f pixels", picture.beam_x, picture.beam_y);
+    if (status == EMD_OK)
+        status = write_picture(&picture, args, err);
+    emd_picture_free(&picture);
+    return status;
+}
+
+/* --- arguments and main -----------------------------------------------------------------------*/
+
+/* A, A:B or A:B:STEP */
+static bool parse_frames(const char *text, struct arguments *args)
+{
+    char copy[80], *rest = copy;
+    long value[3] = {0, 0, 1};
+    int n = 0;
+    if (strlen(text) >= sizeof copy)
+        return false;
+    strcpy(copy, text);
+    for (char *item; (item = strsep(&rest, ":")) != NULL; n++)
+        if (n == 3 || !emd_parse_long(item, 1, 1000000000, &value[n]))
+            return false;
+    if (n == 1)
+        value[1] = value[0];
+    args->has_frames = true;
+    args->first = (size_t)value[0];
+    args->last = (size_t)value[1];
+    args->step = (size_t)value[2];
+    return args->first <= args->last;
+}
+
+static bool is_digits(const char *text)
+{
+    return *text && strspn(text, "0123456789") == strlen(text);
+}
+
+static bool parse_scale(const char *text, enum emd_picture_scale *scale)
+{
+    static const char *const names[] = {"asinh", "log", "linear"};
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *scale = (enum emd_picture_scale)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_arguments(int argc, char **argv, struct arguments *args, int *code)
+{
+    int option, actions = 0;
+    long number;
+    *code = EMD_EXIT_OK;
+    while ((option = getopt_long(argc, argv, "fq", long_options, NULL)) != -1) {
+        bool ok = true;
+        switch (option) {
+        case OPT_JSON:
+            args->action = SHOW_JSON;
+            actions++;
+            break;
+        case OPT_METADATA: {
+            /* "--metadata N FILE" as well as "--metadata=N FILE" */
+            const char *text = optarg;
+            if (!text && optind + 1 < argc && is_digits(argv[optind]))
+                text = argv[optind++];
+            if ((ok = !text || emd_parse_long(text, 1, 1000000000, &number)) && text)
+                args->image = (size_t)number;
+            args->action = SHOW_METADATA;
+            actions++;
+            break;
+        }
+        case OPT_TILT:
+            args->action = SHOW_TILT;
+            actions++;
+            break;
+        case OPT_DATASET:
+            args->dataset = optarg;
+            break;
+        case OPT_PNG:
+            args->png = optarg;
+            args->action = MAKE_PICTURE;
+            actions++;
+            break;
+        case OPT_FRAMES:
+            ok = parse_frames(optarg, args);
+            break;
+        case OPT_MAX:
+            args->mode = EMD_PICTURE_MAX;
+            break;
+        case OPT_MEAN:
+            args->mode = EMD_PICTURE_MEAN;
+            break;
+        case OPT_SCALE:
+            ok = parse_scale(optarg, &args->scale);
+            break;
+        case OPT_RINGS:
+            args->rings = true;
+            ok = emd_parse_double(optarg, 0, 1e6, &args->distance);
+            break;
+        case 'f':
+            args->force = true;
+            break;
+        case 'q':
+            emd_message_set_verbosity(EMD_QUIET);
+            break;
+        case OPT_HELP:
+            fputs(help, stdout);
+            return false;
+        case OPT_VERSION:
+            emd_print_version();
+            return false;
+        default:
+            fprintf(stderr, "Try 'emdinfo --help'.\n");
+            *code = EMD_EXIT_USAGE;
+            return false;
+        }
+        if (!ok) {
+            *code = emd_usage_error("invalid value '%s'", optarg ? optarg : argv[optind - 1]);
+            return false;
+        }
+    }
+    if (optind == argc)
+        *code = emd_usage_error("no files given");
+    else if (actions > 1)
+        *code = emd_usage_error("choose one of --json, --metadata, --tilt and --png");
+    else if (!args->png && (args->has_frames || args->rings || args->mode != EMD_PICTURE_FRAMES))
+        *code = emd_usage_error("--frames, --max, --mean and --rings belong to --png");
+    else if (args->png && optind + 1 != argc)
+        *code = emd_usage_error("--png takes one file at a time");
+    return *code == EMD_EXIT_OK;
+}
+
+static enum emd_status treat(const char *path, const struct arguments *args, bool many,
+                             struct row *row, struct emd_error *err)
+{
+    struct emd_info info;
+    enum emd_status status = emd_info_read(path, &info, err);
+    if (status != EMD_OK)
+        return status;
+    if (args->dataset && !choose_stack(&info, args) && args->action != MAKE_PICTURE)
+        status = emd_fail(err, EMD_E_ARGUMENT, "there is no image %s", args->dataset);
+    else if (args->action == SHOW_JSON)
+        print_info_json(&info);
+    else if (args->action == SHOW_TILT)
+        status = print_tilts(&info, args, many, err);
+    else if (args->action == SHOW_METADATA)
+        status = print_metadata(path, &info, args, err);
+    else if (args->action == MAKE_PICTURE)
+        status = make_picture(path, &info, args, err);
+    else if (many)
+        fill_row(&info, row);
+    else
+        print_text(&info);
+    emd_info_free(&info);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments args = {.image = 1, .step = 1};
+    int code;
+    emd_message_init("emdinfo", EMD_NORMAL);
+    if (!parse_arguments(argc, argv, &args, &code))
+        return emd_finish(code);
+    if (args.png) /* elsewhere nothing needs tidying up */
+        emd_signals_init();
+    const size_t files = (size_t)(argc - optind);
+    const bool many = files > 1;
+    struct row *rows = calloc(files, sizeof *rows);
+    size_t filled = 0;
+    if (!rows) {
+        emd_message_error("out of memory");
+        return EMD_EXIT_FAILED;
+    }
+    if (args.action == SHOW_TILT)
+        printf("%simage\talpha_deg\ttime_s\tnote\n", many ? "file\t" : "");
+    for (int i = optind; i < argc; i++) {
+        struct emd_error err = {EMD_OK, ""};
+        rows[filled].name = argv[i];
+        const enum emd_status status = treat(argv[i], &args, many, &rows[filled], &err);
+        if (status == EMD_OK) {
+            filled++;
+            continue;
+        }
+        if (args.action == SHOW_JSON)
+            print_failure_json(argv[i], &err);
+        emd_message_error("%s: %s", argv[i], err.text);
+        if (code == EMD_EXIT_OK || code == EMD_EXIT_NOT_READY)
+            code = (int)emd_exit_for(status);
+    }
+    if (args.action == SHOW_TEXT && many && filled > 0)
+        print_table(rows, filled);
+    free(rows);
+    emd_signals_reraise();
+    return emd_finish(code);
+}
