@@ -198,7 +198,7 @@ size_t emd_filter_run(const struct emd_codec *codec, const void *caller, unsigne
                status != EMD_OK ? err.text : "a chunk of 0 bytes");
         return 0;
     }
-    if (!reverse && size >= n && flags & H5Z_FLAG_OPTIONAL) {
+    if (!reverse && size > n && flags & H5Z_FLAG_OPTIONAL) {
         free(out); /* stored as it is */
         return 0;
     }

@@ -110,7 +110,7 @@ enum emd_status emd_pipeline_encode(const struct emd_pipeline *pipeline, struct 
         status = f->codec->encode(f->cd, f->cd_count, work, data, have, to, room, &made, err);
         work->tune = EMD_TUNE_AS_OTHERS;
         if (f->optional && (status == EMD_E_UNSUPPORTED ||
-                            (status == EMD_OK && !f->codec->transform && made >= have))) {
+                            (status == EMD_OK && !f->codec->transform && made > have))) {
             status = EMD_OK;
             left_out |= (uint32_t)1 << i;
             if (shuffle != NOT_KEPT) {

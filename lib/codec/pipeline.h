@@ -8,7 +8,7 @@ enum { EMD_PIPELINE_MAX = 8 };
 
 struct emd_filter {
     const struct emd_codec *codec;
-    bool optional; /* a chunk that it cannot make smaller is stored without it */
+    bool optional; /* a chunk that it would make larger is stored without it */
     unsigned tune; /* enum emd_tune; not stored */
     size_t cd_count;
     unsigned cd[EMD_CD_MAX];
@@ -30,7 +30,7 @@ size_t emd_pipeline_bound(const struct emd_pipeline *pipeline, size_t n);
 size_t emd_pipeline_work_bytes(const struct emd_pipeline *pipeline, size_t n);
 
 /* Encodes the n bytes of a whole chunk (src stays as it is). *mask is HDF5's filter mask: bit i set
- * where filter i was left out because it is optional and made nothing smaller, or cannot treat such
+ * where filter i was left out because it is optional and made the data larger, or cannot treat such
  * data; an optional shuffle in front of a compressor that was left out is left out too.
  * capacity >= bound(n) never fails for room. 'work' may be NULL. */
 enum emd_status emd_pipeline_encode(const struct emd_pipeline *pipeline, struct emd_work *work,
