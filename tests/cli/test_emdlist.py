@@ -255,6 +255,36 @@ def test_options(work):
     assert full.returncode == 1 and b"cannot write" in full.stderr
 
 
+def test_documents(work):
+    """Help, man page and completions know all options and columns."""
+    text = run("--help")[0]
+    columns = [l.split()[0] for l in text.split("Columns:\n")[1].splitlines()]
+    options = {w.split("=")[0] for l in text.splitlines() for w in l.replace(",", " ").split() if w.startswith("--")}
+    assert len(columns) > 30 and len(options) >= 12
+    for parts in (("docs", "man", "emdlist.1"), ("share", "completions", "bash", "emdlist"),
+                  ("share", "completions", "zsh", "_emdlist")):
+        with open(os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], *parts), encoding="utf-8") as f:
+            page = f.read().replace("\\-", "-")
+        words = set(page.replace(",", " ").replace("'", " ").replace("(", " ").replace(")", " ").replace("\\", " ").replace('"', " ")
+                    .replace("=", " ").replace("{", " ").replace("}", " ").replace("[", " ").replace("+", " ").split())
+        assert not set(columns) - words, (parts, set(columns) - words)
+        assert not options - words, (parts, options - words)
+    # The bash completion, in bash.
+    os.makedirs(work + "/a/P1")
+    script = os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "share", "completions", "bash", "emdlist")
+
+    def complete(*words):
+        quoted = " ".join(f"'{w}'" for w in words)
+        code = (f"compopt() {{ :; }}; source '{script}'; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; "
+                "_emdlist; printf '%s\\n' \"${COMPREPLY[@]}\"")
+        return subprocess.run(["bash", "-c", code], cwd=work, check=True, stdout=subprocess.PIPE).stdout.decode().split()
+    assert complete("emdlist", "--format", "h") == ["html"]
+    assert complete("emdlist", "--format", "=", "t") == ["text", "tsv"]
+    assert complete("emdlist", "--columns", "path,cc_l") == ["path,cc_low"]
+    assert complete("emdlist", "--sy") == ["--symmetry-from"]
+    assert complete("emdlist", "") == ["P1"]
+
+
 def test_many(work):
     """More crystals than threads take at once; the order does not depend on them."""
     synthetic.make(work, 150, seed=7)

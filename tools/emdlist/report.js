@@ -218,15 +218,16 @@ function overlay(id) {
   f.svg.append(g);
   if (!few) f.svg.append(svg('path', { class: 'median', d: path(medianCurve(f, list, allExtent)) }));
   f.svg.append(...f.front);
+  // The lit curve lies in a picture of its own, so that the cloud is painted once.
   f.light = svg('path', { class: 'lit', d: '' });
   f.name = svg('text', { class: 'label', x: f.W - 12, y: 16, 'text-anchor': 'end' }, '');
-  f.svg.append(f.light, f.name);
+  const top = svg('svg', { viewBox: `0 0 ${f.W} ${f.H}`, class: 'top-layer', 'aria-hidden': 'true' }, f.light, f.name);
   f.list = list;
   f.svg.addEventListener('pointermove', event => light(nearest(f, event)));
   f.svg.addEventListener('pointerleave', () => light(null));
   f.svg.addEventListener('click', () => lit && open(lit));
   frames[id] = f;
-  figure.replaceChildren(el('figcaption', {}, el('b', {}, c.name), ` of ${plural(list.length, 'crystal')}${few ? '' : ', thick line: median'}`), f.svg);
+  figure.replaceChildren(el('figcaption', {}, el('b', {}, c.name), ` of ${plural(list.length, 'crystal')}${few ? '' : ', thick line: median'}`), el('div', { class: 'layers' }, f.svg, top));
 }
 function nearest(f, event) {
   const box = f.svg.getBoundingClientRect(), x = (event.clientX - box.left) * f.W / box.width, y = (event.clientY - box.top) * f.H / box.height;
