@@ -76,8 +76,9 @@ static bool parse_header(const char *line, const char *end, struct header *heade
     header->count = count;
     for (size_t i = 0; i < count; i++) {
         enum emd_shell_column c = 0;
-        while (c < EMD_SHELL_COLUMNS && (strlen(column_names[c]) != tokens[i].length ||
-                                         memcmp(column_names[c], tokens[i].at, tokens[i].length)))
+        while (c < EMD_SHELL_COLUMNS &&
+               (strlen(column_names[c]) != tokens[i].length ||
+                memcmp(column_names[c], tokens[i].at, tokens[i].length) != 0))
             c++;
         header->column[i] = c;
         seen[c] = true;

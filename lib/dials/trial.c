@@ -264,6 +264,26 @@ static void read_symmetry(struct reading *r, unsigned what)
         emd_log_symmetry(r->file.text, r->file.length, out->cosym, sizeof out->cosym);
 }
 
+/* "Finding spots in image 1 to 120..."; the text ends with a NUL. */
+static bool spotfinder_range(const char *text, size_t length, struct emd_image_range *range)
+{
+    static const char key[] = "Finding spots in image ", middle[] = " to ";
+    const char *line;
+    if (!emd_log_line(text, length, key, &line, NULL))
+        return false;
+    char *rest;
+    const char *number = line + sizeof key - 1;
+    range->first = strtol(number, &rest, 10);
+    if (rest == number || strncmp(rest, middle, sizeof middle - 1) != 0)
+        return false;
+    number = rest + sizeof middle - 1;
+    range->last = strtol(number, &rest, 10);
+    /* Far above any movie, and no sum of them overflows. */
+    const long limit = 1000000000;
+    return rest != number && range->first > -limit && range->first <= range->last &&
+           range->last < limit;
+}
+
 static void read_frames(struct reading *r)
 {
     static const char *const results[] = {"scaled.expt", "integrated.expt", "refined.expt",
@@ -275,12 +295,8 @@ static void read_frames(struct reading *r)
         out->recorded = summary.range[0];
         memcpy(out->image, summary.image, sizeof out->image);
     } else if (load(r, r->first, "dials.find_spots.log")) {
-        const char *line;
-        size_t n;
         struct emd_image_range seen;
-        if (emd_log_line(r->file.text, r->file.length, "Finding spots in image ", &line, &n) &&
-            sscanf(line, "Finding spots in image %9ld to %9ld", &seen.first, &seen.last) == 2 &&
-            seen.first <= seen.last) {
+        if (spotfinder_range(r->file.text, r->file.length, &seen)) {
             out->recorded = seen;
             out->images = seen.last - seen.first + 1;
         }

@@ -217,14 +217,16 @@ def test_odd_lists(browser, work):
 
 
 def picture(work, path):
-    """The picture of the README."""
+    """The picture of the README: few colours, so that it stays small."""
+    from PIL import Image
     synthetic.make(os.path.join(work, "P"), 120, seed=5)
     page = os.path.join(work, "P.html")
     subprocess.run([TOOL, "-C", os.path.join(work, "P"), "--format", "html", "-o", page, "P1"], check=True)
-    with webdriver.Browser(1280, 1130) as browser:
+    with webdriver.Browser(1360, 1520) as browser:
         load(browser, "file://" + page)
         browser.script("document.getElementById('where').textContent = '/data/microed/work/project · DIALS 3.12.1'")
         browser.screenshot(path)
+    Image.open(path).convert("RGB").quantize(96, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

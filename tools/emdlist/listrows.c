@@ -78,7 +78,7 @@ static void read_all(struct reader *r)
 static enum emd_status make_rows(const struct list_settings *settings, struct list_rows *rows,
                                  struct emd_error *err)
 {
-    size_t total = 0;
+    size_t total = 1; /* room for one more: never an empty allocation */
     for (size_t i = 0; i < rows->trial_count; i++)
         total += rows->trials[i].cells.count ? rows->trials[i].cells.count : 1;
     rows->rows = total < SIZE_MAX / sizeof *rows->rows ? malloc(total * sizeof *rows->rows) : NULL;

@@ -97,7 +97,7 @@ function tiles() {
   const odd = rows.filter(r => r.odd.length).length;
   const tile = (name, value, more) => el('div', {}, el('dt', {}, name), el('dd', {}, value, ' ', el('small', {}, more || '')));
   $('tiles').append(
-    tile('With merging statistics', String(good.length), `of ${rows.length.toLocaleString('en')}`),
+    tile('Merged crystals', String(good.length), `of ${rows.length.toLocaleString('en')}`),
     tile('Best resolution', best.length ? number(best[0], 2) : '–', best.length ? 'Å' : ''),
     tile('Median resolution', best.length ? number(median(best), 2) : '–', best.length ? 'Å' : ''),
     tile('Median completeness', complete.length ? number(median(complete), 0) : '–', complete.length ? '%' : ''),
