@@ -51,7 +51,7 @@ enum edc_context {
  * the mean |residual|, which costs 0.2 % against coding them and keeps the tables small. */
 static inline int edc_low_bits(int scale_class)
 {
-    return scale_class < 18 ? 0 : (scale_class - 15) / 3;
+    return scale_class < 21 ? 0 : (scale_class - 18) / 3;
 }
 
 #endif

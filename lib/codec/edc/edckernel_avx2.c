@@ -36,9 +36,7 @@ static inline void decode_64(struct edc_reader *r, __m256i state[8], const uint8
                            _mm256_or_si256(_mm256_slli_epi32(t, EDC_RANS_BITS),
                                            _mm256_and_si256(state[v], slot_mask)));
     }
-    const uint32_t *const tables = r->tables;
-    for (int i = 0; i < 64; i++)
-        entry[i] = tables[index[i]];
+    look_up_64(r->tables, index, entry);
     const uint8_t *p = r->p;
     const __m256i bytes = _mm256_set1_epi32(255);
     for (int half = 0; half < 2; half++) {
@@ -95,10 +93,16 @@ static inline __m256 to_float(__m256i x)
 static inline void encode_64(struct edc_writer *w, __m256i state[8], const uint8_t *table,
                              const uint8_t *symbol)
 {
+    uint32_t index[64] __attribute__((aligned(64)));
     uint32_t entry[64] __attribute__((aligned(64)));
-    const uint32_t *const tables = w->tables;
-    for (int i = 0; i < 64; i++)
-        entry[i] = tables[(size_t)table[i] * EDC_SYMBOLS + symbol[i]];
+    for (int v = 0; v < 8; v++) {
+        const __m256i t = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(table + 8 * v)));
+        const __m256i s = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(symbol + 8 * v)));
+        _mm256_store_si256(
+            (__m256i *)(index + 8 * v),
+            _mm256_add_epi32(_mm256_mullo_epi32(t, _mm256_set1_epi32(EDC_SYMBOLS)), s));
+    }
+    look_up_64(w->tables, index, entry);
     uint8_t *p = w->p;
     for (int v = 8; v-- > 0;) {
         const __m256i e = _mm256_load_si256((const __m256i *)(entry + 8 * v));

@@ -5,7 +5,6 @@
 
 #define EDC_KERNELS edc_kernels_avx512
 
-/* Table look-ups are scalar loads: on Zen 4 they beat gathers clearly. */
 static inline void decode_64(struct edc_reader *r, __m512i state[4], const uint8_t *table,
                              uint8_t *symbol)
 {
@@ -17,9 +16,7 @@ static inline void decode_64(struct edc_reader *r, __m512i state[4], const uint8
         _mm512_store_si512(index + 16 * v, _mm512_or_si512(_mm512_slli_epi32(t, EDC_RANS_BITS),
                                                            _mm512_and_si512(state[v], slot_mask)));
     }
-    const uint32_t *const tables = r->tables;
-    for (int i = 0; i < 64; i++)
-        entry[i] = tables[index[i]];
+    look_up_64(r->tables, index, entry);
     const uint8_t *p = r->p;
     for (int v = 0; v < 4; v++) {
         const __m512i e = _mm512_load_si512(entry + 16 * v);
@@ -55,10 +52,16 @@ static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, ui
 static inline void encode_64(struct edc_writer *w, __m512i state[4], const uint8_t *table,
                              const uint8_t *symbol)
 {
+    uint32_t index[64] __attribute__((aligned(64)));
     uint32_t entry[64] __attribute__((aligned(64)));
-    const uint32_t *const tables = w->tables;
-    for (int i = 0; i < 64; i++)
-        entry[i] = tables[(size_t)table[i] * EDC_SYMBOLS + symbol[i]];
+    for (int v = 0; v < 4; v++) {
+        const __m512i t = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(table + 16 * v)));
+        const __m512i s = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(symbol + 16 * v)));
+        _mm512_store_si512(
+            index + 16 * v,
+            _mm512_add_epi32(_mm512_mullo_epi32(t, _mm512_set1_epi32(EDC_SYMBOLS)), s));
+    }
+    look_up_64(w->tables, index, entry);
     uint8_t *p = w->p;
     for (int v = 4; v-- > 0;) {
         const __m512i e = _mm512_load_si512(entry + 16 * v);

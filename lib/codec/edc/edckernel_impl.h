@@ -324,6 +324,8 @@ static inline vec tile_error(const struct edc_view *view, int phase, size_t i, v
     return v_sub(*y, v_sra(weigh_taps(tap, coef), 3));
 }
 
+enum { WIDEST = 32768 / 3 };
+
 static void moments(const struct edc_view *view, int phase, size_t at, const struct edc_set *set,
                     int limit, int32_t out[EDC_MOMENTS])
 {
@@ -333,7 +335,12 @@ static void moments(const struct edc_view *view, int phase, size_t at, const str
     const vec most = v_set(limit), clamp = v_set(EDC_CLAMP);
     for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
         vec column[EDC_TAPS + 2], y;
-        const vec error = v_minu(v_abs(tile_error(view, phase, i, column, &y, set)), v_set(32767));
+        vec error = v_minu(v_abs(tile_error(view, phase, i, column, &y, set)), v_set(32767));
+        /* A spot next to a pixel is as bad as one in it: taps may be three times as far off. */
+        vec widest = v_set(0);
+        for (int t = 0; t < EDC_TAPS; t++)
+            widest = v_max(widest, v_abs(column[t]));
+        error = v_max(error, v_mulhrs(widest, v_set(WIDEST)));
         column[EDC_TAPS] = v_set(1);
         column[EDC_TAPS + 1] = v_max(v_min(y, clamp), v_set(-EDC_CLAMP));
         for (int c = 0; c < EDC_TAPS + 2; c++)
