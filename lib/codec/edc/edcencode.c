@@ -14,7 +14,7 @@
 enum {
     STRIP_PIXELS = 1 << 19, /* a strip's coder states cost 256 bytes, 0.004 bit a pixel then */
     BYTES_STRIP = 1 << 20,  /* of what is no image */
-    SAMPLE_STRIPS = 8,      /* where candidate models are compared, */
+    SAMPLE_STRIPS = 5,      /* where candidate models are compared, */
     SAMPLE_STRIP_ROWS = 16, /* each so high */
     ZSTD_LEVEL = 1,
     OUTLIER = 5,            /* times the mean: no larger residual counts for a class */
@@ -101,10 +101,25 @@ static uint8_t class_of(uint64_t sum, uint64_t count)
     return (uint8_t)(c < 0 ? 0 : c >= EDC_CLASSES ? EDC_CLASSES - 1 : c);
 }
 
-static void count_symbols(const uint8_t *symbol, size_t n, uint32_t *counts)
+/* Adds the symbols of a tile's half: n lanes of 'rows' rows, 'step' apart. Four tables in turn, so
+ * that equal symbols in a row do not wait for each other. */
+static void count_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
+                       uint32_t counts[EDC_SYMBOLS])
 {
-    for (size_t i = 0; i < n; i++)
-        counts[symbol[i]]++;
+    uint16_t part[4][EDC_SYMBOLS] = {{0}};
+    for (uint32_t y = 0; y < rows; y++, symbol += step) {
+        size_t i = 0;
+        for (; i + 8 <= n; i += 8) {
+            uint64_t eight;
+            memcpy(&eight, symbol + i, 8);
+            for (int j = 0; j < 8; j++)
+                part[j % 4][eight >> (8 * j) & 0xFF]++;
+        }
+        for (; i < n; i++)
+            part[0][symbol[i]]++;
+    }
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        counts[s] += (uint32_t)part[0][s] + part[1][s] + part[2][s] + part[3][s];
 }
 
 /* Turns a range of rows into symbols with the model (its sets and kind; tables are not needed).
@@ -216,17 +231,21 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                     else
                         k->context_values(&view, phase, n, contexts);
                 }
-                for (size_t t = 0; t < rows->tiles[phase]; t++) {
+                for (size_t t = 0; (local || values) && t < rows->tiles[phase]; t++) {
                     const size_t at = t * EDC_TILE_LANES;
                     const size_t count = n - at < EDC_TILE_LANES ? n - at : EDC_TILE_LANES;
                     uint32_t(*const counts)[EDC_SYMBOLS] =
                         outcome->counts + edc_map(m->context, classes[t], phase);
-                    if (local || values)
-                        for (size_t i = at; i < at + count; i++)
-                            counts[contexts[i]][symbols[i]]++;
-                    else
-                        count_symbols(symbols + at, count, *counts);
+                    for (size_t i = at; i < at + count; i++)
+                        counts[contexts[i]][symbols[i]]++;
                 }
+            }
+        for (int phase = 0; phase < 2 && !local && !values; phase++)
+            for (size_t t = 0; t < rows->tiles[phase]; t++) {
+                const size_t at = t * EDC_TILE_LANES, left = rows->half[phase] - at;
+                count_tile(out->symbols + ((size_t)(top * 2) + (size_t)phase) * a->half_lanes + at,
+                           left < EDC_TILE_LANES ? left : EDC_TILE_LANES, height, 2 * a->half_lanes,
+                           outcome->counts[edc_map(m->context, classes[t], phase)]);
             }
         if (local || values) /* the last two rows are those above the next */
             memmove(a->active, a->active + lanes * 2 * height, sizeof(uint16_t) * lanes * 4);
@@ -273,6 +292,7 @@ static uint64_t try_model(struct encoding *e, const struct edc_model *model, boo
     uint64_t strips = (all_rows + SAMPLE_STRIP_ROWS - 1) / SAMPLE_STRIP_ROWS;
     if (strips > SAMPLE_STRIPS)
         strips = SAMPLE_STRIPS;
+    uint64_t sampled = 0;
     for (uint64_t s = 0; s < strips; s++) {
         const uint64_t row = (2 * s + 1) * all_rows / (2 * strips);
         struct range range = {.plane = (uint32_t)(row / h->height),
@@ -289,13 +309,19 @@ static uint64_t try_model(struct encoding *e, const struct edc_model *model, boo
         out.extra = e->extra;
         if (!analyse(&e->analysis, model, &range, &outcome, &out))
             return UINT64_MAX;
+        sampled += range.rows;
     }
+    /* As if the whole chunk were like the sample: what tables cost weighs as much as it will. */
+    const uint32_t scale = (uint32_t)(all_rows / sampled);
+    for (size_t c = 0; c < contexts; c++)
+        for (int s = 0; s < EDC_SYMBOLS; s++)
+            outcome.counts[c][s] *= scale;
     if (edc_cluster(contexts, (const uint32_t(*)[EDC_SYMBOLS])outcome.counts,
-                    model->context != EDC_CONTEXT_TILE, map, e->side.model.tables, &bits) < 0) {
+                    model->context == EDC_CONTEXT_VALUES, map, e->side.model.tables, &bits) < 0) {
         *failed = true;
         return UINT64_MAX;
     }
-    return bits + ((outcome.plane_bytes + outcome.extra_bytes) * 8 << 16);
+    return bits + ((outcome.plane_bytes + outcome.extra_bytes) * 8 * scale << 16);
 }
 
 /* Of the sampled pixels, those that are zero, in percent. */
@@ -585,6 +611,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
                                     e->side.means + (size_t)s * edc_tiles_across(h->width)};
         out.symbols = e->symbols + row_at * 2 * e->analysis.half_lanes;
         out.contexts = e->contexts + row_at * 2 * e->analysis.half_lanes;
+
         if (!analyse(&e->analysis, m, &range, &e->outcome, &out))
             e->coded[s] = false; /* its counts stay: they only make the tables a little worse */
     }

@@ -116,7 +116,7 @@ static void predict(const struct edc_view *view, int phase, size_t n, const stru
 static inline vec lanes_below(size_t at, size_t n)
 {
     const uint32_t bits = n - at >= 32 ? UINT32_MAX : (UINT32_C(1) << (n - at)) - 1;
-    return v_sub(v_set(0), v_from_bits(bits, 0));
+    return v_from_bits(bits, 0);
 }
 
 static void residuals(size_t n, const uint16_t *value, const uint16_t *prediction,
@@ -153,42 +153,47 @@ static void clipped_sums(size_t n, const uint16_t *residual, const uint16_t *lim
     }
 }
 
+/* A residual as a number without sign. */
+static inline vec fold_residual(vec r, int k, bool fold)
+{
+    if (fold)
+        return v_srl(r, k);
+    const vec q = v_sra(r, k);
+    return v_xor(v_add(q, q), v_sra(q, 15));
+}
+
 static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_t *low,
                      uint8_t *symbol, uint8_t **planes, struct edc_bit_writer *extra)
 {
     uint8_t *plane = *planes;
+    const vec most = v_set(EDC_LITERALS);
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         const int k = low[at / EDC_TILE_LANES];
         const vec half = v_set(fold ? 0 : 1 << k >> 1);
-        uint32_t bits[16] = {0};
         int escaped = 0;
-        uint16_t z[EDC_TILE_LANES];
         for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
-            const vec r = v_add(v_load(residual + i), half);
-            for (int j = 0; j < k; j++)
-                bits[j] |= v_to_bits(r, j, (int)(i - at));
-            vec folded;
-            if (fold) {
-                folded = v_srl(r, k);
-            } else {
-                const vec q = v_sra(r, k);
-                folded = v_xor(v_add(q, q), v_sra(q, 15));
-            }
-            v_store(z + (i - at), folded);
-            const vec capped = v_minu(folded, v_set(EDC_LITERALS));
-            escaped |= v_any_gt(capped, EDC_LITERALS - 1);
-            v_store8(symbol + i, capped);
+            const vec z = v_minu(fold_residual(v_add(v_load(residual + i), half), k, fold), most);
+            escaped |= v_any_gt(z, EDC_LITERALS - 1);
+            v_store8(symbol + i, z);
         }
         /* Nothing of what lies behind the end of the row. */
         const uint32_t inside = n - at >= 32 ? UINT32_MAX : (UINT32_C(1) << (n - at)) - 1;
-        for (int j = 0; j < k; j++, plane += 4) {
-            bits[j] &= inside;
-            memcpy(plane, &bits[j], 4);
+        vec bit = v_set(1);
+        for (int j = 0; j < k; j++, plane += 4, bit = v_add(bit, bit)) {
+            uint32_t bits = 0;
+            for (size_t i = at; i < at + EDC_TILE_LANES; i += VL)
+                bits |= v_to_bits(v_add(v_load(residual + i), half), bit, (int)(i - at));
+            bits &= inside;
+            memcpy(plane, &bits, 4);
         }
-        if (escaped)
+        if (escaped) {
+            uint16_t z[EDC_TILE_LANES];
+            for (size_t i = at; i < at + EDC_TILE_LANES; i += VL)
+                v_store(z + (i - at), fold_residual(v_add(v_load(residual + i), half), k, fold));
             for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i++)
                 if (z[i - at] >= EDC_LITERALS)
                     symbol[i] = edc_escape(z[i - at], extra);
+        }
     }
     *planes = plane;
 }
@@ -198,32 +203,39 @@ static void restore(size_t n, const uint8_t *symbol, bool fold, const uint8_t *l
                     struct edc_bit_reader *extra, uint16_t *value)
 {
     const uint8_t *plane = *planes;
+    const vec one = v_set(1);
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         const int k = low[at / EDC_TILE_LANES];
         const vec half = v_set(fold ? 0 : 1 << k >> 1);
+        vec z[EDC_TILE_LANES / VL];
         int escaped = 0;
-        uint16_t z[EDC_TILE_LANES];
-        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
-            const vec s = v_load8(symbol + i);
-            escaped |= v_any_gt(s, EDC_LITERALS - 1);
-            v_store(z + (i - at), s);
+        for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
+            z[v] = v_load8(symbol + at + (size_t)(v * VL));
+            escaped |= v_any_gt(z[v], EDC_LITERALS - 1);
         }
-        if (escaped)
-            for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i++)
-                if (symbol[i] >= EDC_LITERALS)
-                    z[i - at] = edc_unescape(symbol[i], extra);
-        uint32_t bits[16];
-        for (int j = 0; j < k; j++, plane += 4)
-            memcpy(&bits[j], plane, 4);
-        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
-            vec r = v_load(z + (i - at));
+        if (escaped) {
+            uint16_t whole[EDC_TILE_LANES];
+            for (size_t i = at; i < at + EDC_TILE_LANES; i++)
+                whole[i - at] =
+                    i < n && symbol[i] >= EDC_LITERALS ? edc_unescape(symbol[i], extra) : symbol[i];
+            for (int v = 0; v < EDC_TILE_LANES / VL; v++)
+                z[v] = v_load(whole + v * VL);
+        }
+        for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
+            vec r = z[v];
             if (!fold)
-                r = v_xor(v_srl(r, 1), v_sub(v_set(0), v_and(r, v_set(1))));
+                r = v_xor(v_srl(r, 1), v_sub(v_set(0), v_and(r, one)));
             r = v_sll(r, k);
-            for (int j = 0; j < k; j++)
-                r = v_or(r, v_sll(v_from_bits(bits[j], (int)(i - at)), j));
+            vec bit = one;
+            for (int j = 0; j < k; j++, bit = v_add(bit, bit)) {
+                uint32_t bits;
+                memcpy(&bits, plane + 4 * j, 4);
+                r = v_add_where(r, bits, v * VL, bit);
+            }
+            const size_t i = at + (size_t)(v * VL);
             v_store(value + i, v_add(v_sub(r, half), v_load(prediction + i)));
         }
+        plane += 4 * k;
     }
     *planes = plane;
 }

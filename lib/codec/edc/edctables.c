@@ -27,10 +27,11 @@ uint64_t edc_log2(uint32_t x)
 uint64_t edc_entropy(const uint32_t counts[EDC_SYMBOLS])
 {
     uint64_t total = 0, bits = 0;
-    for (int s = 0; s < EDC_SYMBOLS; s++) {
-        total += counts[s];
-        bits += counts[s] * edc_log2(counts[s]);
-    }
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        if (counts[s]) {
+            total += counts[s];
+            bits += counts[s] * edc_log2(counts[s]);
+        }
     return total * edc_log2((uint32_t)total) - bits;
 }
 
@@ -115,10 +116,9 @@ static uint64_t cross_entropy(const uint32_t counts[EDC_SYMBOLS], const uint32_t
 
 struct group {
     uint32_t counts[EDC_SYMBOLS];
-    uint64_t bits;      /* with its table */
-    uint64_t key;       /* mean symbol */
-    int64_t gain;       /* of merging it with the next one */
-    size_t next, first; /* next group; its first context */
+    uint64_t bits; /* with its table */
+    uint64_t key;  /* mean symbol */
+    size_t first;  /* its first context */
 };
 
 static int by_key(const void *a, const void *b)
@@ -188,8 +188,13 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
     size_t used = 0;
     struct group *groups = malloc(sizeof *groups * (contexts + 1));
     struct group **order = malloc(sizeof(struct group *) * (contexts + 1));
-    size_t *owner = malloc(sizeof *owner * (contexts + 1));
-    if (!groups || !order || !owner)
+    /* Of the group at each place of the order: the gain of merging it with the next one, and the
+     * places of its neighbours; INT64_MIN where there is no next one or no group any more. */
+    int64_t *gain = malloc(sizeof *gain * (contexts + 1));
+    size_t *next = malloc(sizeof *next * (contexts + 1));
+    size_t *previous = malloc(sizeof *previous * (contexts + 1));
+    bool *gone = calloc(contexts + 1, sizeof *gone);
+    if (!groups || !order || !gain || !next || !previous || !gone)
         goto out;
     for (size_t i = 0; i < contexts; i++) {
         struct group *const g = &groups[used];
@@ -208,44 +213,44 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
         used++;
     }
     qsort(order, used, sizeof *order, by_key);
-    /* order[i] stands for a group while it is not NULL; owner[i] leads to it. */
     for (size_t i = 0; i < used; i++) {
-        owner[i] = i;
-        order[i]->next = i + 1;
-        order[i]->gain = i + 1 < used ? merge_gain(order[i], order[i + 1]) : INT64_MIN;
+        next[i] = i + 1;
+        previous[i] = i - 1; /* of the first one never asked for */
+        gain[i] = i + 1 < used ? merge_gain(order[i], order[i + 1]) : INT64_MIN;
     }
-    size_t left = used;
-    while (left > 1) {
-        size_t best = used;
-        for (size_t i = 0; i < used; i = order[i]->next)
-            if (order[i]->gain != INT64_MIN && (best == used || order[i]->gain > order[best]->gain))
+    for (size_t left = used; left > 1; left--) {
+        size_t best = 0;
+        for (size_t i = 1; i < used; i++)
+            if (gain[i] > gain[best])
                 best = i;
-        if (best == used || (order[best]->gain <= 0 && left <= EDC_TABLES_MAX))
+        if (gain[best] <= 0 && left <= EDC_TABLES_MAX)
             break;
         struct group *const a = order[best];
-        const size_t gone = a->next;
-        const struct group *const b = order[gone];
+        const size_t other = next[best];
         for (int s = 0; s < EDC_SYMBOLS; s++)
-            a->counts[s] += b->counts[s];
+            a->counts[s] += order[other]->counts[s];
         a->bits = edc_entropy(a->counts) + table_cost(a->counts);
-        a->next = b->next;
-        owner[gone] = best;
-        left--;
-        a->gain = a->next < used ? merge_gain(a, order[a->next]) : INT64_MIN;
-        for (size_t i = 0; i < best; i = order[i]->next)
-            if (order[i]->next == best)
-                order[i]->gain = merge_gain(order[i], a);
+        next[best] = next[other];
+        gone[other] = true;
+        gain[other] = INT64_MIN;
+        gain[best] = INT64_MIN;
+        if (next[best] < used) {
+            previous[next[best]] = best;
+            gain[best] = merge_gain(a, order[next[best]]);
+        }
+        if (best > 0)
+            gain[previous[best]] = merge_gain(order[previous[best]], a);
     }
     memset(map, 0, contexts);
     *bits = 0;
     result = 0;
-    for (size_t i = 0; i < used; i = order[i]->next) {
+    for (size_t i = 0; i < used; i = next[i]) {
         *bits += order[i]->bits;
         normalise(order[i]->counts, &tables[result++]);
     }
     int table = -1;
     for (size_t i = 0; i < used; i++) { /* groups are runs of the order */
-        if (owner[i] == i)
+        if (!gone[i])
             table++;
         map[order[i]->first] = (uint8_t)table;
     }
@@ -268,7 +273,10 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
 out:
     free(groups);
     free(order);
-    free(owner);
+    free(gain);
+    free(next);
+    free(previous);
+    free(gone);
     return result;
 }
 

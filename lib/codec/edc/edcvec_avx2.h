@@ -117,15 +117,20 @@ static inline vec v_from_bits(uint32_t bits, int lane)
 {
     const __m256i bit = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
                                           8192, 16384, (short)0x8000);
-    const __m256i all = _mm256_and_si256(_mm256_set1_epi16((short)(bits >> lane)), bit);
-    return _mm256_srli_epi16(_mm256_cmpeq_epi16(all, bit), 15);
+    return _mm256_cmpeq_epi16(_mm256_and_si256(_mm256_set1_epi16((short)(bits >> lane)), bit), bit);
 }
 
-static inline uint32_t v_to_bits(vec a, int j, int lane)
+static inline vec v_add_where(vec a, uint32_t bits, int lane, vec b)
 {
-    const __m256i sign = _mm256_srai_epi16(v_sll(a, 15 - j), 15);
-    const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi16(sign, sign), 0x08);
-    return (uint32_t)_mm_movemask_epi8(_mm256_castsi256_si128(packed)) << lane;
+    return _mm256_add_epi16(a, _mm256_and_si256(v_from_bits(bits, lane), b));
+}
+
+static inline uint32_t v_to_bits(vec a, vec bit, int lane)
+{
+    const __m256i set = _mm256_cmpeq_epi16(_mm256_and_si256(a, bit), bit);
+    const __m128i packed =
+        _mm_packs_epi16(_mm256_castsi256_si128(set), _mm256_extracti128_si256(set, 1));
+    return (uint32_t)_mm_movemask_epi8(packed) << lane;
 }
 
 typedef __m256i vacc;

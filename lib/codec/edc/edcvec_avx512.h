@@ -113,12 +113,17 @@ static inline int v_any_gt(vec a, int limit)
 
 static inline vec v_from_bits(uint32_t bits, int lane)
 {
-    return _mm512_maskz_set1_epi16((__mmask32)(bits >> lane), 1);
+    return _mm512_movm_epi16((__mmask32)(bits >> lane));
 }
 
-static inline uint32_t v_to_bits(vec a, int j, int lane)
+static inline vec v_add_where(vec a, uint32_t bits, int lane, vec b)
 {
-    return (uint32_t)_mm512_test_epi16_mask(a, _mm512_set1_epi16((short)(1 << j))) << lane;
+    return _mm512_mask_add_epi16(a, (__mmask32)(bits >> lane), a, b);
+}
+
+static inline uint32_t v_to_bits(vec a, vec bit, int lane)
+{
+    return (uint32_t)_mm512_test_epi16_mask(a, bit) << lane;
 }
 
 typedef __m512i vacc;

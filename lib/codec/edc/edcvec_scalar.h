@@ -119,15 +119,22 @@ static inline int v_any_gt(vec a, int limit)
     return (int16_t)a > limit;
 }
 
-/* Bits 'lane' onwards of 'bits' as lanes of 0 or 1, and back from bit j of each lane. */
+/* Bits 'lane' onwards of 'bits' as lanes of 0 or -1. */
 static inline vec v_from_bits(uint32_t bits, int lane)
 {
-    return bits >> lane & 1;
+    return (vec) - (bits >> lane & 1);
 }
 
-static inline uint32_t v_to_bits(vec a, int j, int lane)
+/* a + b in the lanes whose bits, 'lane' onwards of 'bits', are set. */
+static inline vec v_add_where(vec a, uint32_t bits, int lane, vec b)
 {
-    return (uint32_t)(a >> j & 1) << lane;
+    return bits >> lane & 1 ? (vec)(a + b) : a;
+}
+
+/* Which lanes have the bit 'bit' (the same power of 2 in all lanes), from bit 'lane' on. */
+static inline uint32_t v_to_bits(vec a, vec bit, int lane)
+{
+    return (uint32_t)((a & bit) != 0) << lane;
 }
 
 /* Sum of lanes below 2^15. */
