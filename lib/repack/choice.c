@@ -23,7 +23,7 @@ static const struct preset presets[] = {
     {"zstd", "zstd", true, -7, 22, 1, 1, 0, {1}},
     {"blosc", "blosc", false, 1, 9, 1, 7, 4, {0, 0, 0, 0, 1, 2, 5}},
     {"bitshuffle", "bitshuffle", false, 1, 22, 3, 6, 5, {0, 0, 0, 0, 3, 3}},
-    {"edc", "edc", false, 1, 9, 5, 1, 0, {5}},
+    {"edc", "edc", false, 1, 3, 2, 1, 0, {2}},
 };
 
 static enum emd_status add_filter(struct emd_pipeline *pipeline, const char *name,

@@ -274,8 +274,56 @@ static void *take_sample(hid_t id, hid_t type, const struct emd_dataset *d, unsi
     return parts;
 }
 
+/* Bytes of the samples in a pipeline; 0 where it cannot be told. */
+static size_t packed_bytes(const struct emd_pipeline *pipeline, const struct emd_sample *sample)
+{
+    size_t total = 0;
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        size_t room = emd_pipeline_bound(pipeline, sample[i].size), size;
+        uint32_t mask;
+        void *out = room ? malloc(room) : NULL;
+        enum emd_status status =
+            out ? emd_pipeline_encode(pipeline, NULL, sample[i].data, sample[i].size, out, room,
+                                      &size, &mask, NULL)
+                : EMD_E_MEMORY;
+        free(out);
+        if (status != EMD_OK)
+            return 0;
+        total += size;
+    }
+    return total;
+}
+
+/* How many percent smaller EDC makes whole rows of the samples than 'auto' does. */
+static int edc_saving(const struct emd_dataset *d, const struct emd_chunk_shape *chunk,
+                      const struct emd_sample *sample)
+{
+    const struct emd_plan_request *r = &d->request;
+    const uint64_t width = d->frames_last ? r->dims[1] : r->dims[r->rank - 1];
+    const size_t row = (size_t)width * r->item_size;
+    struct emd_sample rows[SAMPLES];
+    struct emd_chunk_shape shape = *chunk;
+    struct emd_pipeline edc = {.count = 1, .filter[0].codec = emd_codec_by_name("edc")};
+    struct emd_filter *filter = &edc.filter[0];
+    if (!filter->codec || chunk->item_class != EMD_ITEM_INTEGER || row > sample[0].size)
+        return 0;
+    shape.rank = 2;
+    shape.dims[0] = sample[0].size / row;
+    shape.dims[1] = width;
+    for (unsigned i = 0; i < SAMPLES; i++) {
+        rows[i] = (struct emd_sample){sample[i].data, emd_chunk_bytes(&shape)};
+        if (sample[i].size < rows[i].size)
+            return 0;
+    }
+    if (emd_codec_set_local(filter->codec, &shape, NULL, 0, filter->cd, &filter->cd_count, NULL) !=
+        EMD_OK)
+        return 0;
+    size_t by_auto = packed_bytes(&d->target, rows), by_edc = packed_bytes(&edc, rows);
+    return by_edc > 0 && by_edc < by_auto ? (int)(100 - 100 * by_edc / by_auto) : 0;
+}
+
 /* The pipeline of 'auto', from samples a quarter, half and three quarters through the data. */
-static enum emd_status choose_auto(hid_t id, hid_t type, struct emd_dataset *d,
+static enum emd_status choose_auto(hid_t id, hid_t type, bool compare, struct emd_dataset *d,
                                    const struct emd_chunk_shape *chunk, struct emd_error *err)
 {
     void *data[SAMPLES] = {NULL};
@@ -289,6 +337,8 @@ static enum emd_status choose_auto(hid_t id, hid_t type, struct emd_dataset *d,
         d->target.count = 1;
         status = emd_auto_choose(chunk, sample, SAMPLES, NULL, &d->target.filter[0], err);
     }
+    if (status == EMD_OK && compare)
+        d->edc_saving = edc_saving(d, chunk, sample);
     for (unsigned i = 0; i < SAMPLES; i++)
         free(data[i]);
     return status;
@@ -417,7 +467,7 @@ static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
     if (status != EMD_OK)
         return status;
     if (options->codec.is_auto)
-        status = choose_auto(id, type, d, &shape, err);
+        status = choose_auto(id, type, options->note != NULL, d, &shape, err);
     else
         d->target = options->codec.pipeline;
     if (status != EMD_OK)

@@ -18,6 +18,7 @@ struct emd_dataset {
     struct emd_pipeline source, target, strips;
     struct emd_plan_request request;
     struct emd_plan plan;
+    int edc_saving; /* with 'auto': percent that EDC would save on top, as far as samples tell */
     uint64_t data_bytes; /* plain bytes that will be moved */
     void *fill;          /* one element in the file's type, or NULL: zeros */
 };

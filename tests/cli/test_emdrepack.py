@@ -60,7 +60,8 @@ class Codecs(unittest.TestCase):
     def test_every_codec_gives_the_same_pixels(self):
         source = movie("codecs.emd")
         expected = pixels(source)
-        for codec in ("auto", "blosc", "blosc:5", "zstd", "zstd:-3", "gzip", "gzip:9", "none"):
+        for codec in ("auto", "blosc", "blosc:5", "zstd", "zstd:-3", "gzip", "gzip:9", "bitshuffle",
+                      "edc", "edc:1", "edc:3", "none"):
             with self.subTest(codec=codec):
                 emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
                 np.testing.assert_array_equal(pixels("packed.emd"), expected)
@@ -69,7 +70,8 @@ class Codecs(unittest.TestCase):
 
     def test_filters_are_those_asked_for(self):
         source = movie("codecs.emd")
-        ids = {"auto": [32001], "blosc": [32001], "zstd": [2, 32015], "gzip": [2, 1], "none": []}
+        ids = {"auto": [32001], "blosc": [32001], "zstd": [2, 32015], "gzip": [2, 1],
+               "bitshuffle": [32008], "edc": [33200], "none": []}
         for codec, expected in ids.items():
             emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
             with h5py.File("packed.emd", "r") as f:
@@ -94,7 +96,7 @@ class Codecs(unittest.TestCase):
     def test_types(self):
         for dtype in ("i16", "u16", "i32", "u8", "f32"):
             source = movie(f"type_{dtype}.emd", "--dtype", dtype, frames=3)
-            for codec in ("auto", "gzip", "zstd"):
+            for codec in ("auto", "gzip", "zstd", "edc"):
                 emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
                 np.testing.assert_array_equal(pixels("packed.emd"), pixels(source))
 
@@ -158,7 +160,7 @@ class Determinism(unittest.TestCase):
     def test_same_bytes_whatever_the_threads(self):
         for layout in ("frame", "contiguous", "tile"):
             source = movie(f"same_{layout}.emd", "--layout", layout, size=256, frames=20)
-            for codec in ("auto", "gzip", "zstd", "blosc"):
+            for codec in ("auto", "gzip", "zstd", "blosc", "edc"):
                 sums = set()
                 for threads in (1, 2, 5):
                     emdrepack("-q", "-f", "-j", threads, "-c", codec, source, "packed.emd")
@@ -324,13 +326,13 @@ class Outcome(unittest.TestCase):
 class Check(unittest.TestCase):
     def test_sound_files(self):
         source = movie("codecs.emd")
-        for codec in ("none", "gzip", "zstd", "blosc"):
+        for codec in ("none", "gzip", "zstd", "blosc", "bitshuffle", "edc"):
             emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
             emdrepack("--check", "packed.emd")
 
     def test_damage_is_found_and_named(self):
         source = movie("codecs.emd")
-        for codec in ("gzip", "zstd"):
+        for codec in ("gzip", "zstd", "edc"):
             emdrepack("-q", "-f", "-c", codec, source, "damaged.emd")
             with h5py.File("damaged.emd", "r") as f:
                 d = stack(f)
