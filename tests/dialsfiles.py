@@ -201,6 +201,13 @@ def scan(first=1, last=60, start=0.0, width=0.5, new=False, batch_offset=0):
     return {**head, "oscillation": [start, width], **times, "valid_image_ranges": {}}
 
 
+PANEL = {"name": "Panel", "type": "SENSOR_PAD", "fast_axis": [1.0, 0.0, 0.0],
+         "slow_axis": [0.0, -1.0, 0.0], "origin": [-28.7, 28.7, -618.0], "raw_image_offset": [0, 0],
+         "image_size": [2048, 2048], "pixel_size": [0.028, 0.028], "trusted_range": [-1e3, 1e6],
+         "thickness": 0.0, "material": "", "mu": 0.0, "identifier": "", "mask": [], "gain": 1.0,
+         "pedestal": 0.0, "px_mm_strategy": {"type": "SimplePxMmStrategy"}}
+
+
 def experiments(scans, *, identifiers=None, share=()):
     """An experiment list with a scan-varying crystal an experiment; kinds in 'share' are shared."""
     kinds = ["beam", "detector", "goniometer", "scan", "crystal", "imageset"]
@@ -213,16 +220,24 @@ def experiments(scans, *, identifiers=None, share=()):
         n = s["image_range"][1] - s["image_range"][0] + 1
         first = s["image_range"][0]
         models = {
-            "beam": {"direction": [0.0, 0.0, 1.0], "wavelength": 0.0250793},
-            "detector": {"panels": [{"name": f"Panel {i}", "gain": 1.0}]},
-            "goniometer": {"rotation_axis": [0.0, -1.0, 0.0]},
+            "beam": {"direction": [0.0, 0.0, 1.0], "wavelength": 0.0250793, "divergence": 0.0,
+                     "sigma_divergence": 0.0, "polarization_normal": [0.0, 1.0, 0.0],
+                     "polarization_fraction": 0.5, "flux": 0.0, "transmission": 1.0},
+            "detector": {"panels": [{**PANEL, "name": f"Panel {i}"}]},
+            "goniometer": {"rotation_axis": [0.0, -1.0, 0.0],
+                           "fixed_rotation": [1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0],
+                           "setting_rotation": [1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0]},
             "scan": s,
-            "crystal": {"__id__": "crystal", "space_group_hall_symbol": " P 1",
-                        "A_at_scan_points": [[0.1 + k / 1024] * 9 for k in range(n + 1)],
-                        "B_covariance": [0.5] * 81},
+            "crystal": {"__id__": "crystal", "real_space_a": [8.0, 0.0, 0.0],
+                        "real_space_b": [0.0, 8.0, 0.0], "real_space_c": [0.0, 0.0, 8.0],
+                        "space_group_hall_symbol": " P 1",
+                        "A_at_scan_points": [[0.125 + k / 8192, 0.0, 0.0, 0.0, 0.125, 0.0, 0.0, 0.0,
+                                              0.125] for k in range(n + 1)],
+                        "B_covariance": [0.0] * 81},
             "imageset": {"__id__": "ImageSequence", "template": f"/data/{i}.emd",
                          "single_file_indices": list(range(first - 1, first - 1 + n)),
-                         "params": {"x": None}},
+                         "mask": None, "gain": None, "pedestal": None, "dx": None, "dy": None,
+                         "params": {"dynamic_shadowing": "Auto", "multi_panel": False}},
         }
         for kind, model in models.items():
             if kind not in share or i == 0:

@@ -18,7 +18,8 @@
 
 /* DIALS writes some 40 columns; 65535 is the longest map16. Names and identifiers are short. */
 enum { MOST_COLUMNS = 65535, LONGEST_NAME = 1000 };
-/* Bytes that pass through memory at a time: large against a system call, small against a cache. */
+/* Bytes that pass through memory at a time: large against a system call, small against a cache. No
+ * more than the file has, which makes small tables quick. */
 enum { STEP = 1 << 20 };
 
 enum kind { FIXED, SHOEBOX, FRAME_SHOEBOX };
@@ -33,6 +34,7 @@ struct column {
 struct emd_refl {
     int fd;
     struct stat st;
+    size_t step;
     unsigned version;
     uint64_t rows;
     bool has_rows, has_identifiers, has_data;
@@ -361,6 +363,7 @@ enum emd_status emd_refl_open_fd(int fd, struct emd_refl **out, struct emd_error
     if (status == EMD_OK) {
         reader->fd = fd;
         reader->size = (uint64_t)refl->st.st_size;
+        refl->step = reader->size < STEP ? (size_t)reader->size : STEP;
         status = read_table(reader, refl, err);
     }
     free(reader);
@@ -454,10 +457,10 @@ static enum emd_status read_field(struct emd_refl *refl, const char *name, const
             return read_failed(err);
         return EMD_OK;
     }
-    unsigned char *buffer = malloc(STEP), *to = out;
+    unsigned char *buffer = malloc(refl->step), *to = out;
     if (!buffer)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
-    size_t most = STEP / column->row;
+    size_t most = refl->step / column->row;
     for (uint64_t row = 0; row < refl->rows;) {
         size_t n = refl->rows - row < most ? (size_t)(refl->rows - row) : most;
         if (emd_pread_all(refl->fd, buffer, n * column->row, column->offset + row * column->row) !=
@@ -506,7 +509,7 @@ struct writer {
     int fd;
     uint64_t at;           /* bytes written */
     uint64_t started;      /* of these, on their way to the disk */
-    unsigned char *buffer; /* STEP bytes and some */
+    unsigned char *buffer; /* refl->step bytes */
     struct emd_error *err;
 };
 
@@ -580,7 +583,7 @@ static enum emd_status write_fixed(struct writer *w, const struct column *column
         else if (strcmp(column->name, "imageset_id") == 0)
             replace = s->imageset;
     }
-    size_t most = column->row ? STEP / column->row : 0;
+    size_t most = column->row ? w->refl->step / column->row : 0;
     for (uint64_t row = 0; row < w->refl->rows && most > 0;) {
         size_t n = w->refl->rows - row < most ? (size_t)(w->refl->rows - row) : most;
         if (replace)
@@ -647,7 +650,8 @@ static enum emd_status write_variable(struct writer *w, const struct column *col
     size_t have = 0, head;
     bool keep = true, prefix = column->kind == FRAME_SHOEBOX && left > 0;
     while (left > 0 || have > 0) {
-        size_t more = left < STEP - have ? (size_t)left : STEP - have, at = 0, out = 0;
+        size_t room = w->refl->step - have;
+        size_t more = left < room ? (size_t)left : room, at = 0, out = 0;
         if (emd_pread_all(w->refl->fd, buffer + have, more,
                           column->offset + (column->length - left)) != 0)
             return read_failed(w->err);
@@ -748,7 +752,7 @@ enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_sele
     msgpack_packer packer;
     struct stat st;
     enum emd_status status = EMD_OK;
-    w.buffer = malloc(STEP);
+    w.buffer = malloc(refl->step);
     if (!w.buffer)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     msgpack_sbuffer_init(&packed);
