@@ -246,6 +246,7 @@ static void close_columns(struct columns *c)
     emd_hdf5_close(&c->space);
     emd_hdf5_close(&c->data);
     free(c->text);
+    c->text = NULL;
 }
 
 /* Opens the dataset Metadata beside a stack. EMD_E_EMPTY: there is none. */
@@ -311,7 +312,7 @@ enum emd_status emd_info_document(hid_t file, const char *stack_path, size_t fra
     struct columns c;
     enum emd_status status = open_columns(file, stack_path, &c, err);
     *text = NULL;
-    if (status == EMD_OK) {
+    if (status == EMD_OK && c.text) {
         status = read_column(&c, frame, err);
         *n = strlen(c.text);
         if (status == EMD_OK && *n == 0)
@@ -343,7 +344,7 @@ static enum emd_status read_metadata(hid_t file, struct emd_info *info, struct e
     for (size_t i = 0; i < frames; i++)
         s->frame[i] = (struct emd_info_frame){NAN, 0};
     const enum emd_status opened = open_columns(file, s->path, &c, &why);
-    if (opened == EMD_OK) {
+    if (opened == EMD_OK && c.text) {
         s->columns = c.count;
         if (s->columns != s->frames)
             add_problem(info, "%s: %zu images, but metadata of %zu", s->path, s->frames,

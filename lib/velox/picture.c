@@ -307,7 +307,7 @@ enum emd_status emd_picture_make(const struct emd_stack *stack, const struct emd
     float *frame = NULL;
     *picture = (struct emd_picture){.pixels = NULL};
     enum emd_status status = plan_cells(stack, o, &cells, err);
-    if (status != EMD_OK)
+    if (status != EMD_OK || !cells.values)
         return status;
     frame = malloc(stack->width * stack->height * sizeof *frame);
     if (!frame)

@@ -93,7 +93,7 @@ static enum emd_status read_element(hid_t dataset, hid_t dcpl, const struct emd_
     else
         status = emd_chunk_read(dataset, &list.grid, &list.chunk[0], chunk,
                                 (size_t)list.chunk[0].bytes, &mask, err);
-    if (status == EMD_OK)
+    if (status == EMD_OK && chunk)
         memcpy(element, chunk, ELEMENT_BYTES);
     free(chunk);
     emd_chunk_list_free(&list);

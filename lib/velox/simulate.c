@@ -146,7 +146,7 @@ static void fill_poisson(uint32_t *table, double mean)
 {
     const double total = 4294967296.0, share = total / TABLE_SIZE;
     uint64_t weight[TABLE_SIZE], sum = 0;
-    unsigned small[TABLE_SIZE], large[TABLE_SIZE], smalls = 0, larges = 0, mode = 0;
+    unsigned small[TABLE_SIZE] = {0}, large[TABLE_SIZE] = {0}, smalls = 0, larges = 0, mode = 0;
     double p = emd_exact_exp(-mean);
     for (unsigned k = 0; k < TABLE_SIZE; k++) {
         weight[k] = (uint64_t)floor(p * total + 0.5);
@@ -526,7 +526,7 @@ static void draw_spots(const struct emd_sim *sim, size_t frame, size_t first, si
             continue;
         if (cy - reach >= (long)last)
             break;
-        double profile[2 * REACH_MAX + 1];
+        double profile[2 * REACH_MAX + 1] = {0};
         for (long k = -reach; k <= reach; k++) {
             const double d = ((double)(cx + k) + 0.5 - spot->x) / sigma;
             profile[k + reach] = emd_exact_exp(-d * d / 2);

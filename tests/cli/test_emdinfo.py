@@ -221,7 +221,7 @@ class Movies(unittest.TestCase):
         with open(path, "rb") as f:
             data = bytearray(f.read())
         random = np.random.default_rng(1)
-        for _ in range(150):
+        for _ in range(60):
             bad = bytearray(data)
             for at in random.integers(0, 40000, 8):
                 bad[at] = random.integers(0, 256)
