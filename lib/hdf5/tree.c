@@ -24,6 +24,7 @@
 #include "hdf5/chunks.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
+#include "hdf5/roster.h"
 #include "hdf5/values.h"
 
 enum {
@@ -60,6 +61,7 @@ struct copy {
     const struct emd_tree_options *options;
     size_t buffer_bytes, item_bytes;
     uint64_t src_size;
+    size_t names_limit;     /* a name takes as many bytes in the file */
     H5F_libver_t low, high; /* bounds of the destination */
     hid_t link_ascii, link_utf8;
 
@@ -743,22 +745,23 @@ static enum emd_status make_object(struct copy *copy, hid_t src, uint64_t addres
 #if H5_VERSION_GE(1, 12, 0)
 typedef H5L_info2_t link_info;
 #define iterate_links H5Literate2
+#define get_link_info H5Lget_info2
 #else
 typedef H5L_info_t link_info;
 #define iterate_links H5Literate
+#define get_link_info H5Lget_info
 #endif
 
 /* The group whose links are being copied. */
 struct linking {
     struct copy *copy;
     uint32_t row;
-    hid_t dst;
-    enum emd_status status;
+    hid_t src, dst;
     struct emd_error *err;
 };
 
-static enum emd_status link_hard(struct linking *linking, hid_t group, const char *name,
-                                 const link_info *info, hid_t list, bool *named)
+static enum emd_status link_hard(struct linking *linking, const char *name, const link_info *info,
+                                 hid_t list, bool *named)
 {
     struct copy *copy = linking->copy;
     struct emd_error *err = linking->err;
@@ -767,11 +770,10 @@ static enum emd_status link_hard(struct linking *linking, hid_t group, const cha
     hid_t src = H5I_INVALID_HID, dst = H5I_INVALID_HID;
 #if H5_VERSION_GE(1, 12, 0)
     haddr_t told;
-    if (H5VLnative_token_to_addr(group, info->u.token, &told) < 0)
+    if (H5VLnative_token_to_addr(linking->src, info->u.token, &told) < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot follow it");
     address = told;
 #else
-    (void)group;
     address = info->u.address;
 #endif
     uint32_t row = find_object(copy, address);
@@ -805,7 +807,7 @@ out:
     return status;
 }
 
-static enum emd_status link_by_value(struct linking *linking, hid_t group, const char *name,
+static enum emd_status link_by_value(struct linking *linking, const char *name,
                                      const link_info *info, hid_t list)
 {
     struct emd_error *err = linking->err;
@@ -817,7 +819,7 @@ static enum emd_status link_by_value(struct linking *linking, hid_t group, const
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     enum emd_status status = EMD_OK;
     const char *file = NULL, *object = NULL;
-    if (H5Lget_val(group, name, value, n, H5P_DEFAULT) < 0)
+    if (H5Lget_val(linking->src, name, value, n, H5P_DEFAULT) < 0)
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read it");
     else if (info->type == H5L_TYPE_SOFT) {
         if (H5Lcreate_soft(value, linking->dst, name, list, H5P_DEFAULT) < 0)
@@ -830,72 +832,81 @@ static enum emd_status link_by_value(struct linking *linking, hid_t group, const
     return status;
 }
 
-static herr_t copy_link(hid_t group, const char *name, const link_info *info, void *data)
+static enum emd_status copy_link(struct linking *linking, const char *name)
 {
-    struct linking *linking = data;
     struct copy *copy = linking->copy;
     struct emd_error *err = linking->err;
-    hid_t list = info->cset == H5T_CSET_UTF8 ? copy->link_utf8 : copy->link_ascii;
+    link_info info;
     bool named = false;
-    enum emd_status status;
+    enum emd_status status = ask_cancelled(copy, err);
+    if (status != EMD_OK)
+        return status;
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strchr(name, '/'))
         status = emd_fail(err, EMD_E_CORRUPT, "a name that no path can say");
-    else if ((status = ask_cancelled(copy, err)) != EMD_OK)
-        named = true;
-    else if (info->type == H5L_TYPE_HARD)
-        status = link_hard(linking, group, name, info, list, &named);
-    else if (info->type == H5L_TYPE_SOFT || info->type == H5L_TYPE_EXTERNAL)
-        status = link_by_value(linking, group, name, info, list);
-    else
-        status =
-            emd_fail(err, EMD_E_UNSUPPORTED, "a user-defined link of class %d", (int)info->type);
+    else if (get_link_info(linking->src, name, &info, H5P_DEFAULT) < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look it up");
+    else {
+        hid_t list = info.cset == H5T_CSET_UTF8 ? copy->link_utf8 : copy->link_ascii;
+        if (info.type == H5L_TYPE_HARD)
+            status = link_hard(linking, name, &info, list, &named);
+        else if (info.type == H5L_TYPE_SOFT || info.type == H5L_TYPE_EXTERNAL)
+            status = link_by_value(linking, name, &info, list);
+        else
+            status =
+                emd_fail(err, EMD_E_UNSUPPORTED, "a user-defined link of class %d", (int)info.type);
+    }
     if (status != EMD_OK && !named) {
         emd_fail_prefix(err, status, "link '%.200s'", name);
         blame(copy, linking->row, status, err);
     }
-    linking->status = status;
-    return status == EMD_OK ? H5_ITER_CONT : H5_ITER_ERROR;
+    return status;
+}
+
+/* A roster while HDF5 fills it. */
+struct listing {
+    struct emd_roster roster;
+    enum emd_status status;
+    struct emd_error *err;
+};
+
+static herr_t list_link(hid_t group, const char *name, const link_info *info, void *data)
+{
+    (void)group;
+    struct listing *listing = data;
+    listing->status =
+        emd_roster_add(&listing->roster, name, info->corder_valid ? info->corder : 0, listing->err);
+    return listing->status == EMD_OK ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
 static enum emd_status copy_links(struct copy *copy, uint32_t row, struct emd_error *err)
 {
-    struct linking linking = {.copy = copy, .row = row, .status = EMD_OK, .err = err};
+    struct linking linking = {.copy = copy, .row = row, .err = err};
+    struct listing listing = {.roster = {.limit = copy->names_limit}, .err = err};
     enum emd_status status = EMD_OK;
-    unsigned order = 0;
-    hid_t list = H5I_INVALID_HID;
-    hid_t src = emd_hdf5_open_address(copy->src, copy->objects[row].src);
+    linking.src = emd_hdf5_open_address(copy->src, copy->objects[row].src);
     linking.dst = emd_hdf5_open_address(copy->dst, copy->objects[row].dst);
-    if (src < 0 || linking.dst < 0) {
+    if (linking.src < 0 || linking.dst < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot open the group again");
+    else if (iterate_links(linking.src, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link, &listing) <
+             0)
+        status = listing.status != EMD_OK
+                     ? listing.status
+                     : emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the links");
+    if (status != EMD_OK) {
+        blame(copy, row, status, err);
         goto out;
     }
-    list = H5Gget_create_plist(src);
-    if (list < 0 || H5Pget_link_creation_order(list, &order) < 0) {
-        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read creation properties");
-        goto out;
-    }
-    H5_index_t index = order & H5P_CRT_ORDER_TRACKED ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME;
-    if (iterate_links(src, index, H5_ITER_INC, NULL, copy_link, &linking) < 0 &&
-        linking.status == EMD_OK)
-        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the links");
+    emd_roster_sort(&listing.roster);
+    for (size_t i = 0; i < listing.roster.count && status == EMD_OK; i++)
+        status = copy_link(&linking, emd_roster_name(&listing.roster, i));
 out:
-    emd_hdf5_close(&list);
+    emd_roster_free(&listing.roster);
     emd_hdf5_close(&linking.dst);
-    emd_hdf5_close(&src);
-    if (status != EMD_OK)
-        return blame(copy, row, status, err);
-    return linking.status;
+    emd_hdf5_close(&linking.src);
+    return status;
 }
 
 /* ---- attributes ---- */
-
-struct attributing {
-    struct copy *copy;
-    uint32_t row;
-    hid_t dst;
-    enum emd_status status;
-    struct emd_error *err;
-};
 
 static enum emd_status copy_attribute_value(struct copy *copy, hid_t src, hid_t dst, hid_t type,
                                             hid_t space, struct emd_error *err)
@@ -939,17 +950,11 @@ out:
     return status;
 }
 
-static herr_t copy_attribute(hid_t object, const char *name, const H5A_info_t *info, void *data)
+static enum emd_status copy_attribute(struct copy *copy, hid_t object, hid_t new_object,
+                                      const char *name, struct emd_error *err)
 {
-    (void)info;
-    struct attributing *job = data;
-    struct copy *copy = job->copy;
-    struct emd_error *err = job->err;
     enum emd_status status = EMD_OK;
     hid_t dst = H5I_INVALID_HID, dst_type = H5I_INVALID_HID;
-    if (job->row == 0 && copy->options->omit_root_attribute &&
-        strcmp(name, copy->options->omit_root_attribute) == 0)
-        return H5_ITER_CONT;
     hid_t src = H5Aopen(object, name, H5P_DEFAULT);
     hid_t type = src >= 0 ? H5Aget_type(src) : H5I_INVALID_HID;
     hid_t space = src >= 0 ? H5Aget_space(src) : H5I_INVALID_HID;
@@ -961,12 +966,12 @@ static herr_t copy_attribute(hid_t object, const char *name, const H5A_info_t *i
     status = map_type(copy, type, &dst_type, err);
     if (status != EMD_OK)
         goto out;
-    dst = H5Acreate2(job->dst, name, dst_type, space, list, H5P_DEFAULT);
+    dst = H5Acreate2(new_object, name, dst_type, space, list, H5P_DEFAULT);
     if (dst < 0) {
         struct emd_error first = {EMD_OK, ""};
         emd_hdf5_fail(&first, EMD_E_UNSUPPORTED, "cannot create it");
         if (set_bounds(copy, copy->low, H5F_LIBVER_LATEST))
-            dst = H5Acreate2(job->dst, name, dst_type, space, list, H5P_DEFAULT);
+            dst = H5Acreate2(new_object, name, dst_type, space, list, H5P_DEFAULT);
         reset_bounds(copy);
         if (dst < 0) {
             status = emd_fail(err, EMD_E_UNSUPPORTED, "%s", first.text);
@@ -985,38 +990,41 @@ out:
     emd_hdf5_close(&src);
     if (status != EMD_OK)
         emd_fail_prefix(err, status, "attribute '%.200s'", name);
-    job->status = status;
-    return status == EMD_OK ? H5_ITER_CONT : H5_ITER_ERROR;
+    return status;
+}
+
+static herr_t list_attribute(hid_t object, const char *name, const H5A_info_t *info, void *data)
+{
+    (void)object;
+    struct listing *listing = data;
+    listing->status = emd_roster_add(&listing->roster, name,
+                                     info->corder_valid ? (int64_t)info->corder : 0, listing->err);
+    return listing->status == EMD_OK ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
 static enum emd_status copy_attributes(struct copy *copy, uint32_t row, hid_t src, hid_t dst,
                                        struct emd_error *err)
 {
-    struct attributing job = {.copy = copy, .row = row, .dst = dst, .status = EMD_OK, .err = err};
-    unsigned order = 0;
-    hid_t list;
-    switch (copy->objects[row].type) {
-    case H5I_GROUP:
-        list = H5Gget_create_plist(src);
-        break;
-    case H5I_DATASET:
-        list = H5Dget_create_plist(src);
-        break;
-    default:
-        list = H5Tget_create_plist(src);
-        break;
+    struct listing listing = {.roster = {.limit = copy->names_limit}, .err = err};
+    const char *omit = row == 0 ? copy->options->omit_root_attribute : NULL;
+    enum emd_status status = EMD_OK;
+    if (H5Aiterate2(src, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_attribute, &listing) < 0) {
+        status = listing.status != EMD_OK
+                     ? listing.status
+                     : emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the attributes");
+        goto out;
     }
-    herr_t got = list < 0 ? -1 : H5Pget_attr_creation_order(list, &order);
-    emd_hdf5_close(&list);
-    if (got < 0)
-        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read creation properties");
-    /* Untracked, the native order is that of their making as long as they lie in the header. */
-    const bool tracked = order & H5P_CRT_ORDER_TRACKED;
-    if (H5Aiterate2(src, tracked ? H5_INDEX_CRT_ORDER : H5_INDEX_NAME,
-                    tracked ? H5_ITER_INC : H5_ITER_NATIVE, NULL, copy_attribute, &job) < 0 &&
-        job.status == EMD_OK)
-        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the attributes");
-    return job.status;
+    /* Where no order was tracked, the native one is that of their making as long as they lie in the
+     * object's header. */
+    emd_roster_sort(&listing.roster);
+    for (size_t i = 0; i < listing.roster.count && status == EMD_OK; i++) {
+        const char *name = emd_roster_name(&listing.roster, i);
+        if (!omit || strcmp(name, omit) != 0)
+            status = copy_attribute(copy, src, dst, name, err);
+    }
+out:
+    emd_roster_free(&listing.roster);
+    return status;
 }
 
 /* ---- raw data ---- */
@@ -1362,6 +1370,7 @@ enum emd_status emd_tree_copy(hid_t src_file, hid_t dst_file,
         goto out;
     }
     copy.src_size = size;
+    copy.names_limit = size < SIZE_MAX ? (size_t)size : SIZE_MAX;
     copy.buffer_bytes = copy.options->buffer_bytes ? copy.options->buffer_bytes : DEFAULT_BUFFER;
     if (copy.buffer_bytes < LEAST_BUFFER)
         copy.buffer_bytes = LEAST_BUFFER;

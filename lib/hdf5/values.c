@@ -129,10 +129,29 @@ static enum emd_status look_into_array(struct emd_values *values, hid_t type, H5
     return status;
 }
 
+/* A damaged kind (neither sequence nor string) passes for a sequence, and HDF5 1.10 would then
+ * treat memory as if it were the file. Only the encoded type shows it: two bytes of H5Tencode's
+ * own, then the datatype message (section IV.A.2.d of the file format), whose second byte holds the
+ * kind. */
+static enum emd_status check_sequence(hid_t type, struct emd_error *err)
+{
+    enum { CLASS_AT = 2, KIND_AT = 3, LOW_BITS = 0x0f, CLASS_VLEN = 9, KIND_SEQUENCE = 0 };
+    size_t n = 0;
+    unsigned char *code = NULL;
+    if (H5Tencode(type, NULL, &n) >= 0 && n > KIND_AT)
+        code = malloc(n);
+    const bool good = code && H5Tencode(type, code, &n) >= 0 &&
+                      (code[CLASS_AT] & LOW_BITS) == CLASS_VLEN &&
+                      (code[KIND_AT] & LOW_BITS) == KIND_SEQUENCE;
+    free(code);
+    return good ? EMD_OK : emd_fail(err, EMD_E_CORRUPT, "a damaged variable-length type");
+}
+
 /* *out: what leads to references inside 'type', or NULL. */
 static enum emd_status look_into(struct emd_values *values, hid_t type, unsigned depth,
                                  struct emd_value_node **out, struct emd_error *err)
 {
+    enum emd_status status;
     *out = NULL;
     if (depth > NESTING_MAX)
         return emd_fail(err, EMD_E_UNSUPPORTED, "more than %d types inside each other",
@@ -150,6 +169,9 @@ static enum emd_status look_into(struct emd_values *values, hid_t type, unsigned
         return look_into_compound(values, type, depth, out, err);
     case H5T_VLEN:
         values->variable = true;
+        status = check_sequence(type, err);
+        if (status != EMD_OK)
+            return status;
         return look_into_array(values, type, class, depth, out, err);
     case H5T_ARRAY:
         return look_into_array(values, type, class, depth, out, err);
@@ -161,10 +183,15 @@ static enum emd_status look_into(struct emd_values *values, hid_t type, unsigned
 enum emd_status emd_values_make(hid_t type, struct emd_values *values, struct emd_error *err)
 {
     memset(values, 0, sizeof *values);
-    values->size = H5Tget_size(type);
+    hid_t memory = H5Tcopy(type); /* also of a type that lies in a file */
+    values->size = memory >= 0 ? H5Tget_size(memory) : 0;
+    enum emd_status status;
     if (values->size == 0)
-        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot tell an element's size");
-    return look_into(values, type, 0, &values->root, err);
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot tell an element's size");
+    else
+        status = look_into(values, memory, 0, &values->root, err);
+    emd_hdf5_close(&memory);
+    return status;
 }
 
 void emd_values_free(struct emd_values *values)

@@ -6,6 +6,7 @@ type class, layout, fill setting and reference stand side by side.
 
   --libver earliest|latest   format of the objects (default: earliest)
   --user-block N             bytes of user block (default 2048; 0: none)
+  --small                    without what takes many bytes: most of them are structure then
   --only NAME                a file with one unsupported thing, for the tests of errors: virtual,
                              external-data, user-link, dangling-reference, dangling-region, fill-reference,
                              unlinked-reference, deep, unknown-filter, bad-name
@@ -175,19 +176,22 @@ def make_types(root):
     g.unlink(b"gone")
 
 
-def make_strings(root):
+def make_strings(root, small):
     g = h5g.create(root, b"strings")
-    text = np.array([b"one", b"", "zwölf".encode(), b"x" * 5000], dtype=object)
+    text = np.array([b"one", b"", "zwölf".encode(), b"x" * (100 if small else 5000)],
+                    dtype=object)
     as_bytes = h5py.string_dtype("ascii")
     for name, cset in ((b"ascii", h5t.CSET_ASCII), (b"utf8", h5t.CSET_UTF8)):
         made = h5d.create(g, name, variable_string(cset), h5s.create_simple((4,)))
         made.write(h5s.ALL, h5s.ALL, np.asarray(text, dtype=as_bytes), mtype=variable_string(cset))
     # Never written: null pointers.
     h5d.create(g, b"nulls", variable_string(), h5s.create_simple((3,)))
-    many = np.asarray([b"%d" % i * (i % 50) for i in range(20000)], dtype=as_bytes)
-    dataset(g, b"many", many, variable_string(), h5s.create_simple((20000,)),
-            dcpl(chunk=((1000,),)))
-    big = np.asarray([b"y" * 3_000_000, b"z"], dtype=as_bytes)
+    rows = 50 if small else 20000
+    many = np.asarray([b"%d" % i * (i % 50) for i in range(rows)],
+                      dtype=as_bytes)
+    dataset(g, b"many", many, variable_string(), h5s.create_simple((rows,)),
+            dcpl(chunk=((rows // 20,),)))
+    big = np.asarray([b"y" * (70 if small else 3_000_000), b"z"], dtype=as_bytes)
     dataset(g, b"large", big, variable_string(), h5s.create_simple((2,)))
     for name, pad in ((b"nullterm", h5t.STR_NULLTERM), (b"nullpad", h5t.STR_NULLPAD),
                       (b"spacepad", h5t.STR_SPACEPAD)):
@@ -289,7 +293,7 @@ def make_fills(root):
     chunked[3] = "full"
 
 
-def make_links(root):
+def make_links(root, small):
     g = h5g.create(root, b"links")
     utf8 = plist(h5p.LINK_CREATE, char_encoding=h5t.CSET_UTF8)
     target = dataset(g, b"target", np.arange(5))
@@ -332,13 +336,13 @@ def make_links(root):
     for i in range(6):
         h5g.create(phase, b"%d" % i)
     crowd = h5g.create(g, b"crowd")
-    for i in range(2000):
+    for i in range(20 if small else 2000):
         crowd.links.create_hard(b"%d" % i, g, b"target")
     h5o.set_comment(g, b"a commented group")
     h5o.set_comment(target, ("comment " * 100).encode())
 
 
-def make_attributes(root):
+def make_attributes(root, small):
     g = h5g.create(root, b"attributes")
     f = as_file(root)
     attrs = f["attributes"].attrs
@@ -354,7 +358,7 @@ def make_attributes(root):
     attribute(g, b"\xc3\xa4 in ascii", np.int8(0))
     attribute(g, b"with/slash", np.int8(0))
     utf8_attribute(g, "nämé".encode(), 4)
-    attribute(g, b"60 kB", np.arange(60000, dtype="u1"))
+    attribute(g, b"60 kB", np.arange(60 if small else 60000, dtype="u1"))
     attrs.create("ümlaut", 5)
     number = h5t.open(root, b"types/number")
     attribute(g, b"committed", np.int32(5), number)
@@ -362,17 +366,18 @@ def make_attributes(root):
     large = h5d.create(g, b"with a large attribute", h5t.STD_I8LE, h5s.create(h5s.SCALAR),
                        dcpl(attr_creation_order=h5p.CRT_ORDER_TRACKED))
     large.write(h5s.ALL, h5s.ALL, np.array(3, "i1"))
-    attribute(large, b"z", np.random.default_rng(3).integers(0, 255, 200_000).astype("u1"))
+    attribute(large, b"z", np.random.default_rng(3).integers(0, 255, 70_000 if small else 200_000).astype("u1"))
     attribute(large, b"a", np.int8(1))
     grown = h5g.create(g, b"group with a large attribute",
                        gcpl=plist(h5p.GROUP_CREATE, attr_creation_order=h5p.CRT_ORDER_TRACKED))
-    attribute(grown, b"large", np.zeros((300, 300), "<f4"))
+    attribute(grown, b"large", np.zeros((3, 300) if small else (300, 300), "<f4"))
     many = h5g.create(g, b"many", gcpl=plist(
         h5p.GROUP_CREATE, attr_creation_order=h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED))
-    for i in range(1500):
-        attribute(many, b"%d" % (i * 7919 % 1500), np.int32(i))
+    count = 15 if small else 1500
+    for i in range(count):
+        attribute(many, b"%d" % (i * 7919 % count), np.int32(i))
     some = h5g.create(g, b"some")
-    for i in range(100):
+    for i in range(10 if small else 100):
         attribute(some, b"%d" % i, np.int32(i))
 
 
@@ -428,19 +433,20 @@ def make_references(root):
     h5d.create(g, b"unwritten", h5t.STD_REF_OBJ, h5s.create_simple((20,)), dcpl(chunk=((4,),)))
 
 
-def make_everything(fid):
+def make_everything(fid, small):
     root = h5g.open(fid, b"/")
     make_types(root)
-    make_strings(root)
+    make_strings(root, small)
     make_spaces(root)
     make_layouts(root)
     make_fills(root)
-    make_links(root)
-    make_attributes(root)
+    make_links(root, small)
+    make_attributes(root, small)
     make_references(root)
     attribute(root, b"z on the root", np.int8(1))
     attribute(root, b"a on the root", np.float64(0.1))
-    attribute(root, b"large on the root", np.arange(100000, dtype="<u2"))
+    if not small:
+        attribute(root, b"large on the root", np.arange(100000, dtype="<u2"))
     h5o.set_comment(root, b"the root of all")
 
 
@@ -516,11 +522,12 @@ def main():
     parser.add_argument("out")
     parser.add_argument("--libver", choices=("earliest", "latest"), default="earliest")
     parser.add_argument("--user-block", type=int, default=2048)
+    parser.add_argument("--small", action="store_true")
     parser.add_argument("--only", choices=PARTS)
     args = parser.parse_args()
     fapl = h5p.create(h5p.FILE_ACCESS)
     low = h5f.LIBVER_LATEST if args.libver == "latest" else h5f.LIBVER_EARLIEST
-    if not args.only and args.libver == "earliest":
+    if not args.only and not args.small and args.libver == "earliest":
         low = h5f.LIBVER_V18  # the large attribute on the root group
     fapl.set_libver_bounds(low, h5f.LIBVER_LATEST)
     fcpl = h5p.create(h5p.FILE_CREATE)
@@ -532,7 +539,7 @@ def main():
     if args.only:
         make_one(fid, args.only, args.out)
     else:
-        make_everything(fid)
+        make_everything(fid, args.small)
     fid.close()
     patch(args.out, args.only)
     if not args.only and args.user_block:
