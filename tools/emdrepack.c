@@ -18,6 +18,7 @@
 #include "common/progress.h"
 #include "common/signals.h"
 #include "repack/repack.h"
+#include "watch/frametable.h"
 
 static const char usage[] =
     "Usage: emdrepack [OPTION]... INPUT OUTPUT\n"
@@ -39,6 +40,8 @@ static const char usage[] =
     "                            memory, at most 2G)\n"
     "      --verify WHAT         none, chunk (default: decode and compare each chunk\n"
     "                            before it is written) or file (and read it all back)\n"
+    "      --frame-stats         also write NAME.frames.tsv: mean, maximum and spots of\n"
+    "                            every image\n"
     "      --no-provenance       leave no 'emdrepack' attribute in the output\n"
     "  -f, --force               replace existing outputs\n"
     "  -n, --dry-run             say what would be done; with -v how\n"
@@ -68,7 +71,7 @@ struct job_list {
 struct settings {
     struct emd_repack_options repack;
     const char *directory, *pattern;
-    bool recursive, keep_names, check, json;
+    bool recursive, keep_names, check, json, frame_stats;
     long threads;
 };
 
@@ -253,6 +256,30 @@ static void on_damage(void *ctx, const char *object, const char *why)
     emd_message_error("%s: %s: %s", ((struct job *)ctx)->input, object, why);
 }
 
+/* One file, with a table of its frames beside the output if that is wanted. */
+static enum emd_status repack(const struct settings *settings, struct job *job,
+                              struct emd_repack_options *options, struct emd_pool *pool,
+                              struct emd_error *error)
+{
+    if (!settings->frame_stats || options->dry_run)
+        return emd_repack_file(job->input, job->output, options, pool, &job->result, error);
+    struct emd_frametable *table = NULL;
+    struct stat st;
+    char *path = need(emd_frametable_path(job->output));
+    enum emd_status status = EMD_OK;
+    if (!options->replace && lstat(path, &st) == 0)
+        status = emd_fail(error, EMD_E_EXISTS, "%s exists already; -f replaces it", path);
+    if (status == EMD_OK)
+        status = emd_frametable_new(path, &table, error);
+    if (status == EMD_OK) {
+        options->inspector = emd_frametable_inspector(table);
+        status = emd_repack_file(job->input, job->output, options, pool, &job->result, error);
+    }
+    emd_frametable_free(table);
+    free(path);
+    return status;
+}
+
 static void run_job(const struct settings *settings, struct job *job, struct emd_pool *pool)
 {
     struct emd_error error = {.status = EMD_OK};
@@ -272,8 +299,7 @@ static void run_job(const struct settings *settings, struct job *job, struct emd
     } else if (settings->directory && !options.dry_run && !make_folder_of(job->output)) {
         job->status = emd_fail(&error, EMD_E_IO, "the output's folder cannot be created");
     } else {
-        job->status =
-            emd_repack_file(job->input, job->output, &options, pool, &job->result, &error);
+        job->status = repack(settings, job, &options, pool, &error);
     }
     emd_progress_end();
     job->seconds = now() - begun;
@@ -410,6 +436,7 @@ enum {
     OPT_CHUNK,
     OPT_KEEP,
     OPT_PATTERN,
+    OPT_FRAME_STATS,
     OPT_PROVENANCE,
     OPT_HELP,
     OPT_VERSION
@@ -430,6 +457,7 @@ static const struct option long_options[] = {{"codec", required_argument, NULL, 
                                              {"chunk", required_argument, NULL, OPT_CHUNK},
                                              {"keep-names", no_argument, NULL, OPT_KEEP},
                                              {"pattern", required_argument, NULL, OPT_PATTERN},
+                                             {"frame-stats", no_argument, NULL, OPT_FRAME_STATS},
                                              {"no-provenance", no_argument, NULL, OPT_PROVENANCE},
                                              {"help", no_argument, NULL, OPT_HELP},
                                              {"version", no_argument, NULL, OPT_VERSION},
@@ -499,6 +527,9 @@ static int parse_options(int argc, char **argv, struct settings *settings)
             break;
         case OPT_PATTERN:
             settings->pattern = optarg;
+            break;
+        case OPT_FRAME_STATS:
+            settings->frame_stats = true;
             break;
         case OPT_PROVENANCE:
             settings->repack.provenance = false;

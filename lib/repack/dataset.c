@@ -458,16 +458,15 @@ static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
                                      struct emd_error *err)
 {
     struct emd_plan_request *r = &d->request;
-    struct emd_chunk_shape shape;
     hsize_t chunk[EMD_RANK_MAX];
     decide_chunk(d, options, most, r->target);
     for (unsigned a = 0; a < r->rank; a++)
         chunk[a] = r->target[a];
-    enum emd_status status = emd_filters_chunk_shape(type, r->rank, chunk, &shape, err);
+    enum emd_status status = emd_filters_chunk_shape(type, r->rank, chunk, &d->shape, err);
     if (status != EMD_OK)
         return status;
     if (options->codec.is_auto)
-        status = choose_auto(id, type, options->note != NULL, d, &shape, err);
+        status = choose_auto(id, type, options->note != NULL, d, &d->shape, err);
     else
         d->target = options->codec.pipeline;
     if (status != EMD_OK)
@@ -478,18 +477,19 @@ static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
         return emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot be chunked");
     if (H5Pset_chunk(dcpl, (int)r->rank, chunk) < 0)
         return emd_hdf5_fail(err, EMD_E_ARGUMENT, "cannot have such chunks");
-    status = emd_filters_set(dcpl, &d->target, &shape, err);
+    status = emd_filters_set(dcpl, &d->target, &d->shape, err);
     if (status != EMD_OK)
         return status;
-    size_t bytes = emd_chunk_bytes(&shape);
+    size_t bytes = emd_chunk_bytes(&d->shape);
     r->target_bound = emd_pipeline_bound(&d->target, bytes);
     r->target_work = emd_pipeline_work_bytes(&d->target, bytes);
     if (r->target_bound == 0)
         return emd_fail(err, EMD_E_UNSUPPORTED, "chunks of %zu bytes are too large", bytes);
-    r->verify = options->verify != EMD_VERIFY_NONE;
     r->copy_stored = !r->contiguous && r->fetch != EMD_FETCH_DECODED && d->source.count > 0 &&
                      memcmp(r->source, r->target, r->rank * sizeof *r->target) == 0 &&
                      emd_pipeline_equal(&d->source, &d->target);
+    /* an inspector sees the chunks that are copied as they are only when they are decoded */
+    r->verify = options->verify != EMD_VERIFY_NONE || (r->copy_stored && options->inspector);
     decide_strips(d);
     r->threads = threads;
     r->budget = budget;

@@ -16,6 +16,7 @@ struct emd_dataset {
     struct emd_chunk_list chunks; /* chunked sources */
     uint64_t data_address;        /* contiguous sources */
     struct emd_pipeline source, target, strips;
+    struct emd_chunk_shape shape; /* of the target's chunks */
     struct emd_plan_request request;
     struct emd_plan plan;
     int edc_saving; /* with 'auto': percent that EDC would save on top, as far as samples tell */

@@ -198,12 +198,19 @@ static enum emd_status fetch_chunk(const struct mover *m, const struct emd_chunk
     return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
 }
 
+static void inspect_chunk(const struct mover *m, const uint64_t *origin, const void *raw)
+{
+    if (m->move->inspect)
+        m->move->inspect(m->move->ctx, origin, raw);
+}
+
 /* One target chunk into the slot, verified. */
 static enum emd_status encode_chunk(const struct mover *m, struct thread_buffers *buffers,
-                                    const unsigned char *raw, struct slot_buffers *slot,
-                                    struct emd_error *err)
+                                    const uint64_t *origin, const unsigned char *raw,
+                                    struct slot_buffers *slot, struct emd_error *err)
 {
     const struct emd_pipeline *pipeline = m->move->target_pipeline;
+    inspect_chunk(m, origin, raw);
     enum emd_status status =
         emd_pipeline_encode(pipeline, buffers->work, raw, m->target_bytes, slot->out,
                             m->request->target_bound, &slot->size, &slot->mask, err);
@@ -370,10 +377,13 @@ static enum emd_status same_work(void *ctx, size_t job, unsigned slot_number, un
             memcpy(slot->out, slot->fetched, slot->size);
         else
             status = read_source(m, slot->out, slot->size, chunk->address, err);
-        if (status == EMD_OK && m->request->verify)
+        if (status == EMD_OK && m->request->verify) {
             status =
                 emd_pipeline_decode(m->move->source_pipeline, slot->mask, buffers->work, slot->out,
                                     slot->size, buffers->verify, m->source_bytes, err);
+            if (status == EMD_OK)
+                inspect_chunk(m, origin, buffers->verify);
+        }
     } else {
         const unsigned char *raw = buffers->raw;
         if (m->request->contiguous)
@@ -382,7 +392,7 @@ static enum emd_status same_work(void *ctx, size_t job, unsigned slot_number, un
             status = load_chunk(m, buffers, &m->move->chunk[job], slot->fetched, buffers->raw, &raw,
                                 err);
         if (status == EMD_OK)
-            status = encode_chunk(m, buffers, raw, slot, err);
+            status = encode_chunk(m, buffers, origin, raw, slot, err);
     }
     if (status == EMD_OK)
         return EMD_OK;
@@ -652,14 +662,11 @@ static enum emd_status gather_encode(void *ctx, size_t job, unsigned slot, unsig
 {
     struct mover *m = ctx;
     size_t target = m->todo[job];
+    uint64_t origin[EMD_RANK_MAX];
+    target_origin(m, target, origin);
     enum emd_status status = encode_chunk(
-        m, &m->thread[thread], m->memory + target * m->target_bytes, &m->slot[slot], err);
-    if (status != EMD_OK) {
-        uint64_t origin[EMD_RANK_MAX];
-        target_origin(m, target, origin);
-        chunk_failed(m, status, origin, err);
-    }
-    return status;
+        m, &m->thread[thread], origin, m->memory + target * m->target_bytes, &m->slot[slot], err);
+    return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
 }
 
 static enum emd_status deliver_target(void *ctx, size_t job, unsigned slot, struct emd_error *err)
@@ -841,7 +848,7 @@ static enum emd_status strips_encode(void *ctx, size_t job, unsigned slot, unsig
             emd_box_scatter(&m->target_grid, buffers->strips, origin, shape, NULL, destination);
     }
     if (status == EMD_OK)
-        status = encode_chunk(m, buffers, buffers->raw, &m->slot[slot], err);
+        status = encode_chunk(m, buffers, chunk, buffers->raw, &m->slot[slot], err);
     return status == EMD_OK ? EMD_OK : chunk_failed(m, status, chunk, err);
 }
 

@@ -37,6 +37,9 @@ struct emd_move {
     /* If not NULL: chunks that cannot be read and decoded go here instead of ending the run
      * (SAME_GRID only). */
     void (*damaged)(void *ctx, const struct emd_error *error);
+    /* If not NULL: looks at each target chunk while it lies plain in memory. Any thread, any order;
+     * with request->copy_stored only where it is verified. */
+    void (*inspect)(void *ctx, const uint64_t *origin, const void *raw);
     void (*progress)(void *ctx, uint64_t bytes); /* plain bytes done since the last call */
     bool (*cancelled)(void *ctx);
 };

@@ -195,6 +195,20 @@ static enum emd_status write_chunk(void *ctx, const uint64_t *origin, uint32_t m
     return EMD_OK;
 }
 
+static void inspect(void *ctx, const uint64_t *origin, const void *raw)
+{
+    const struct repacker *r = ctx;
+    r->options->inspector->chunk(r->options->inspector->ctx, origin, raw);
+}
+
+/* Whether the inspector wants to see this dataset. */
+static bool is_inspected(const struct repacker *r, const struct emd_dataset *d, const char *path)
+{
+    const struct emd_repack_stack stack = {path, d->frames_last, &d->shape, d->request.dims};
+    return r->options->inspector && d->is_stack &&
+           r->options->inspector->begin(r->options->inspector->ctx, &stack);
+}
+
 static void on_progress(void *ctx, uint64_t bytes)
 {
     struct repacker *r = ctx;
@@ -221,7 +235,6 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
 {
     struct repacker *r = ctx;
     uint64_t address;
-    (void)path;
     enum emd_status status = emd_hdf5_address(src, &address, err);
     if (status != EMD_OK)
         return status;
@@ -242,6 +255,7 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
                                   .ctx = r,
                                   .fetch = fetch_chunk,
                                   .write = write_chunk,
+                                  .inspect = is_inspected(r, d, path) ? inspect : NULL,
                                   .progress = on_progress,
                                   .cancelled = is_cancelled};
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
@@ -324,27 +338,45 @@ static struct json_object *read_provenance(hid_t file)
     return o;
 }
 
-bool emd_repack_is_done(const char *input, const char *output)
+static bool text_is(struct json_object *o, const char *key, const char *text)
+{
+    struct json_object *value;
+    return text && json_object_object_get_ex(o, key, &value) &&
+           json_object_is_type(value, json_type_string) &&
+           strcmp(json_object_get_string(value), text) == 0;
+}
+
+enum emd_output_state emd_repack_output_state(const char *input, const char *output)
 {
     struct stat st;
     char mtime[48];
-    bool done = false;
+    if (lstat(output, &st) != 0 && errno == ENOENT)
+        return EMD_OUTPUT_ABSENT;
     if (stat(input, &st) != 0)
-        return false;
+        return EMD_OUTPUT_FOREIGN;
     mtime_text(&st.st_mtim, mtime);
     struct emd_source *file;
     if (emd_source_open(output, &file, NULL) != EMD_OK)
-        return false;
+        return EMD_OUTPUT_FOREIGN;
+    enum emd_output_state state = EMD_OUTPUT_FOREIGN;
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
-    struct json_object *o = read_provenance(file->file), *size, *time;
+    struct json_object *o = read_provenance(file->file), *size;
+    char *name = file_name(input);
     if (o && json_object_object_get_ex(o, "size", &size) &&
-        json_object_object_get_ex(o, "mtime", &time) && json_object_is_type(time, json_type_string))
-        done = json_object_get_int64(size) == st.st_size &&
-               strcmp(json_object_get_string(time), mtime) == 0;
+        json_object_get_int64(size) == st.st_size && text_is(o, "mtime", mtime))
+        state = EMD_OUTPUT_DONE;
+    else if (o && text_is(o, "source", name))
+        state = EMD_OUTPUT_OUTDATED;
+    free(name);
     json_object_put(o);
     emd_hdf5_quiet_end(&quiet);
     emd_source_close(file);
-    return done;
+    return state;
+}
+
+bool emd_repack_is_done(const char *input, const char *output)
+{
+    return emd_repack_output_state(input, output) == EMD_OUTPUT_DONE;
 }
 
 /* Refuses outputs that would touch the source or replace what may not be replaced. */
@@ -429,6 +461,8 @@ enum emd_status emd_repack_file(const char *input, const char *output,
 {
     struct repacker r = {
         .options = options, .pool = pool, .result = result, .budget = emd_repack_budget(options)};
+    const struct emd_repack_inspector *inspector = options->inspector;
+    struct emd_safefile *companion = NULL;
     struct stat st;
     memset(result, 0, sizeof *result);
     snprintf(result->codec, sizeof result->codec, "%s", options->codec.text);
@@ -464,12 +498,18 @@ enum emd_status emd_repack_file(const char *input, const char *output,
         status = emd_safefile_set_attributes(r.file, &st, err);
     if (status == EMD_OK && fstat(emd_safefile_fd(r.file), &st) == 0)
         result->stored_bytes = (uint64_t)st.st_size;
+    if (status == EMD_OK && inspector && inspector->finish)
+        status = inspector->finish(inspector->ctx, r.source, &companion, err);
     if (status == EMD_OK) {
-        status = emd_safefile_commit(&r.file, 1, options->replace, err);
-        r.file = NULL; /* freed either way */
+        /* the output last: whoever sees it finds its companion */
+        struct emd_safefile *const files[] = {companion, r.file};
+        const size_t first = companion ? 0 : 1;
+        status = emd_safefile_commit(files + first, 2 - first, options->replace, err);
+        r.file = companion = NULL; /* freed either way */
         result->verified = status == EMD_OK && options->verify != EMD_VERIFY_NONE;
     }
 out:
+    emd_safefile_discard(companion);
     emd_safefile_discard(r.file);
     for (size_t i = 0; i < r.count; i++)
         emd_dataset_free(r.dataset[i]);

@@ -41,6 +41,32 @@ enum emd_chunking {
     EMD_CHUNK_SHAPE  /* as given, where the rank fits */
 };
 
+/* A stack of images that is about to be moved: three axes or more. */
+struct emd_repack_stack {
+    const char *path;
+    bool frames_last;                    /* (h, w, n); else the last two axes are the image */
+    const struct emd_chunk_shape *shape; /* items and target chunks */
+    const uint64_t *dims;                /* of the dataset */
+};
+
+struct emd_source;
+struct emd_safefile;
+
+/* Looks at pixels on their way, so that nobody has to read them a second time. */
+struct emd_repack_inspector {
+    void *ctx;
+    /* Is this stack of interest? On the calling thread. */
+    bool (*begin)(void *ctx, const struct emd_repack_stack *stack);
+    /* A target chunk of that stack, decoded, whole (behind the dataset's edge lies padding). Each
+     * once, from any thread, in any order; chunks that were never written do not come. */
+    void (*chunk)(void *ctx, const uint64_t *origin, const void *raw);
+    /* All data are written. *companion (NULL at entry): a finished file that is to appear together
+     * with the output, or not at all; the repacker commits it. On the calling thread; 'source' is
+     * still open. May be NULL. */
+    enum emd_status (*finish)(void *ctx, struct emd_source *source, struct emd_safefile **companion,
+                              struct emd_error *err);
+};
+
 struct emd_repack_options {
     struct emd_codec_choice codec;
     enum emd_verify verify;
@@ -51,6 +77,7 @@ struct emd_repack_options {
     bool replace;    /* an existing output may go */
     bool provenance; /* leave the attribute "emdrepack" on the root group */
     bool dry_run;    /* plan only; no output */
+    const struct emd_repack_inspector *inspector; /* may be NULL */
 
     /* Called on the calling thread; any may be NULL. */
     void *ctx;
@@ -82,8 +109,17 @@ enum emd_status emd_repack_file(const char *input, const char *output,
                                 const struct emd_repack_options *options, struct emd_pool *pool,
                                 struct emd_repack_result *result, struct emd_error *err);
 
-/* True if 'output' is a finished repack of 'input' as it is now: its provenance names the source's
- * size and modification time. */
+enum emd_output_state {
+    EMD_OUTPUT_ABSENT,
+    EMD_OUTPUT_DONE,     /* a finished repack of 'input' as it is now */
+    EMD_OUTPUT_OUTDATED, /* a repack of a file of that name in another state */
+    EMD_OUTPUT_FOREIGN   /* anything else, or not readable */
+};
+
+/* What 'output' is to 'input', by its provenance: the source's name, size and modification time. */
+enum emd_output_state emd_repack_output_state(const char *input, const char *output);
+
+/* True if it is EMD_OUTPUT_DONE. */
 bool emd_repack_is_done(const char *input, const char *output);
 
 /* Decodes every chunk of every dataset of a file. 'damage' is called for each dataset or chunk that
