@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* More crystals than anybody finds in one movie; a bound for the search for equal ones. */
+enum { CELLS_MAX = 1000 };
+
 static const double radian = 3.14159265358979323846 / 180;
 
 double emd_cell_volume(const struct emd_cell *cell)
@@ -153,14 +156,16 @@ enum emd_status emd_log_cells(const char *text, size_t length, struct emd_cells 
     for (const char *hit = find(text, end, models); hit; hit = find(hit + 1, end, models))
         from = hit;
     const size_t first = cells->count;
-    for (const char *hit = find(from, end, key); hit; hit = find(hit + 1, end, key)) {
+    for (const char *hit = find(from, end, key); hit && cells->count < CELLS_MAX;
+         hit = find(hit + 1, end, key)) {
         struct emd_cell cell;
         const char *value = hit + sizeof key - 1;
         /* In front only blanks: "Reference Unit cell: ..." is not ours. */
-        const char *p = line_start(from, hit);
-        while (p < hit && *p == ' ')
-            p++;
-        if (p != hit || !emd_cell_parse(value, (size_t)(line_end(value, end) - value), &cell))
+        const char *p = hit;
+        while (p > from && p[-1] == ' ')
+            p--;
+        if ((p > from && p[-1] != '\n') ||
+            !emd_cell_parse(value, (size_t)(line_end(value, end) - value), &cell))
             continue;
         bool known = false;
         for (size_t i = first; i < cells->count && !known; i++)

@@ -35,7 +35,7 @@ bool emd_cell_parse(const char *text, size_t length, struct emd_cell *cell);
 /* Adds the cells that a log prints for its final models, one a crystal: from dials.integrate.log
  * all of "Unit cell: ...", from dials.index.log (and dials.refine.log) those behind the last
  * "Refined crystal models:". A crystal that several sweeps share is printed for each, with the same
- * digits, and is added once. */
+ * digits, and is added once. At most a thousand are kept. */
 enum emd_status emd_log_cells(const char *text, size_t length, struct emd_cells *cells,
                               struct emd_error *err);
 

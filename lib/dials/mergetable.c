@@ -31,6 +31,9 @@ static const char *const column_names[EMD_SHELL_COLUMNS] = {
 /* More columns than any version prints (15), so that a new one does not break the reading. */
 enum { COLUMNS_MAX = 40 };
 
+/* DIALS makes 20 shells unless told otherwise; a bound for the work on a table. */
+enum { SHELLS_MAX = 1000 };
+
 struct header {
     size_t count;
     enum emd_shell_column column[COLUMNS_MAX]; /* EMD_SHELL_COLUMNS where the name is new */
@@ -200,7 +203,7 @@ enum emd_status emd_merge_table_parse(const char *text, size_t length,
         return emd_fail(err, EMD_E_EMPTY, "no merging statistics");
     const char *const first_row = p;
     size_t capacity = 0;
-    while (p < end) {
+    while (p < end && table->count <= SHELLS_MAX) {
         const char *stop = line_end(p, end);
         struct emd_shell shell;
         if (!parse_row(p, stop, &header, &shell))

@@ -225,6 +225,32 @@ def test_damaged_files(work):
         assert len(json.loads(out)) == 52
 
 
+def test_ratio(work):
+    """The movie is opened, and only where the column is asked for."""
+    good_crystal(work + "/a", 0.9)
+    good_crystal(work + "/b", 0.9)
+    good_crystal(work + "/c", 0.9)
+    put(work + "/a/P1", "imported.expt", synthetic.expt(work + "/movie.emd", 1, 4))
+    put(work + "/b/P1", "imported.expt", synthetic.expt(work + "/nowhere.emd", 1, 4))
+    put(work, "text.emd", "no HDF5")
+    put(work + "/c/P1", "imported.expt", synthetic.expt(work + "/text.emd", 1, 4))
+    try:
+        import h5py
+        import numpy
+    except ImportError:
+        print("without h5py: no ratio")
+        return
+    with h5py.File(work + "/movie.emd", "w") as f:
+        f["small"] = numpy.arange(10)
+        data = f.create_dataset("Data/Image/x/Data", (64, 64, 4), "i2", chunks=(64, 64, 1), compression="gzip")
+        data[...] = numpy.arange(64 * 64 * 4, dtype="i2").reshape(64, 64, 4) % 50
+        expected = data.size * 2 / data.id.get_storage_size()
+    rows = {r["path"]: r for r in json.loads(run("-C", work, "--format", "json", "--columns", "path,ratio,image", "P1")[0])}
+    assert abs(rows["a/P1"]["ratio"] - expected) < 0.006, (rows, expected)
+    assert rows["b/P1"]["ratio"] is None and rows["c/P1"]["ratio"] is None
+    assert "ratio" not in json.loads(run("-C", work, "--format", "json", "P1")[0])[0]
+
+
 def test_options(work):
     good_crystal(work + "/a", 0.9)
     run(code=2)

@@ -319,6 +319,34 @@ START_TEST(cells_of_logs)
 }
 END_TEST
 
+START_TEST(a_hostile_log_is_read_in_bounds)
+{
+    /* Very many rows, and as many cells on one line and on their own, end soon. */
+    enum { COUNT = 20000 };
+    static const char row[] = "2 1 0.9\n", cell[] = "    Unit cell: %d, 2, 3, 90, 90, 90%c";
+    size_t length = 0;
+    char *text = malloc((size_t)COUNT * 48);
+    length += (size_t)sprintf(text, "d_max d_min cc1/2\n");
+    for (int i = 0; i < COUNT; i++, length += sizeof row - 1)
+        memcpy(text + length, row, sizeof row - 1);
+    struct emd_merge_table t;
+    ck_assert_int_eq(emd_merge_table_parse(text, length, &t, NULL), EMD_OK);
+    ck_assert_uint_le(t.count, 1001);
+    emd_resolution(&t, EMD_RESOLUTION_FIT, 0.3, EMD_FIT_SIGNIFICANT);
+    emd_merge_table_free(&t);
+    for (int line = 0; line < 2; line++) {
+        struct emd_cells cells = {0};
+        length = 0;
+        for (int i = 0; i < COUNT; i++)
+            length += (size_t)sprintf(text + length, cell, i + 1, line ? '\n' : ' ');
+        ck_assert_int_eq(emd_log_cells(text, length, &cells, NULL), EMD_OK);
+        ck_assert_uint_eq(cells.count, line ? 1000 : 1);
+        free(cells.items);
+    }
+    free(text);
+}
+END_TEST
+
 START_TEST(words_of_logs)
 {
     static const char log[] =
@@ -477,6 +505,7 @@ END_TEST
 int main(void)
 {
     TCase *t = tcase_create("dialslog");
+    tcase_set_timeout(t, 60);
     tcase_add_test(t, columns_are_found_by_name);
     tcase_add_test(t, the_last_of_several_tables_counts);
     tcase_add_test(t, a_table_cut_anywhere_is_read_as_far_as_it_goes);
@@ -487,6 +516,7 @@ int main(void)
     tcase_add_test(t, json_makes_the_table_exact);
     tcase_add_test(t, json_strings_numbers_and_nonsense);
     tcase_add_test(t, cells_of_logs);
+    tcase_add_test(t, a_hostile_log_is_read_in_bounds);
     tcase_add_test(t, words_of_logs);
     tcase_add_test(t, experiments_are_summarised);
     tcase_add_test(t, trials_are_found_and_judged);

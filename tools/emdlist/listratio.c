@@ -4,11 +4,18 @@
 
 #include "emdlist/listrows.h"
 
+/* The names without a version mean one or the other, as HDF5 was configured. */
+#if H5_VERSION_GE(1, 12, 0)
+typedef H5O_info2_t object_info;
+#else
+typedef H5O_info_t object_info;
+#endif
+
 struct largest {
     double raw, stored;
 };
 
-static herr_t visit(hid_t object, const char *name, const H5O_info_t *info, void *data)
+static herr_t visit(hid_t object, const char *name, const object_info *info, void *data)
 {
     struct largest *largest = data;
     if (info->type != H5O_TYPE_DATASET)
