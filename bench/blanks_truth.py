@@ -15,7 +15,6 @@ Finished steps in --scratch are not repeated. Needs DIALS (Debian: dials python3
 """
 
 import concurrent.futures
-import glob
 import json
 import os
 import shlex
@@ -82,7 +81,7 @@ def truth(options, ranges):
 
 
 def process(args, folder, number, options, ranges):
-    """The movie and all steps of DIALS that are not done yet; the last pair of files, or None."""
+    """The movie and all steps of DIALS that are not done yet; the stages reached with their pairs of files."""
     os.makedirs(folder, exist_ok=True)
     env = dict(os.environ, PYTHONPATH=os.path.join(benchlib.SOURCE, "share", "emdtools", "dxtbx"))
     blank = ",".join(f"{a}:{b}" for a, b, s in ranges if s == 0)
@@ -105,7 +104,7 @@ def process(args, folder, number, options, ranges):
         ("integrated.expt", ["dials.integrate", "refined.expt", "refined.refl",
                              "prediction.d_min=0.8", "profile.gaussian_rs.min_spots.overall=25"]),
     ]
-    last = None
+    pairs = []
     for output, command in steps:
         if not os.path.exists(os.path.join(folder, output)):
             if os.path.exists(os.path.join(folder, output + ".failed")):
@@ -118,14 +117,12 @@ def process(args, folder, number, options, ranges):
                     f.write(run.stdout)
                 print(f"{folder}: {output}: {run.stdout.decode()[-300:]}", file=sys.stderr)
                 break
-        if output.endswith(("strong.refl", "indexed.expt", "integrated.expt")):
-            last = output
-    for old in glob.glob(os.path.join(folder, "movie.emd")):
-        if last == "integrated.expt":
-            os.truncate(old, 0)  # enough for the next time
-    return {None: None, "strong.refl": ("imported.expt", "strong.refl"),
-            "indexed.expt": ("indexed.expt", "indexed.refl"),
-            "integrated.expt": ("integrated.expt", "integrated.refl")}[last]
+        if output == "strong.refl":
+            pairs.append(("strong", "imported.expt", "strong.refl"))
+        if output == "integrated.expt":
+            pairs.append(("integrated", "integrated.expt", "integrated.refl"))
+            os.truncate(os.path.join(folder, "movie.emd"), 0)  # enough for the next time
+    return pairs
 
 
 def ours(args, pair, *options):
@@ -165,15 +162,38 @@ def score(found, true):
     return (hits / len(found) if found else None), (hits / len(true) if true else None)
 
 
+def compare(args, pair, options, ranges, methods, errors):
+    """The cells of one row; adds to the errors of the published analysis, ours and the methods."""
+    (first, last), blank, kept = ours(args, pair)
+    scan = set(range(first, last + 1))
+    true = truth(options, ranges) & scan
+    good = scan - true
+    theirs = published(pair)
+    cells = [len(scan), len(true), *score(theirs, true)]
+    if theirs is None:
+        cells.append("stops")
+    else:
+        cells.append(len(good - longest(scan - theirs)))
+        errors[0] += len(true ^ theirs)
+    errors[1] += len(true ^ blank)
+    cells += [*score(blank, true), len(good - kept), len(good & blank)]
+    for i, m in enumerate(methods):
+        _, blank, kept = ours(args, pair, *m)
+        cells += [*score(blank, true), len(good & blank)]
+        errors[2 + i] += len(true ^ blank)
+    return cells
+
+
 def main():
     p = benchlib.parser(__doc__, rounds=1)
     p.add_argument("--wrap", default="", help="put before every step, e.g. 'nice -n 19'")
     p.add_argument("--size", default="512", help="pixels of a frame (%(default)s)")
     p.add_argument("--variant", help="only those whose name contains this")
     p.add_argument("--jobs", type=int, default=1, help="variants at a time (%(default)s)")
-    p.add_argument("--methods", default="", help="more options of emdblanks to compare, ';' between")
+    p.add_argument("--methods", default="--method robust", help="more options of emdblanks to compare, ';' between")
     args = p.parse_args()
     methods = [m.split() for m in args.methods.split(";") if m.strip()]
+    errors = [0] * (2 + len(methods))
     table = benchlib.Table("variant", "images", "blank", "published P", "R", "lost", "emdblanks P",
                            "R", "lost", "lost, all",
                            *[x for m in methods for x in (" ".join(m) + " P", "R", "lost, all")])
@@ -186,24 +206,14 @@ def main():
                 pairs[name] = (folder, pool.submit(process, args, folder, number, options, ranges))
         for name, (folder, pair) in pairs.items():
             options, ranges = VARIANTS[name]
-            pair = pair.result()
-            if not pair:
-                table.add(name, *[None] * (len(table.header) - 1))
-                continue
-            stage = pair[1].partition(".")[0]
-            pair = [os.path.join(folder, x) for x in pair]
-            (first, last), blank, kept = ours(args, pair)
-            scan = set(range(first, last + 1))
-            true = truth(options, ranges) & scan
-            theirs = published(pair)
-            good = scan - true
-            cells = [len(scan), len(true), *score(theirs, true),
-                     len(good - longest(scan - theirs)) if theirs is not None else "stops",
-                     *score(blank, true), len(good - kept), len(good & blank)]
-            for m in methods:
-                _, blank, kept = ours(args, pair, *m)
-                cells += [*score(blank, true), len(good & blank)]
-            table.add(name + ("" if stage == "integrated" else f" ({stage} only)"), *cells)
+            stages = pair.result()
+            if len(stages) < 2:
+                print(f"{name}: DIALS came to {[x[0] for x in stages]} only", file=sys.stderr)
+            for stage, *pair in stages:
+                table.add(f"{name}: {stage}", *compare(args, [os.path.join(folder, x) for x in pair],
+                                                       options, ranges, methods, errors))
+    table.add("errors (missed + wrong), all", None, None, None, None, errors[0], None, None, errors[1],
+              None, *[x for e in errors[2:] for x in (None, None, e)])
     benchlib.record("blank images against the truth", table, args, notes=[
         "P, R: precision and recall of the images called blank; lost: good images left out by the "
         "default (longest run); lost, all: with --keep all",

@@ -24,7 +24,8 @@ enum { PANEL = TITLE + CHART + GAP + CHART + GAP + STRIP + FOOT };
 /* A reader scrolls through no more; the rest is in --json. */
 enum { MOST_PANELS = 200 };
 
-static const char *const colour[EMD_BLANK_ANALYSES] = {"#0072b2", "#56b4e9", "#d55e00", "#009e73"};
+static const char *const colour[EMD_BLANK_ANALYSES] = {"#0072b2", "#56b4e9", "#d55e00", "#0072b2",
+                                                       "#009e73"};
 
 struct axes {
     double x0, per_image, y0, height, highest;
@@ -103,13 +104,13 @@ static void draw_bars(FILE *f, const struct axes *a, const struct emd_blanks *b,
 
 static void draw_charts(FILE *f, struct axes *a, const struct emd_blank_experiment *e)
 {
-    static const enum emd_blank_analysis charts[2][3] = {
-        {EMD_BLANK_STRONG, EMD_BLANK_INDEXED, EMD_BLANK_FRAMES},
-        {EMD_BLANK_INTEGRATED, EMD_BLANK_INTEGRATED, EMD_BLANK_INTEGRATED}};
+    static const enum emd_blank_analysis charts[2][4] = {
+        {EMD_BLANK_STRONG, EMD_BLANK_INDEXED, EMD_BLANK_ROBUST, EMD_BLANK_FRAMES},
+        {EMD_BLANK_INTEGRATED}};
     static const char *const labels[] = {"spots a bin",
                                          "mean I/\xcf\x83 of integrated reflections"};
     for (int chart = 0; chart < 2; chart++) {
-        int bars = chart == 0 ? 3 : 1, shown = 0, drawn = 0;
+        int bars = chart == 0 ? 4 : 1, shown = 0, drawn = 0;
         a->highest = 0;
         for (int i = 0; i < bars; i++) {
             if (!e->done[charts[chart][i]])

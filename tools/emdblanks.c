@@ -21,6 +21,7 @@ static const char help[] =
     "                                                              counts_fractional_loss=\n"
     "  --misigma-loss F        blank: mean I/sigma <= F of the best bin (0.1)\n"
     "                                                              misigma_fractional_loss=\n"
+    "  --method dials|robust   bins as in DIALS (default), or the strong spots image by image\n"
     "  --from-frames FILE      also judge by the spots in FILE.frames.tsv\n"
     "\n"
     "What stays:\n"
@@ -44,6 +45,7 @@ enum option_code {
     OPT_PHI_STEP = 256,
     OPT_COUNTS_LOSS,
     OPT_MISIGMA_LOSS,
+    OPT_METHOD,
     OPT_FROM_FRAMES,
     OPT_KEEP,
     OPT_MIN_IMAGES,
@@ -62,6 +64,7 @@ static const struct option long_options[] = {
     {"phi-step", required_argument, NULL, OPT_PHI_STEP},
     {"counts-loss", required_argument, NULL, OPT_COUNTS_LOSS},
     {"misigma-loss", required_argument, NULL, OPT_MISIGMA_LOSS},
+    {"method", required_argument, NULL, OPT_METHOD},
     {"from-frames", required_argument, NULL, OPT_FROM_FRAMES},
     {"keep", required_argument, NULL, OPT_KEEP},
     {"min-images", required_argument, NULL, OPT_MIN_IMAGES},
@@ -111,6 +114,10 @@ static bool set_option(struct arguments *args, int code, const char *name, const
         break;
     case OPT_MISIGMA_LOSS:
         ok = emd_parse_double(value, 0, 1, &f->misigma_loss);
+        break;
+    case OPT_METHOD:
+        ok = strcmp(value, "dials") == 0 || strcmp(value, "robust") == 0;
+        f->method = *value == 'r' ? EMD_METHOD_ROBUST : EMD_METHOD_DIALS;
         break;
     case OPT_FROM_FRAMES:
         f->frames = value;
@@ -240,9 +247,11 @@ static void print_experiment(const struct emd_blank_experiment *e)
 {
     for (int a = 0; a < EMD_BLANK_ANALYSES; a++) {
         /* DIALS reports the strong ones always, the others if there are any. */
-        if (a != EMD_BLANK_STRONG && e->analysed[a] == 0)
+        if (e->analysed[a] == 0 && (a != EMD_BLANK_STRONG || e->done[EMD_BLANK_ROBUST]))
             continue;
-        if (a == EMD_BLANK_FRAMES)
+        if (a == EMD_BLANK_ROBUST)
+            printf("Analysis of %" PRIu64 " strong reflections by image:\n", e->analysed[a]);
+        else if (a == EMD_BLANK_FRAMES)
             printf("Analysis of %" PRIu64 " frames:\n", e->analysed[a]);
         else
             printf("Analysis of %" PRIu64 " %s reflections:\n", e->analysed[a],

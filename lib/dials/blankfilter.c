@@ -46,7 +46,7 @@ void emd_blankfilter_defaults(struct emd_blankfilter_options *options)
 
 const char *emd_blank_analysis_name(enum emd_blank_analysis analysis)
 {
-    static const char *const names[] = {"strong", "indexed", "integrated", "frames"};
+    static const char *const names[] = {"strong", "indexed", "integrated", "robust", "frames"};
     return names[analysis];
 }
 
@@ -296,6 +296,7 @@ static bool in_analysis(const struct emd_blankfilter *f, uint32_t row,
     uint64_t flags = f->flags[row];
     switch (analysis) {
     case EMD_BLANK_STRONG:
+    case EMD_BLANK_ROBUST:
         return (flags & EMD_REFL_STRONG) == EMD_REFL_STRONG;
     case EMD_BLANK_INDEXED:
         return (flags & EMD_REFL_INDEXED) && !(flags & EMD_REFL_CENTROID_OUTLIER);
@@ -317,7 +318,8 @@ static enum emd_status analyse_rows(struct emd_blankfilter *f, size_t i,
     struct emd_blank_experiment *e = &f->report.experiments[i];
     size_t n = 0, experiments = emd_expt_count(f->expt);
     size_t buckets[2] = {i, experiments + (size_t)(info->imageset < 0 ? 0 : info->imageset)};
-    bool more = analysis == EMD_BLANK_STRONG && info->sole && f->imagesets > 0;
+    bool strong = analysis == EMD_BLANK_STRONG || analysis == EMD_BLANK_ROBUST;
+    bool more = strong && info->sole && f->imagesets > 0;
     for (int b = 0; b < 1 + more; b++) {
         for (size_t k = f->begin[buckets[b]]; k < f->begin[buckets[b] + 1]; k++) {
             uint32_t row = f->order[k];
@@ -338,6 +340,9 @@ static enum emd_status analyse_rows(struct emd_blankfilter *f, size_t i,
     e->done[analysis] = n > 0;
     if (n == 0)
         return EMD_OK;
+    if (analysis == EMD_BLANK_ROBUST)
+        return emd_blanks_robust(&info->scan, f->options.phi_step, scratch->z, n,
+                                 &e->blanks[analysis], err);
     return analysis == EMD_BLANK_INTEGRATED
                ? emd_blanks_isigma(&info->scan, f->options.phi_step, f->options.misigma_loss,
                                    scratch->z, scratch->isigma, n, &e->blanks[analysis], err)
@@ -381,8 +386,8 @@ static enum emd_status find_runs(struct emd_blankfilter *f, size_t i, struct emd
     unsigned char *blank = calloc(images, 1);
     uint64_t *rows = calloc(images, sizeof *rows);
     enum emd_status status = blank && rows ? EMD_OK : no_memory(err);
-    bool evidence =
-        e->done[EMD_BLANK_STRONG] || e->done[EMD_BLANK_INDEXED] || e->done[EMD_BLANK_INTEGRATED];
+    bool evidence = e->done[EMD_BLANK_ROBUST] || e->done[EMD_BLANK_STRONG] ||
+                    e->done[EMD_BLANK_INDEXED] || e->done[EMD_BLANK_INTEGRATED];
     if (status != EMD_OK)
         goto out;
     if (!evidence)
@@ -518,8 +523,12 @@ enum emd_status emd_blankfilter_analyse(const char *expt, const char *refl,
     if (status == EMD_OK && (!scratch.z || !scratch.isigma))
         status = no_memory(err);
     for (size_t i = 0; i < f->report.experiment_count && status == EMD_OK; i++) {
+        const struct emd_blank_experiment *e = &f->report.experiments[i];
+        if (options->method == EMD_METHOD_ROBUST)
+            status = analyse_rows(f, i, EMD_BLANK_ROBUST, &scratch, err);
         for (int a = EMD_BLANK_STRONG; a <= EMD_BLANK_INTEGRATED && status == EMD_OK; a++)
-            status = analyse_rows(f, i, (enum emd_blank_analysis)a, &scratch, err);
+            if (!e->done[EMD_BLANK_ROBUST])
+                status = analyse_rows(f, i, (enum emd_blank_analysis)a, &scratch, err);
         if (status == EMD_OK && options->frames)
             status = analyse_frames(f, i, err);
         if (status == EMD_OK)

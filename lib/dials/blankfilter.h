@@ -25,12 +25,18 @@
 #include "base/status.h"
 #include "dials/blanks.h"
 
+enum emd_blank_method {
+    EMD_METHOD_DIALS, /* the three analyses of DIALS */
+    EMD_METHOD_ROBUST /* emd_blanks_robust of the strong spots in their place, if there are any */
+};
+
 enum emd_blank_keep { EMD_KEEP_LONGEST, EMD_KEEP_ALL };
 
 struct emd_blankfilter_options {
     double phi_step;     /* degrees, > 0 */
     double counts_loss;  /* 0 .. 1 */
     double misigma_loss; /* 0 .. 1 */
+    enum emd_blank_method method;
     enum emd_blank_keep keep;
     long min_images;      /* shorter runs are dropped; at least 1 */
     long min_reflections; /* runs with fewer rows are dropped */
@@ -44,6 +50,7 @@ enum emd_blank_analysis {
     EMD_BLANK_STRONG,
     EMD_BLANK_INDEXED,
     EMD_BLANK_INTEGRATED,
+    EMD_BLANK_ROBUST, /* of the strong spots again */
     EMD_BLANK_FRAMES,
     EMD_BLANK_ANALYSES
 };
@@ -66,7 +73,7 @@ struct emd_blank_experiment {
     uint64_t rows;                                /* of this experiment */
     uint64_t outside;                             /* of these, not within the scan */
     uint64_t unusable;                            /* integrated, but without I/sigma */
-    bool done[EMD_BLANK_ANALYSES];                /* the analysis had rows */
+    bool done[EMD_BLANK_ANALYSES];                /* the analysis had rows, and was asked for */
     uint64_t analysed[EMD_BLANK_ANALYSES];        /* rows, as DIALS counts them */
     struct emd_blanks blanks[EMD_BLANK_ANALYSES]; /* if done */
     size_t run_count;                             /* runs of images that are not blank */

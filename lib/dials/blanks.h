@@ -45,6 +45,14 @@ enum emd_status emd_blanks_counts(const struct emd_scan *scan, double phi_step, 
 enum emd_status emd_blanks_isigma(const struct emd_scan *scan, double phi_step, double loss,
                                   const double *z, const double *isigma, size_t n,
                                   struct emd_blanks *out, struct emd_error *err);
+
+/* Another analysis of counts, image by image: the likeliest course of a two-state model in which
+ * lit and blank images have Poisson-distributed numbers of spots. Every image is a bin. It finds
+ * the ends of blank ranges to an image or two, where bins of 2 degrees are off by up to their
+ * width, and follows fading crystals better. */
+enum emd_status emd_blanks_robust(const struct emd_scan *scan, double phi_step, const double *z,
+                                  size_t n, struct emd_blanks *out, struct emd_error *err);
+
 void emd_blanks_free(struct emd_blanks *blanks);
 
 /* Number of the first and last image that bin i touches, and its bounds in z. */

@@ -426,6 +426,29 @@ class Slices(Made):
                          table.select(lambda i: 20 <= z[i] < 40).columns)
 
 
+class Robust(Made):
+    def test_single_images(self):
+        """Ends of blank ranges to the image, where bins are off by up to their width."""
+        z = steps(1, 27, 27 * 6) + steps(35, 90, 56 * 6)
+        result = self.run_on(d.experiments([d.scan(last=101)]), d.spots(z), "--method", "robust",
+                             "--keep", "all")
+        self.assertEqual(self.kept(result), [(1, 27), (35, 90)])
+        self.assertNotIn("strong", result["experiments"][0])
+        out = emdblanks("-n", "--method=robust", "in.expt", "in.refl").stdout
+        self.assertIn("Analysis of 498 strong reflections by image:\n"
+                      "Potential blank images: 28 -> 34\n", out)
+
+    def test_few_spots(self):
+        """Single images without a spot are no evidence; without strong spots DIALS' way is left."""
+        result = self.run_on(d.experiments([d.scan(last=60)]), d.spots(steps(1, 60, 40)),
+                             "--method", "robust")
+        self.assertEqual(self.kept(result), [(1, 60)])
+        table = d.spots(steps(1, 40, 200), flags=d.INTEGRATED)
+        result = self.run_on(d.experiments([d.scan(last=60)]), table, "--method", "robust")
+        self.assertEqual(self.kept(result), [(1, 42)])
+        self.assertIn("integrated", result["experiments"][0])
+
+
 class Frames(Made):
     def test_evidence(self):
         expt, table = d.experiments([d.scan(last=60)]), d.spots(steps(1, 60, 300))
