@@ -63,7 +63,7 @@ demo() {
   build/bin/emdsim --size 1024 --frames 160 --blank 125:160 -q "$movie"
   say "packing"
   build/bin/emdrepack -q --json "$movie" "$packed" >"$folder/report.json"
-  HDF5_PLUGIN_PATH=$(sh build/h5plugin-config --plugindir)
+  HDF5_PLUGIN_PATH=$(sh build/bin/h5plugin-config --plugindir)
   export HDF5_PLUGIN_PATH
   data=$(h5dump -n 1 "$packed" | sed -n 's, *dataset *\(/Data/Image/[0-9a-f]*/Data\)$,\1,p')
   say "h5dump reads a corner of frame 80 through HDF5_PLUGIN_PATH=$HDF5_PLUGIN_PATH"
