@@ -11,11 +11,11 @@ cd "$(dirname "$0")"
 
 # Every package that the project uses, in one place.
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libhdf5-dev libzstd-dev libblosc-dev
-  libdeflate-dev libisal-dev libxxhash-dev liblz4-dev libjson-c-dev libmsgpack-dev libpng-dev"
+  libdeflate-dev libxxhash-dev liblz4-dev libjson-c-dev libmsgpack-dev libpng-dev"
 demo_packages="hdf5-tools python3-h5py"
-test_packages="check hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
+test_packages="check zlib1g-dev hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
   hdf5-filter-plugin-blosc-serial hdf5-filter-plugin util-linux procps file
-  csh fish zsh dash shellcheck dpkg-dev attr"
+  csh fish zsh dash shellcheck rsync dials chromium chromium-driver"
 lint_packages="clang-format clang-tidy cppcheck shellcheck"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
 

@@ -2,13 +2,12 @@
  * encode_chunk (encode, decode again, compare). */
 #include "repack/move.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/file.h"
+#include "hdf5/source.h"
 #include "repack/box.h"
 #include "repack/strips.h"
 
@@ -131,13 +130,7 @@ static void fill_elements(const struct mover *m, void *data, size_t n)
 static enum emd_status read_source(const struct mover *m, void *data, size_t n, uint64_t address,
                                    struct emd_error *err)
 {
-    if (emd_pread_all(m->move->fd, data, n, address) == 0)
-        return EMD_OK;
-    if (errno == ENODATA)
-        return emd_fail(err, EMD_E_INCOMPLETE,
-                        "the file ends before %zu bytes at %" PRIu64 " that it should hold", n,
-                        address);
-    return emd_fail_errno(err, EMD_E_IO, errno, "cannot read %zu bytes at %" PRIu64, n, address);
+    return emd_source_read(m->move->fd, data, n, address, err);
 }
 
 /* Names the chunk in an error from below. */
