@@ -44,25 +44,21 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct decode_rows *r)
 {
     const size_t lanes = edc_row_lanes(width), tiles = edc_tiles_across(width);
     size_t at = 0;
-#define TAKE(type, count)                                                                          \
-    (type *)(void *)(base + at);                                                                   \
-    at += (((count) * sizeof(type)) + 63) & ~(size_t)63
     for (int d = 0; d < 4; d++)
         for (int phase = 0; phase < 2; phase++) {
-            r->rows.pixels.row[d].half[phase] = TAKE(uint16_t, lanes);
-            r->rows.activity.row[d].half[phase] = TAKE(uint16_t, lanes);
+            r->rows.pixels.row[d].half[phase] = edc_take(base, &at, lanes, sizeof(uint16_t));
+            r->rows.activity.row[d].half[phase] = edc_take(base, &at, lanes, sizeof(uint16_t));
         }
-    r->prediction = TAKE(uint16_t, lanes);
-    r->line = TAKE(uint16_t, 2 * lanes);
-    r->symbol = TAKE(uint8_t, lanes);
-    r->table = TAKE(uint8_t, 2 * lanes);
-    r->fraction = TAKE(uint8_t, lanes);
-    r->context = TAKE(uint8_t, lanes);
-    r->set = TAKE(uint8_t, tiles);
-    r->low = TAKE(uint8_t, tiles);
-    r->map[0] = TAKE(const uint8_t *, tiles);
-    r->map[1] = TAKE(const uint8_t *, tiles);
-#undef TAKE
+    r->prediction = edc_take(base, &at, lanes, sizeof(uint16_t));
+    r->line = edc_take(base, &at, 2 * lanes, sizeof(uint16_t));
+    r->symbol = edc_take(base, &at, lanes, sizeof(uint8_t));
+    r->table = edc_take(base, &at, 2 * lanes, sizeof(uint8_t));
+    r->fraction = edc_take(base, &at, lanes, sizeof(uint8_t));
+    r->context = edc_take(base, &at, lanes, sizeof(uint8_t));
+    r->set = edc_take(base, &at, tiles, sizeof(uint8_t));
+    r->low = edc_take(base, &at, tiles, sizeof(uint8_t));
+    r->map[0] = edc_take(base, &at, tiles, sizeof(const uint8_t *));
+    r->map[1] = edc_take(base, &at, tiles, sizeof(const uint8_t *));
     return at;
 }
 

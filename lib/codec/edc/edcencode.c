@@ -54,23 +54,19 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
     struct edc_rows *const rows = &a->rows;
     const size_t lanes = edc_row_lanes(width), tiles = edc_tiles_across(width);
     size_t at = edc_lay_out_rows(base, width, rows);
-#define TAKE(type, count)                                                                          \
-    (type *)(void *)(base + at);                                                                   \
-    at += (((count) * sizeof(type)) + 63) & ~(size_t)63
-    a->zero = TAKE(uint16_t, lanes);
-    a->prediction[0] = TAKE(uint16_t, lanes);
-    a->prediction[1] = TAKE(uint16_t, lanes);
-    a->line = TAKE(uint16_t, 2 * lanes);
-    a->residual = TAKE(uint16_t, lanes * 2 * EDC_TILE_ROWS);
-    a->active = TAKE(uint16_t, lanes * 2 * (EDC_TILE_ROWS + 2));
-    a->fraction = TAKE(uint8_t, lanes * 2 * EDC_TILE_ROWS);
-    a->set = TAKE(uint8_t, tiles);
-    a->low = TAKE(uint8_t, tiles);
-    a->identity = TAKE(uint8_t, EDC_LOCAL_CONTEXTS);
-    a->identities = TAKE(const uint8_t *, tiles);
-    a->sums = TAKE(uint32_t, tiles);
-    a->limits = TAKE(uint16_t, tiles);
-#undef TAKE
+    a->zero = edc_take(base, &at, lanes, sizeof(uint16_t));
+    a->prediction[0] = edc_take(base, &at, lanes, sizeof(uint16_t));
+    a->prediction[1] = edc_take(base, &at, lanes, sizeof(uint16_t));
+    a->line = edc_take(base, &at, 2 * lanes, sizeof(uint16_t));
+    a->residual = edc_take(base, &at, lanes * 2 * EDC_TILE_ROWS, sizeof(uint16_t));
+    a->active = edc_take(base, &at, lanes * 2 * (EDC_TILE_ROWS + 2), sizeof(uint16_t));
+    a->fraction = edc_take(base, &at, lanes * 2 * EDC_TILE_ROWS, sizeof(uint8_t));
+    a->set = edc_take(base, &at, tiles, sizeof(uint8_t));
+    a->low = edc_take(base, &at, tiles, sizeof(uint8_t));
+    a->identity = edc_take(base, &at, EDC_LOCAL_CONTEXTS, sizeof(uint8_t));
+    a->identities = edc_take(base, &at, tiles, sizeof(const uint8_t *));
+    a->sums = edc_take(base, &at, tiles, sizeof(uint32_t));
+    a->limits = edc_take(base, &at, tiles, sizeof(uint16_t));
     a->lanes = lanes;
     a->half_lanes = lanes - (size_t)2 * EDC_PAD;
     return at;
@@ -537,28 +533,25 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     const size_t rows = (size_t)h->height * h->planes, half = e->analysis.half_lanes;
     const size_t tiles = edc_tiles_across(h->width), tile_rows = rows + EDC_TILE_ROWS;
     const size_t strip_pixels = (size_t)edc_strip_at(h, 0).rows * h->width;
-#define TAKE(type, count)                                                                          \
-    (type *)(void *)(base + at);                                                                   \
-    at += (((count) * sizeof(type)) + 63) & ~(size_t)63
-    e->offsets = TAKE(uint32_t, (size_t)h->strips);
-    e->coded = TAKE(bool, (size_t)h->strips);
-    e->plane_at = TAKE(size_t, (size_t)h->strips + 1);
-    e->extra_at = TAKE(size_t, (size_t)h->strips + 1);
-    e->side.classes = TAKE(uint8_t, edc_tiles_total(h) + tiles * 2);
-    e->side.means = TAKE(uint16_t, (size_t)h->strips * tiles);
-    e->outcome.counts = (uint32_t(*)[EDC_SYMBOLS])(void *)(base + at);
-    at += sizeof *e->outcome.counts * EDC_CLASSES * 2 * EDC_LOCAL_CONTEXTS;
-    e->encoder_tables = TAKE(uint32_t, (size_t)EDC_TABLES_MAX * EDC_SYMBOLS);
-    e->symbols = TAKE(uint8_t, rows * 2 * half + 64);
-    e->contexts = TAKE(uint8_t, rows * 2 * half + 64);
+    e->offsets = edc_take(base, &at, (size_t)h->strips, sizeof(uint32_t));
+    e->coded = edc_take(base, &at, (size_t)h->strips, sizeof(bool));
+    e->plane_at = edc_take(base, &at, (size_t)h->strips + 1, sizeof(size_t));
+    e->extra_at = edc_take(base, &at, (size_t)h->strips + 1, sizeof(size_t));
+    e->side.classes = edc_take(base, &at, edc_tiles_total(h) + tiles * 2, sizeof(uint8_t));
+    e->side.means = edc_take(base, &at, (size_t)h->strips * tiles, sizeof(uint16_t));
+    e->outcome.counts = edc_take(base, &at, (size_t)EDC_CLASSES * 2 * EDC_LOCAL_CONTEXTS,
+                                 sizeof *e->outcome.counts);
+    e->encoder_tables = edc_take(base, &at, (size_t)EDC_TABLES_MAX * EDC_SYMBOLS, sizeof(uint32_t));
+    e->symbols = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
+    e->contexts = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
     /* ten planes at most; extra bits of half the pixels at most, else the frame is noise */
     e->planes_size = tile_rows * tiles * 2 * 10 * 4;
-    e->planes = TAKE(uint8_t, e->planes_size);
+    e->planes = edc_take(base, &at, e->planes_size, sizeof(uint8_t));
     e->extra_size = rows * h->width + (size_t)h->width * 4 + 4096;
-    e->extra = TAKE(uint8_t, e->extra_size);
+    e->extra = edc_take(base, &at, e->extra_size, sizeof(uint8_t));
     e->words_size = strip_pixels * 2 + 256;
-    e->words = 64 + TAKE(uint8_t, e->words_size + 64);
-#undef TAKE
+    uint8_t *const words = edc_take(base, &at, e->words_size + 64, 1);
+    e->words = words ? words + 64 : NULL;
     return at;
 }
 

@@ -426,8 +426,9 @@ void edc_store_row(const struct edc_header *h, void *chunk, uint32_t plane, uint
 void edc_pad(uint16_t *half, size_t n, size_t lanes, uint16_t empty)
 {
     const uint16_t first = n ? half[0] : empty, last = n ? half[n - 1] : empty;
-    for (size_t i = 1; i <= EDC_PAD; i++)
-        half[0 - i] = first;
+    uint16_t *const before = half - EDC_PAD;
+    for (size_t i = 0; i < EDC_PAD; i++)
+        before[i] = first;
     for (size_t i = n; i < lanes - EDC_PAD; i++)
         half[i] = last;
 }

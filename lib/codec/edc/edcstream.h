@@ -197,6 +197,14 @@ struct emd_edc_work {
     ZSTD_DCtx *dctx;
 };
 
+/* The next 'count' items of a block that is laid out, 64-byte aligned; base NULL: only counts. */
+static inline void *edc_take(uint8_t *base, size_t *at, size_t count, size_t size)
+{
+    uint8_t *const place = base ? base + *at : NULL;
+    *at += (count * size + 63) & ~(size_t)63;
+    return place;
+}
+
 /* 64-byte aligned, any content; valid until the next call. NULL: out of memory. */
 void *edc_scratch(struct emd_edc_work *work, size_t n);
 
