@@ -308,6 +308,7 @@ enum emd_status emd_tree_create(const struct emd_source *source, const char *pat
 {
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     const bool newest = options && options->newest_format;
+    const bool in_memory = options && options->in_memory;
     H5F_libver_t low = newest ? H5F_LIBVER_LATEST : H5F_LIBVER_EARLIEST;
     H5F_libver_t high = newest ? H5F_LIBVER_LATEST : H5F_LIBVER_V18;
     bool new_root = false;
@@ -319,6 +320,10 @@ enum emd_status emd_tree_create(const struct emd_source *source, const char *pat
     hid_t root_list = root >= 0 ? H5Gget_create_plist(root) : H5I_INVALID_HID;
     if (access < 0 || list < 0 || root_list < 0) {
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at the root group");
+        goto out;
+    }
+    if (in_memory && H5Pset_fapl_core(access, 1 << 20, false) < 0) {
+        status = emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot set up the new file");
         goto out;
     }
     status = set_group_properties(root_list, list, err);
@@ -341,7 +346,7 @@ enum emd_status emd_tree_create(const struct emd_source *source, const char *pat
         status = emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot set up the new file");
         goto out;
     }
-    if (source->user_block > 0)
+    if (source->user_block > 0 && !in_memory)
         status = copy_user_block(source, path, err);
 out:
     emd_hdf5_close(&root_list);

@@ -22,10 +22,11 @@
  *
  * Soft and external links are copied, never followed; nothing but the source file is opened.
  *
- * Memory: about 64 bytes and its name for each object of the source, the attribute or link at hand,
- * and options->buffer_bytes for raw data; what a file claims is checked against its size before it
- * is allocated. Depth of nesting costs no stack; a type nested deeper than 64 levels is an error.
- * The output depends on the source's content alone: two copies are byte-identical.
+ * Memory: about 64 bytes and its name for each object of the source, the names in one
+ * group, the attribute at hand, and options->buffer_bytes for raw data; what a file claims is
+ * checked against its size before it is allocated. Depth of nesting costs no stack; a type nested
+ * deeper than 64 levels is an error. The output depends on the source's content alone: two copies
+ * are byte-identical.
  *
  * Threads: the HDF5 thread (h5call.h); the callbacks are called on it. */
 #ifndef EMD_HDF5_TREE_H
@@ -42,6 +43,9 @@ struct emd_tree_file_options {
     /* false: readable by HDF5 1.8 and where possible older (bounds EARLIEST..V18; a single object
      * that needs more gets it). true: the newest formats of the linked HDF5. */
     bool newest_format;
+    /* A file in memory that is gone when it is closed, without the user block's content: for a
+     * rehearsal (rehearse.h). 'path' is a name only. */
+    bool in_memory;
 };
 
 /* Makes an empty file at 'path', truncating what is there, with the user block, the creation

@@ -1,6 +1,7 @@
 /* treecopy [options] SOURCE COPY: the tree copy of lib/hdf5 by itself, for tests.
  *
- * Options: --buffer BYTES, --newest, --omit NAME, --callbacks (a 'choose' that looks at every
+ * Options: --buffer BYTES, --newest, --omit NAME, --rehearse (ask emd_tree_rehearse
+ * first), --callbacks (a 'choose' that looks at every
  * dataset and a 'copy' that moves the plain numeric ones by H5Dread and H5Dwrite, whole). Exit: 0
  * done; 1 an error, "STATUS: text" on stderr; 3 the same for busy and incomplete sources. */
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "hdf5/h5call.h"
+#include "hdf5/rehearse.h"
 #include "hdf5/source.h"
 #include "hdf5/tree.h"
 
@@ -45,10 +47,13 @@ int main(int argc, char **argv)
 {
     struct emd_tree_options options = {0};
     struct emd_tree_file_options file_options = {0};
+    bool rehearse = false;
     int arg = 1;
     for (; arg < argc && strncmp(argv[arg], "--", 2) == 0; arg++) {
         if (strcmp(argv[arg], "--newest") == 0) {
             file_options.newest_format = true;
+        } else if (strcmp(argv[arg], "--rehearse") == 0) {
+            rehearse = true;
         } else if (strcmp(argv[arg], "--callbacks") == 0) {
             options.choose = choose;
             options.copy = copy;
@@ -61,14 +66,19 @@ int main(int argc, char **argv)
         }
     }
     if (argc - arg != 2) {
-        fprintf(stderr, "usage: treecopy [--buffer BYTES] [--newest] [--omit NAME] [--callbacks] "
+        fprintf(stderr, "usage: treecopy [--buffer BYTES] [--newest] [--omit NAME] [--rehearse] "
+                        "[--callbacks] "
                         "SOURCE COPY\n");
         return 2;
     }
     struct emd_source *source = NULL;
     struct emd_error err = {EMD_OK, ""};
     hid_t dst = H5I_INVALID_HID;
-    enum emd_status status = emd_source_open(argv[arg], &source, &err);
+    enum emd_status status = EMD_OK;
+    if (rehearse)
+        status = emd_tree_rehearse(argv[arg], &(struct emd_rehearse_options){.seconds = 5}, &err);
+    if (status == EMD_OK)
+        status = emd_source_open(argv[arg], &source, &err);
     if (status == EMD_OK)
         status = emd_tree_create(source, argv[arg + 1], &file_options, &dst, &err);
     if (status == EMD_OK)
