@@ -164,6 +164,10 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory)
             }
         }
         uint16_t *const target = edc_row_target(h, d->dst, strip.plane, strip.first + y, r.line);
+        /* The next row's cache lines are on their way while it is decoded. */
+        if (target != r.line && y + 1 < strip.rows)
+            for (size_t x = 0; x < h->width; x += 32)
+                __builtin_prefetch(target + h->width + x, 1);
         k->join(r.rows.pixels.row[0].half[0], r.rows.pixels.row[0].half[1], h->width, target);
         if (target == r.line)
             edc_store_row(h, d->dst, strip.plane, strip.first + y, offset, r.line);

@@ -98,24 +98,36 @@ static uint8_t class_of(uint64_t sum, uint64_t count)
 }
 
 /* Adds the symbols of a tile's half: n lanes of 'rows' rows, 'step' apart. Four tables in turn, so
- * that equal symbols in a row do not wait for each other. */
+ * that equal symbols in a row do not wait for each other; add_up_counts makes them one. */
 static void count_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
-                       uint32_t counts[EDC_SYMBOLS])
+                       uint32_t (*counts)[EDC_SYMBOLS])
 {
-    uint16_t part[4][EDC_SYMBOLS] = {{0}};
     for (uint32_t y = 0; y < rows; y++, symbol += step) {
         size_t i = 0;
         for (; i + 8 <= n; i += 8) {
             uint64_t eight;
             memcpy(&eight, symbol + i, 8);
             for (int j = 0; j < 8; j++)
-                part[j % 4][eight >> (8 * j) & 0xFF]++;
+                counts[j % 4][eight >> (8 * j) & 0xFF]++;
         }
         for (; i < n; i++)
-            part[0][symbol[i]]++;
+            counts[0][symbol[i]]++;
     }
-    for (int s = 0; s < EDC_SYMBOLS; s++)
-        counts[s] += (uint32_t)part[0][s] + part[1][s] + part[2][s] + part[3][s];
+}
+
+/* The counts of EDC_CONTEXT_TILE: entries 4 c to 4 c + 3 become entry c. */
+static void add_up_counts(enum edc_context context, uint32_t (*counts)[EDC_SYMBOLS])
+{
+    for (size_t c = 0; context == EDC_CONTEXT_TILE && c < edc_map_size(context); c++)
+        for (int s = 0; s < EDC_SYMBOLS; s++)
+            counts[c][s] = counts[4 * c][s] + counts[4 * c + 1][s] + counts[4 * c + 2][s] +
+                           counts[4 * c + 3][s];
+}
+
+/* Entries of counts that a context needs. */
+static size_t count_entries(enum edc_context context)
+{
+    return edc_map_size(context) * (context == EDC_CONTEXT_TILE ? 4 : 1);
 }
 
 /* Turns a range of rows into symbols with the model (its sets and kind; tables are not needed).
@@ -241,7 +253,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 const size_t at = t * EDC_TILE_LANES, left = rows->half[phase] - at;
                 count_tile(out->symbols + ((size_t)(top * 2) + (size_t)phase) * a->half_lanes + at,
                            left < EDC_TILE_LANES ? left : EDC_TILE_LANES, height, 2 * a->half_lanes,
-                           outcome->counts[edc_map(m->context, classes[t], phase)]);
+                           outcome->counts + 4 * edc_map(m->context, classes[t], phase));
             }
         if (local || values) /* the last two rows are those above the next */
             memmove(a->active, a->active + lanes * 2 * height, sizeof(uint16_t) * lanes * 4);
@@ -282,7 +294,7 @@ static uint64_t try_model(struct encoding *e, const struct edc_model *model, boo
     struct output out = {e->symbols, e->contexts, e->planes, e->extra, e->extra + e->extra_size};
     uint8_t map[sizeof model->map];
     uint64_t bits = UINT64_MAX;
-    memset(outcome.counts, 0, contexts * sizeof *outcome.counts);
+    memset(outcome.counts, 0, count_entries(model->context) * sizeof *outcome.counts);
     const uint64_t all_rows = (uint64_t)h->height * h->planes;
     const uint32_t per_plane = (h->height + h->strip_rows - 1) / h->strip_rows;
     uint64_t strips = (all_rows + SAMPLE_STRIP_ROWS - 1) / SAMPLE_STRIP_ROWS;
@@ -307,6 +319,7 @@ static uint64_t try_model(struct encoding *e, const struct edc_model *model, boo
             return UINT64_MAX;
         sampled += range.rows;
     }
+    add_up_counts(model->context, outcome.counts);
     /* As if the whole chunk were like the sample: what tables cost weighs as much as it will. */
     const uint32_t scale = (uint32_t)(all_rows / sampled);
     for (size_t c = 0; c < contexts; c++)
@@ -588,7 +601,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     if (status != EMD_OK)
         return status;
     const size_t contexts = edc_map_size(m->context);
-    memset(e->outcome.counts, 0, contexts * sizeof *e->outcome.counts);
+    memset(e->outcome.counts, 0, count_entries(m->context) * sizeof *e->outcome.counts);
     for (uint32_t s = 0; s < h->strips; s++) {
         e->plane_at[s] = (size_t)(out.planes - e->planes);
         e->extra_at[s] = (size_t)(out.extra - e->extra);
@@ -611,6 +624,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     e->plane_at[h->strips] = (size_t)(out.planes - e->planes);
     e->extra_at[h->strips] = (size_t)(out.extra - e->extra);
     uint64_t bits;
+    add_up_counts(m->context, e->outcome.counts);
     const int tables = edc_cluster(contexts, (const uint32_t(*)[EDC_SYMBOLS])e->outcome.counts,
                                    m->context != EDC_CONTEXT_TILE, m->map, m->tables, &bits);
     if (tables < 0)
