@@ -98,7 +98,7 @@ int main(int argc, char **argv)
     const struct {
         uint32_t width, height, planes;
         bool interleaved;
-    } shapes[] = {{40, 30, 1, false}, {65, 20, 1, false}, {1, 700, 1, false},
+    } shapes[] = {{40, 30, 1, false}, {65, 20, 1, false}, {9, 700, 1, false},
                   {900, 1, 1, false}, {33, 17, 3, true},  {31, 33, 2, false}};
     for (int picture = 0; picture < 6; picture++)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)

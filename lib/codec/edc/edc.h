@@ -58,6 +58,6 @@ enum emd_status emd_edc_decode(unsigned threads, struct emd_edc_work *work, cons
                                struct emd_error *err);
 
 /* Bytes that encode or decode allocate for chunks of n bytes. */
-size_t emd_edc_work_bytes(size_t n, unsigned threads);
+size_t emd_edc_work_bytes(const struct emd_edc_params *params, size_t n, unsigned threads);
 
 #endif

