@@ -6,6 +6,7 @@
 
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
+#include "hdf5/rehearse.h"
 #include "hdf5/source.h"
 #include "repack/dataset.h"
 #include "repack/repack.h"
@@ -227,7 +228,10 @@ enum emd_status emd_repack_check(const char *path, const struct emd_repack_optio
     struct checker c = {.options = options, .pool = pool, .result = result, .damage = damage};
     err = err ? err : &local;
     memset(result, 0, sizeof *result);
+    const struct emd_rehearse_options rehearsal = {.cancelled = is_cancelled, .ctx = &c};
     enum emd_status status = emd_hdf5_register_filters(err);
+    if (status == EMD_OK)
+        status = emd_tree_rehearse(path, &rehearsal, err);
     if (status == EMD_OK)
         status = emd_source_open(path, &c.source, err);
     if (status != EMD_OK)

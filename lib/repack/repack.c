@@ -18,6 +18,7 @@
 #include "base/safefile.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
+#include "hdf5/rehearse.h"
 #include "hdf5/source.h"
 #include "hdf5/tree.h"
 #include "repack/dataset.h"
@@ -466,7 +467,10 @@ enum emd_status emd_repack_file(const char *input, const char *output,
     struct stat st;
     memset(result, 0, sizeof *result);
     snprintf(result->codec, sizeof result->codec, "%s", options->codec.text);
+    const struct emd_rehearse_options rehearsal = {.cancelled = is_cancelled, .ctx = &r};
     enum emd_status status = emd_hdf5_register_filters(err);
+    if (status == EMD_OK)
+        status = emd_tree_rehearse(input, &rehearsal, err);
     if (status == EMD_OK)
         status = emd_source_open(input, &r.source, err);
     if (status != EMD_OK)
