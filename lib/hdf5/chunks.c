@@ -389,7 +389,7 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
             goto out;
         }
     }
-    if (list->has_addresses)
+    if (source && list->has_addresses)
         status = settle_addresses(dataset, source, list, err);
     if (status == EMD_OK && list->has_addresses && order == EMD_CHUNKS_BY_ADDRESS)
         qsort(list->chunk, list->count, sizeof *list->chunk, compare_address);

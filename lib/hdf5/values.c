@@ -93,7 +93,7 @@ static enum emd_status look_into_compound(struct emd_values *values, hid_t type,
     }
     if (status == EMD_OK && parts) {
         status = new_node(NODE_COMPOUND, out, err);
-        if (status == EMD_OK) {
+        if (*out) {
             (*out)->child = parts;
             parts = NULL;
         }
@@ -117,7 +117,7 @@ static enum emd_status look_into_array(struct emd_values *values, hid_t type, H5
     emd_hdf5_close(&base);
     if (status == EMD_OK && inner) {
         status = new_node(class == H5T_ARRAY ? NODE_ARRAY : NODE_SEQUENCE, out, err);
-        if (status == EMD_OK) {
+        if (*out) {
             (*out)->child = inner;
             (*out)->stride = stride;
             /* As many as fit, whatever the dims claim. */

@@ -1,0 +1,127 @@
+/* See treejob.h. */
+#include "hdf5/treejob.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hdf5/h5call.h"
+
+static enum emd_status copy_attribute_value(struct emd_job *job, hid_t src, hid_t dst, hid_t type,
+                                            hid_t space, struct emd_error *err)
+{
+    enum emd_status status;
+    struct emd_values values = {0};
+    uint64_t bytes;
+    void *data = NULL;
+    hid_t memory = H5Tcopy(type);
+    const hssize_t count = H5Sget_simple_extent_npoints(space);
+    if (memory < 0 || count < 0) {
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at its type");
+        goto out;
+    }
+    status = emd_values_make(memory, &values, err);
+    if (status != EMD_OK || count == 0)
+        goto out;
+    if (__builtin_mul_overflow((uint64_t)count, (uint64_t)values.size, &bytes) ||
+        bytes > job->item_bytes) {
+        status = emd_fail(err, EMD_E_CORRUPT, "it claims to be larger than the file");
+        goto out;
+    }
+    data = calloc(1, (size_t)bytes);
+    if (!data) {
+        status = emd_fail(err, EMD_E_MEMORY, "no memory for %" PRIu64 " bytes", bytes);
+        goto out;
+    }
+    if (H5Aread(src, memory, data) < 0) {
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read it");
+        goto out;
+    }
+    status = emd_job_translate(job, &values, data, (size_t)count, err);
+    if (status == EMD_OK && H5Awrite(dst, memory, data) < 0)
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write it");
+    if (values.variable)
+        H5Dvlen_reclaim(memory, space, H5P_DEFAULT, data);
+out:
+    free(data);
+    emd_values_free(&values);
+    emd_hdf5_close(&memory);
+    return status;
+}
+
+static enum emd_status copy_attribute(struct emd_job *job, hid_t object, hid_t new_object,
+                                      const char *name, struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    hid_t dst = H5I_INVALID_HID, dst_type = H5I_INVALID_HID;
+    hid_t src = H5Aopen(object, name, H5P_DEFAULT);
+    hid_t type = src >= 0 ? H5Aget_type(src) : H5I_INVALID_HID;
+    hid_t space = src >= 0 ? H5Aget_space(src) : H5I_INVALID_HID;
+    hid_t list = src >= 0 ? H5Aget_create_plist(src) : H5I_INVALID_HID;
+    if (type < 0 || space < 0 || list < 0) {
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at it");
+        goto out;
+    }
+    status = emd_job_map_type(job, type, &dst_type, err);
+    if (status != EMD_OK)
+        goto out;
+    dst = H5Acreate2(new_object, name, dst_type, space, list, H5P_DEFAULT);
+    if (dst < 0) {
+        struct emd_error first = {EMD_OK, ""};
+        emd_hdf5_fail(&first, EMD_E_UNSUPPORTED, "cannot create it");
+        if (emd_job_set_bounds(job, job->low, H5F_LIBVER_LATEST))
+            dst = H5Acreate2(new_object, name, dst_type, space, list, H5P_DEFAULT);
+        emd_job_reset_bounds(job);
+        if (dst < 0) {
+            status = emd_fail(err, EMD_E_UNSUPPORTED, "%s", first.text);
+            goto out;
+        }
+    }
+    if (H5Sget_simple_extent_type(space) != H5S_NULL)
+        status = copy_attribute_value(job, src, dst, type, space, err);
+out:
+    if (!emd_hdf5_close(&dst) && status == EMD_OK)
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write it");
+    emd_hdf5_close(&dst_type);
+    emd_hdf5_close(&list);
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&type);
+    emd_hdf5_close(&src);
+    if (status != EMD_OK)
+        emd_fail_prefix(err, status, "attribute '%.200s'", name);
+    return status;
+}
+
+static herr_t list_attribute(hid_t object, const char *name, const H5A_info_t *info, void *data)
+{
+    (void)object;
+    struct emd_listing *listing = data;
+    listing->status = emd_roster_add(&listing->roster, name,
+                                     info->corder_valid ? (int64_t)info->corder : 0, listing->err);
+    return listing->status == EMD_OK ? H5_ITER_CONT : H5_ITER_ERROR;
+}
+
+enum emd_status emd_job_copy_attributes(struct emd_job *job, uint32_t row, hid_t src, hid_t dst,
+                                        struct emd_error *err)
+{
+    struct emd_listing listing = {.roster = {.limit = job->names_limit}, .err = err};
+    const char *omit = row == 0 ? job->options->omit_root_attribute : NULL;
+    enum emd_status status = EMD_OK;
+    if (H5Aiterate2(src, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_attribute, &listing) < 0) {
+        status = listing.status != EMD_OK
+                     ? listing.status
+                     : emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the attributes");
+        goto out;
+    }
+    /* Where no order was tracked, the native one is that of their making as long as they lie in the
+     * object's header. */
+    emd_roster_sort(&listing.roster);
+    for (size_t i = 0; i < listing.roster.count && status == EMD_OK; i++) {
+        const char *name = emd_roster_name(&listing.roster, i);
+        if (!omit || strcmp(name, omit) != 0)
+            status = copy_attribute(job, src, dst, name, err);
+    }
+out:
+    emd_roster_free(&listing.roster);
+    return status;
+}
