@@ -1,0 +1,28 @@
+/* One look at a source folder: every file that matches, and the output that belongs to it. */
+#ifndef EMD_WATCH_SCAN_H
+#define EMD_WATCH_SCAN_H
+
+#include "watch/watchlist.h"
+
+struct emd_scan {
+    const char *source, *target; /* folders */
+    const char *pattern;         /* of file names, fnmatch */
+    void *ctx;
+    /* A file, its output's name below the target, and what both are now. False stops the scan. */
+    bool (*file)(void *ctx, const char *name, const char *output, const struct emd_watch_id *source,
+                 const struct emd_watch_id *target);
+    /* A folder (or file) that cannot be read; "" is the source folder itself. */
+    bool (*trouble)(void *ctx, const char *name, int error);
+};
+
+/* Walks the source folder. Hidden names, names ending in ".tmp", the target folder (where it lies
+ * inside the source) and links to folders are left out; links to files count as files. True if all
+ * was seen. */
+bool emd_scan_run(const struct emd_scan *scan);
+
+/* Removes temporary files of dead processes below the target folder: NAME.tmp where NAME matches
+ * the pattern or is a table of frames, whose lock can be taken and which did not change for 'wait'
+ * seconds. Returns how many. */
+size_t emd_scan_clean(const char *target, const char *pattern, double wait);
+
+#endif

@@ -1,0 +1,716 @@
+/* See node.h. One loop over signals, pipes of the workers and hints of inotify; it owns the list
+ * and the state file, and does nothing else that could block. The node holds no HDF5 and no
+ * threads, so that fork is safe; workers die with it (PR_SET_PDEATHSIG). */
+#include "node.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/safefile.h"
+#include "common/message.h"
+#include "common/progress.h"
+#include "common/signals.h"
+
+enum kind { SCAN, CHECK, CLEAN, REPACK };
+
+/* A worker that says nothing for so long hangs: it keeps its place, but others may use its threads.
+ * Seconds. */
+static const double longest_silence = 60, shortest_silence = 2;
+/* How long an aborted worker may take to tidy up before it is killed. */
+static const double abort_grace = 10;
+
+struct child {
+    enum kind kind;
+    pid_t pid;
+    int fd;
+    struct emd_watch_entry *entry; /* REPACK */
+    unsigned threads;
+    double begun, heard;
+    uint64_t done_bytes;
+    bool stalled, has_result;
+    struct emd_report result;
+    char *why;
+    unsigned char *data; /* read and not yet understood */
+    size_t used, capacity;
+    struct child *next;
+};
+
+struct node {
+    const struct emd_node_options *options;
+    struct emd_watchlist list;
+    struct emd_watch_totals totals;
+    struct emd_safefile *lock;
+    struct child *children;
+    sigset_t old_mask;
+    int signals;
+    double next_scan, saved;
+    bool dirty, scanned; /* state to be saved; at least one whole round */
+    bool source_lost, target_lost, state_lost;
+    char *trouble; /* folders that could not be read in the last round, one a line */
+    char *new_trouble;
+    unsigned stops; /* signals that ask to stop */
+    double aborted;
+    uint64_t done, failed;
+};
+
+/* ---- events ---------------------------------------------------------------------------------- */
+
+static void print_text(FILE *f, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p < 0x20 || *p == 0x7f)
+            fprintf(f, "\\x%02x", *p);
+        else
+            putc(*p, f);
+    }
+}
+
+static void time_text(char text[40])
+{
+    const time_t t = time(NULL);
+    struct tm tm;
+    strftime(text, 40, "%Y-%m-%dT%H:%M:%S%z", localtime_r(&t, &tm));
+}
+
+/* One line on standard output; 'r' may be NULL. */
+static void event(const struct node *node, const char *what, const char *file, const char *why,
+                  const struct emd_report *r)
+{
+    char now[40];
+    time_text(now);
+    emd_progress_end();
+    const double raw = r ? (double)r->result.raw_bytes : 0;
+    const double stored = r ? (double)r->result.stored_bytes : 0;
+    const double ratio = stored > 0 ? raw / stored : 0;
+    const double speed = r && r->seconds > 0 ? raw / 1e6 / r->seconds : 0;
+    if (node->options->json) {
+        struct json_object *o = json_object_new_object();
+        json_object_object_add(o, "time", json_object_new_string(now));
+        json_object_object_add(o, "event", json_object_new_string(what));
+        json_object_object_add(o, "file", file ? json_object_new_string(file) : NULL);
+        if (why)
+            json_object_object_add(o, "why", json_object_new_string(why));
+        if (r) {
+            json_object_object_add(o, "frames", json_object_new_int64((int64_t)r->result.frames));
+            json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)raw));
+            json_object_object_add(o, "stored_bytes", json_object_new_int64((int64_t)stored));
+            json_object_object_add(o, "ratio", json_object_new_double(ratio));
+            json_object_object_add(o, "seconds", json_object_new_double(r->seconds));
+            json_object_object_add(o, "mb_per_s", json_object_new_double(speed));
+            json_object_object_add(o, "codec", json_object_new_string(r->result.codec));
+        }
+        puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_put(o);
+    } else {
+        printf("%s %s", now, what);
+        if (file) {
+            putchar(' ');
+            print_text(stdout, file);
+        }
+        if (why) {
+            fputs(": ", stdout);
+            print_text(stdout, why);
+        }
+        if (r)
+            printf(": %" PRIu64 " frames, %.1f -> %.1f MB, ratio %.2f, %.2f s, %.0f MB/s, %s",
+                   r->result.frames, raw / 1e6, stored / 1e6, ratio, r->seconds, speed,
+                   r->result.codec);
+        putchar('\n');
+    }
+    fflush(stdout);
+}
+
+static void news(const struct node *node, const char *what, const char *file, const char *why)
+{
+    if (!node->options->quiet)
+        event(node, what, file, why, NULL);
+}
+
+/* ---- workers --------------------------------------------------------------------------------- */
+
+static struct child *find_child(const struct node *node, enum kind kind)
+{
+    struct child *c = node->children;
+    while (c && c->kind != kind)
+        c = c->next;
+    return c;
+}
+
+static void be_worker(struct node *node, const struct child *child, pid_t parent, int fd)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(EMD_EXIT_FAILED);
+    close(emd_safefile_fd(node->lock)); /* the lock lives and dies with the node */
+    close(node->signals);
+    emd_signals_init();
+    signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C asks the node, which lets us finish */
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    sigprocmask(SIG_SETMASK, &node->old_mask, NULL);
+    switch (child->kind) {
+    case SCAN:
+        emd_worker_scan(node->options, fd);
+        break;
+    case CHECK:
+        emd_worker_check(node->options, &node->list, fd);
+        break;
+    case CLEAN:
+        emd_worker_clean(node->options, fd);
+        break;
+    case REPACK:
+        emd_worker_repack(node->options, child->entry, child->threads, fd);
+        break;
+    }
+    _exit(EMD_EXIT_OK);
+}
+
+static bool start_child(struct node *node, enum kind kind, struct emd_watch_entry *entry,
+                        unsigned threads)
+{
+    int ends[2];
+    const pid_t parent = getpid();
+    struct child *c = calloc(1, sizeof *c);
+    if (!c || pipe2(ends, O_CLOEXEC) != 0) {
+        free(c);
+        return false;
+    }
+    *c = (struct child){.kind = kind, .entry = entry, .threads = threads, .fd = ends[0]};
+    fflush(stdout);
+    c->pid = fork();
+    if (c->pid == 0) {
+        close(ends[0]);
+        be_worker(node, c, parent, ends[1]);
+    }
+    close(ends[1]);
+    if (c->pid < 0) {
+        close(ends[0]);
+        free(c);
+        return false;
+    }
+    c->begun = c->heard = emd_node_now();
+    c->next = node->children;
+    node->children = c;
+    return true;
+}
+
+/* ---- what workers say ------------------------------------------------------------------------ */
+
+static void add_trouble(struct node *node, const char *name, int error)
+{
+    char *text = NULL;
+    if (asprintf(&text, "%s%s\t%d\n", node->new_trouble ? node->new_trouble : "", name, error) < 0)
+        return;
+    char line[64];
+    snprintf(line, sizeof line, "\t%d\n", error);
+    char *seen = NULL;
+    if (asprintf(&seen, "%s%s", name, line) < 0)
+        seen = NULL;
+    if (*name && seen && !(node->trouble && strstr(node->trouble, seen)))
+        event(node, "unreadable", name, strerror(error), NULL);
+    free(seen);
+    free(node->new_trouble);
+    node->new_trouble = text;
+    if (!*name && !node->source_lost) {
+        event(node, "waiting", NULL, "the source folder cannot be read", NULL);
+        node->source_lost = true;
+    }
+}
+
+static void report_rivals(struct node *node)
+{
+    for (size_t i = 0; i < node->list.count; i++) {
+        struct emd_watch_entry *e = node->list.entry[i];
+        if (e->rival && e->rival->missing < 0 && e->state == EMD_WATCH_WAITING) {
+            char *why;
+            if (asprintf(&why, "%s and %s would both be written to %s; rename one", e->name,
+                         e->rival->name, e->output) < 0)
+                continue;
+            if (emd_watchlist_finish(&node->list, e, EMD_OUTCOME_CONFLICT, why, emd_node_now()))
+                event(node, "conflict", e->name, why, NULL);
+            node->dirty = true;
+            free(why);
+        } else if (!e->rival && e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_CONFLICT &&
+                   e->why && strstr(e->why, "; rename one")) {
+            e->state = EMD_WATCH_NEW; /* the other one is gone */
+        }
+    }
+}
+
+static void end_scan(struct node *node, bool clean)
+{
+    const double now = emd_node_now();
+    emd_watchlist_end(&node->list, clean, now);
+    free(node->trouble);
+    node->trouble = node->new_trouble;
+    node->new_trouble = NULL;
+    if (node->source_lost && clean) {
+        news(node, "going on", NULL, "the source folder can be read again");
+        node->source_lost = false;
+    }
+    report_rivals(node);
+    node->scanned = true;
+    node->dirty = node->dirty || emd_watchlist_settling(&node->list);
+}
+
+static void checked(struct node *node, const char *name, const struct emd_report *r)
+{
+    struct emd_watch_entry *e = emd_watchlist_find(&node->list, name);
+    if (!e || e->state != EMD_WATCH_CHECKING || !emd_watch_id_equal(&e->source, &r->source) ||
+        !emd_watch_id_equal(&e->target, &r->target))
+        return; /* changed while it was looked at: asked again */
+    emd_watchlist_checked(&node->list, e, r->number == EMD_OUTPUT_DONE,
+                          r->number == EMD_OUTPUT_OUTDATED, emd_node_now());
+    if (r->number == EMD_OUTPUT_FOREIGN) {
+        if (emd_watchlist_finish(&node->list, e, EMD_OUTCOME_CONFLICT,
+                                 "the output exists and was not made from this file; move it away",
+                                 emd_node_now()))
+            event(node, "conflict", e->name, e->why, NULL);
+        node->dirty = true;
+    }
+}
+
+static void understand(struct node *node, struct child *c, const struct emd_report *r,
+                       const char *name, const char *output)
+{
+    switch (r->kind) {
+    case EMD_REPORT_FILE:
+        if (emd_watchlist_see(&node->list, name, output, &r->source, &r->target, emd_node_now(),
+                              NULL) != EMD_OK)
+            emd_message_error("out of memory");
+        break;
+    case EMD_REPORT_TROUBLE:
+        add_trouble(node, name, (int)r->number);
+        break;
+    case EMD_REPORT_SCANNED:
+        c->has_result = true;
+        end_scan(node, r->number != 0);
+        break;
+    case EMD_REPORT_CHECKED:
+        checked(node, name, r);
+        break;
+    case EMD_REPORT_PROGRESS:
+        c->done_bytes = (uint64_t)r->number;
+        break;
+    case EMD_REPORT_RESULT:
+        c->result = *r;
+        c->has_result = true;
+        free(c->why);
+        c->why = name ? strdup(name) : NULL;
+        break;
+    case EMD_REPORT_CLEANED:
+        if (r->number > 0) {
+            char text[64];
+            snprintf(text, sizeof text, "%" PRId64 " temporary files of dead runs", r->number);
+            news(node, "removed", NULL, text);
+        }
+        break;
+    }
+}
+
+/* Takes whole reports from what has been read. */
+static void parse(struct node *node, struct child *c)
+{
+    size_t at = 0;
+    struct emd_report r;
+    while (c->used - at >= sizeof r) {
+        memcpy(&r, c->data + at, sizeof r);
+        const size_t whole = sizeof r + r.name_bytes + r.output_bytes;
+        if (c->used - at < whole)
+            break;
+        const char *name = (const char *)c->data + at + sizeof r;
+        understand(node, c, &r, r.name_bytes ? name : NULL,
+                   r.output_bytes ? name + r.name_bytes : NULL);
+        at += whole;
+    }
+    memmove(c->data, c->data + at, c->used - at);
+    c->used -= at;
+}
+
+static void finish_repack(struct node *node, struct child *c, int wait_status)
+{
+    struct emd_watch_entry *e = c->entry;
+    struct emd_report *r = &c->result;
+    const char *why = c->why;
+    char text[128];
+    enum emd_watch_outcome outcome = (enum emd_watch_outcome)r->number;
+    if (!c->has_result) {
+        /* a file that crashes the reader is damaged; a killed worker says nothing about the file */
+        const int signal_number = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+        const bool crash = signal_number == SIGSEGV || signal_number == SIGBUS ||
+                           signal_number == SIGABRT || signal_number == SIGFPE ||
+                           signal_number == SIGILL;
+        outcome = node->aborted > 0 ? EMD_OUTCOME_UNWANTED
+                  : crash           ? EMD_OUTCOME_DAMAGED
+                                    : EMD_OUTCOME_TROUBLE;
+        snprintf(text, sizeof text, "the worker ended with %s %d",
+                 signal_number ? "signal" : "code",
+                 signal_number ? signal_number : WEXITSTATUS(wait_status));
+        why = text;
+    }
+    const bool held = node->list.hold >= 0;
+    const bool is_news = emd_watchlist_finish(&node->list, e, outcome, why, emd_node_now());
+    node->dirty = true;
+    if (outcome == EMD_OUTCOME_DONE) {
+        if (held)
+            news(node, "going on", NULL, "the target folder can be written again");
+        node->done++;
+        node->totals.files++;
+        node->totals.raw_bytes += r->result.raw_bytes;
+        node->totals.stored_bytes += r->result.stored_bytes;
+        node->totals.seconds += r->seconds;
+        if (!node->options->quiet)
+            event(node, "done", e->name, NULL, r);
+    } else if (outcome == EMD_OUTCOME_TARGET) {
+        if (!held)
+            event(node, "waiting", e->name, why, NULL);
+    } else if (is_news && outcome != EMD_OUTCOME_UNWANTED) {
+        const bool bad = outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_TROUBLE ||
+                         outcome == EMD_OUTCOME_CONFLICT;
+        if (bad || !node->options->quiet)
+            event(node, emd_watch_outcome_text(outcome), e->name, why, NULL);
+    }
+    node->failed += outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_CONFLICT;
+}
+
+static void end_child(struct node *node, struct child *c)
+{
+    int status = 0;
+    while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    for (struct child **p = &node->children; *p; p = &(*p)->next)
+        if (*p == c) {
+            *p = c->next;
+            break;
+        }
+    if (c->kind == REPACK)
+        finish_repack(node, c, status);
+    if (c->kind == SCAN && !c->has_result)
+        end_scan(node, false); /* killed: what it did not see is not gone */
+    close(c->fd);
+    free(c->data);
+    free(c->why);
+    free(c);
+}
+
+/* False: the worker is done. */
+static bool hear(struct node *node, struct child *c)
+{
+    if (c->capacity - c->used < 65536) {
+        unsigned char *grown = realloc(c->data, c->capacity + 65536);
+        if (!grown)
+            return true; /* another time */
+        c->data = grown;
+        c->capacity += 65536;
+    }
+    const ssize_t n = read(c->fd, c->data + c->used, c->capacity - c->used);
+    if (n < 0)
+        return errno == EINTR;
+    c->used += (size_t)n;
+    c->heard = emd_node_now();
+    if (c->stalled)
+        news(node, "going on", c->entry ? c->entry->name : NULL, "the worker moves again");
+    c->stalled = false;
+    parse(node, c);
+    return n > 0;
+}
+
+/* ---- the loop -------------------------------------------------------------------------------- */
+
+/* Whether the target is still the folder that we locked. */
+static bool target_is_there(struct node *node)
+{
+    struct stat a, b;
+    const bool there = fstat(emd_safefile_fd(node->lock), &a) == 0 &&
+                       stat(emd_safefile_temp(node->lock), &b) == 0 && a.st_dev == b.st_dev &&
+                       a.st_ino == b.st_ino;
+    if (there == node->target_lost) {
+        event(node, there ? "going on" : "waiting", NULL,
+              there ? "the target folder is back" : "the target folder is not there any more",
+              NULL);
+        node->target_lost = !there;
+    }
+    return there;
+}
+
+static void save_state(struct node *node)
+{
+    struct emd_error error;
+    node->saved = emd_node_now();
+    if (!target_is_there(node))
+        return;
+    if (emd_statefile_write(node->options->target, &node->list, &node->totals, &error) != EMD_OK) {
+        if (!node->state_lost)
+            emd_message_warning("%s/%s: %s", node->options->target, EMD_STATE_NAME, error.text);
+        node->state_lost = true;
+        return;
+    }
+    node->state_lost = false;
+    node->dirty = false;
+}
+
+static void start_repacks(struct node *node)
+{
+    const struct emd_node_options *o = node->options;
+    unsigned running = 0, used = 0, ready = 0;
+    const double now = emd_node_now();
+    for (const struct child *c = node->children; c; c = c->next)
+        if (c->kind == REPACK) {
+            running++;
+            used += c->stalled ? 0 : c->threads;
+        }
+    if (node->stops || !node->scanned || running >= o->jobs || used >= o->threads ||
+        !emd_watchlist_due(&node->list, now) || !target_is_there(node))
+        return;
+    for (size_t i = 0; i < node->list.count; i++)
+        ready += node->list.entry[i]->state == EMD_WATCH_WAITING;
+    while (running < o->jobs && used < o->threads) {
+        struct emd_watch_entry *e = emd_watchlist_due(&node->list, now);
+        if (!e)
+            return;
+        /* many files: a thread each; a single one gets all */
+        unsigned share =
+            (o->threads - used) / (ready < o->jobs - running ? ready : o->jobs - running);
+        share = share ? share : 1;
+        emd_watchlist_start(&node->list, e);
+        if (!start_child(node, REPACK, e, share)) {
+            emd_watchlist_finish(&node->list, e, EMD_OUTCOME_TROUBLE, "cannot start a worker", now);
+            return;
+        }
+        running++;
+        used += share;
+        ready -= ready > 1;
+    }
+}
+
+static void watch_for_stalls(struct node *node)
+{
+    double silence = node->options->watch.settle;
+    silence = silence < shortest_silence ? shortest_silence : silence;
+    silence = silence > longest_silence ? longest_silence : silence;
+    for (struct child *c = node->children; c; c = c->next)
+        if (!c->stalled && c->kind != CLEAN && emd_node_now() - c->heard > silence) {
+            c->stalled = true;
+            event(node, "stalled", c->entry ? c->entry->name : NULL,
+                  c->kind == REPACK ? "no progress; others go on"
+                                    : "a folder does not answer; waiting for it",
+                  NULL);
+        }
+}
+
+static void show(const struct node *node)
+{
+    char text[128];
+    uint64_t done = 0, total = 0;
+    unsigned running = 0;
+    size_t waiting = 0;
+    for (const struct child *c = node->children; c; c = c->next)
+        if (c->kind == REPACK) {
+            running++;
+            done += c->done_bytes;
+            total += c->entry->source.size;
+        }
+    for (size_t i = 0; i < node->list.count; i++)
+        waiting += node->list.entry[i]->state == EMD_WATCH_WAITING;
+    snprintf(text, sizeof text, "%zu waiting, %u running, %" PRIu64 " done, %" PRIu64 " failed",
+             waiting, running, node->done, node->failed);
+    emd_progress_start(text, total);
+    emd_progress_update(done);
+}
+
+static void take_signals(struct node *node)
+{
+    struct signalfd_siginfo info;
+    while (read(node->signals, &info, sizeof info) == sizeof info) {
+        switch (info.ssi_signo) {
+        case SIGHUP:
+        case SIGUSR1:
+            node->next_scan = 0;
+            break;
+        case SIGTERM:
+        case SIGINT:
+            if (++node->stops == 1) {
+                news(node, "stopping", NULL, "running files are finished; again to abort");
+                for (const struct child *c = node->children; c; c = c->next)
+                    if (c->kind != REPACK || c->stalled)
+                        kill(c->pid, SIGKILL);
+            } else if (node->aborted <= 0) {
+                node->aborted = emd_node_now();
+                for (const struct child *c = node->children; c; c = c->next)
+                    kill(c->pid, SIGTERM);
+            }
+            break;
+        default:
+            break;
+        }
+    }
+}
+
+static bool needs_check(const struct node *node)
+{
+    for (size_t i = 0; i < node->list.count; i++)
+        if (node->list.entry[i]->state == EMD_WATCH_CHECKING && node->list.entry[i]->missing < 0)
+            return true;
+    return false;
+}
+
+/* --once: nothing more can come of waiting. */
+static bool is_over(const struct node *node)
+{
+    if (!node->scanned || node->children || needs_check(node))
+        return false;
+    return node->source_lost || node->target_lost || !emd_watchlist_settling(&node->list);
+}
+
+static void wait_for_events(struct node *node)
+{
+    size_t n = 1;
+    struct child *c;
+    for (c = node->children; c; c = c->next)
+        n++;
+    struct pollfd *fds = calloc(n, sizeof *fds);
+    struct child **who = calloc(n, sizeof(struct child *));
+    if (!fds || !who) {
+        free(fds);
+        free(who);
+        return;
+    }
+    fds[0] = (struct pollfd){.fd = node->signals, .events = POLLIN};
+    n = 1;
+    for (c = node->children; c; c = c->next, n++) {
+        fds[n] = (struct pollfd){.fd = c->fd, .events = POLLIN};
+        who[n] = c;
+    }
+    const double now = emd_node_now();
+    double wait = node->next_scan - now;
+    if (find_child(node, SCAN))
+        wait = 1;
+    if (node->children && wait > 0.5)
+        wait = 0.5;
+    if (node->dirty && wait > node->saved + 1 - now)
+        wait = node->saved + 1 - now;
+    for (size_t i = 0; i < node->list.count; i++) {
+        const struct emd_watch_entry *e = node->list.entry[i];
+        if (e->state == EMD_WATCH_WAITING && e->retry > now && e->retry - now < wait)
+            wait = e->retry - now;
+    }
+    if (wait < 0.001)
+        wait = 0.001;
+    if (poll(fds, n, (int)(wait * 1000) + 1) > 0) {
+        if (fds[0].revents)
+            take_signals(node);
+        for (size_t i = 1; i < n; i++)
+            if (fds[i].revents && !hear(node, who[i]))
+                end_child(node, who[i]);
+    }
+    free(fds);
+    free(who);
+}
+
+static void run(struct node *node)
+{
+    start_child(node, CLEAN, NULL, 0);
+    for (;;) {
+        const double now = emd_node_now();
+        if (node->stops && !node->children)
+            return;
+        if (node->aborted > 0 && now - node->aborted > abort_grace)
+            for (const struct child *c = node->children; c; c = c->next)
+                kill(c->pid, SIGKILL);
+        if (!node->stops) {
+            if (now >= node->next_scan && !find_child(node, SCAN)) {
+                emd_watchlist_begin(&node->list);
+                start_child(node, SCAN, NULL, 0);
+                node->next_scan = now + node->options->watch.poll;
+            }
+            if (!find_child(node, SCAN) && !find_child(node, CHECK) && needs_check(node))
+                start_child(node, CHECK, NULL, 0);
+            start_repacks(node);
+            if (node->options->once && is_over(node))
+                return;
+        }
+        if (node->dirty && now - node->saved >= 1)
+            save_state(node);
+        watch_for_stalls(node);
+        show(node);
+        wait_for_events(node);
+    }
+}
+
+/* What --once came to. */
+static int summarise(const struct node *node)
+{
+    size_t done = 0, aside = 0, empty = 0, waiting = 0;
+    for (size_t i = 0; i < node->list.count; i++) {
+        const struct emd_watch_entry *e = node->list.entry[i];
+        if (e->missing >= 0)
+            continue;
+        done += e->state == EMD_WATCH_DONE;
+        empty += e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_EMPTY;
+        aside += e->state == EMD_WATCH_ASIDE && e->outcome != EMD_OUTCOME_EMPTY;
+        waiting += e->state == EMD_WATCH_WAITING;
+    }
+    char text[160];
+    snprintf(text, sizeof text,
+             "%" PRIu64 " files done, %zu finished before, %zu empty, %zu failed, %zu not ready",
+             node->done, done - (size_t)node->done, empty, aside, waiting);
+    news(node, "summary", NULL, text);
+    if (aside > 0 || node->source_lost || node->target_lost || node->trouble ||
+        node->list.hold >= 0)
+        return EMD_EXIT_FAILED;
+    return waiting > 0 ? EMD_EXIT_NOT_READY : EMD_EXIT_OK;
+}
+
+int emd_node_run(const struct emd_node_options *options)
+{
+    struct node node = {.options = options};
+    struct emd_error error;
+    sigset_t mask;
+    int code = EMD_EXIT_OK;
+    char *lock = emd_node_path(options->target, ".emdwatch.lock");
+    emd_watchlist_init(&node.list, &options->watch);
+    const enum emd_status status = emd_safefile_create(lock, &node.lock, &error);
+    free(lock);
+    if (status != EMD_OK) {
+        emd_message_error("%s: %s", options->target,
+                          status == EMD_E_BUSY ? "another emdwatch works on this folder"
+                                               : error.text);
+        return emd_exit_for(status);
+    }
+    sigemptyset(&mask);
+    const int taken[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++)
+        sigaddset(&mask, taken[i]);
+    sigprocmask(SIG_BLOCK, &mask, &node.old_mask);
+    signal(SIGPIPE, SIG_IGN);
+    node.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    emd_statefile_read(options->target, &node.list, &node.totals);
+    run(&node);
+    save_state(&node);
+    if (options->once)
+        code = summarise(&node);
+    if (node.aborted > 0)
+        code = EMD_EXIT_FAILED;
+    emd_progress_end();
+    close(node.signals);
+    free(node.trouble);
+    free(node.new_trouble);
+    emd_watchlist_free(&node.list);
+    emd_safefile_discard(node.lock);
+    return code;
+}

@@ -1,0 +1,56 @@
+/* The node's loop, and what its parts know of each other. */
+#ifndef EMD_TOOLS_EMDWATCH_NODE_H
+#define EMD_TOOLS_EMDWATCH_NODE_H
+
+#include "repack/repack.h"
+#include "watch/scan.h"
+#include "watch/statefile.h"
+#include "watch/watchlist.h"
+
+struct emd_node_options {
+    const char *source, *target, *pattern;
+    struct emd_watch_settings watch;
+    struct emd_repack_options repack;
+    unsigned jobs, threads;
+    bool once, json, frame_stats, quiet;
+};
+
+/* Runs until a signal, or with 'once' until nothing is left to do; the exit code. */
+int emd_node_run(const struct emd_node_options *options);
+
+/* ---- processes that do what may block or crash (worker.c); each reports through a pipe ---- */
+
+enum emd_report_kind {
+    EMD_REPORT_FILE,     /* a scan saw: source, target, name, output */
+    EMD_REPORT_TROUBLE,  /* a scan could not read: name, number = errno */
+    EMD_REPORT_SCANNED,  /* the scan is over; number: all was seen */
+    EMD_REPORT_CHECKED,  /* number: enum emd_output_state, name */
+    EMD_REPORT_PROGRESS, /* number: bytes done */
+    EMD_REPORT_RESULT,   /* number: enum emd_watch_outcome, name = why, result */
+    EMD_REPORT_CLEANED   /* number: temporary files removed */
+};
+
+struct emd_report {
+    enum emd_report_kind kind;
+    uint32_t name_bytes, output_bytes; /* follow the report, each with its NUL */
+    int64_t number;
+    struct emd_watch_id source, target;
+    struct emd_repack_result result;
+    double seconds;
+};
+
+/* Bodies of the processes; they write reports to 'fd' and return when they are done. */
+void emd_worker_scan(const struct emd_node_options *options, int fd);
+void emd_worker_check(const struct emd_node_options *options, const struct emd_watchlist *list,
+                      int fd);
+void emd_worker_clean(const struct emd_node_options *options, int fd);
+void emd_worker_repack(const struct emd_node_options *options, const struct emd_watch_entry *entry,
+                       unsigned threads, int fd);
+
+/* DIR/NAME; the caller frees. Out of memory ends the program. */
+char *emd_node_path(const char *folder, const char *name);
+
+/* CLOCK_MONOTONIC, seconds. */
+double emd_node_now(void);
+
+#endif

@@ -1,0 +1,311 @@
+/* See node.h. A worker is a fork of the node: what it needs is in its memory already. A share that
+ * hangs stops one worker and not the node, a file that crashes HDF5 costs one worker, and nothing
+ * that HDF5 keeps adds up over months. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "common/signals.h"
+#include "node.h"
+#include "watch/complete.h"
+#include "watch/frametable.h"
+
+double emd_node_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+char *emd_node_path(const char *folder, const char *name)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s", folder, name) < 0) {
+        emd_message_error("out of memory");
+        exit(EMD_EXIT_FAILED);
+    }
+    return path;
+}
+
+static void write_all(int fd, const void *data, size_t n)
+{
+    const char *p = data;
+    while (n > 0) {
+        const ssize_t written = write(fd, p, n);
+        if (written < 0 && errno != EINTR)
+            _exit(EMD_EXIT_FAILED); /* the node is gone */
+        if (written > 0) {
+            p += written;
+            n -= (size_t)written;
+        }
+    }
+}
+
+static void send(int fd, struct emd_report *report, const char *name, const char *output)
+{
+    report->name_bytes = name ? (uint32_t)strlen(name) + 1 : 0;
+    report->output_bytes = output ? (uint32_t)strlen(output) + 1 : 0;
+    write_all(fd, report, sizeof *report);
+    if (name)
+        write_all(fd, name, report->name_bytes);
+    if (output)
+        write_all(fd, output, report->output_bytes);
+}
+
+/* ---- scan ------------------------------------------------------------------------------------ */
+
+/* Reports of a scan are many and small: they are gathered. */
+static bool scanned_file(void *ctx, const char *name, const char *output,
+                         const struct emd_watch_id *source, const struct emd_watch_id *target)
+{
+    struct emd_report r = {.kind = EMD_REPORT_FILE,
+                           .source = *source,
+                           .target = *target,
+                           .name_bytes = (uint32_t)strlen(name) + 1,
+                           .output_bytes = (uint32_t)strlen(output) + 1};
+    fwrite(&r, sizeof r, 1, ctx);
+    fwrite(name, r.name_bytes, 1, ctx);
+    fwrite(output, r.output_bytes, 1, ctx);
+    return !ferror((FILE *)ctx);
+}
+
+static bool scanned_trouble(void *ctx, const char *name, int error)
+{
+    struct emd_report r = {
+        .kind = EMD_REPORT_TROUBLE, .number = error, .name_bytes = (uint32_t)strlen(name) + 1};
+    fwrite(&r, sizeof r, 1, ctx);
+    fwrite(name, r.name_bytes, 1, ctx);
+    return !ferror((FILE *)ctx);
+}
+
+void emd_worker_scan(const struct emd_node_options *options, int fd)
+{
+    FILE *out = fdopen(fd, "w");
+    if (!out)
+        return;
+    setvbuf(out, NULL, _IOFBF, 1 << 16);
+    const struct emd_scan scan = {.source = options->source,
+                                  .target = options->target,
+                                  .pattern = options->pattern,
+                                  .ctx = out,
+                                  .file = scanned_file,
+                                  .trouble = scanned_trouble};
+    struct emd_report r = {.kind = EMD_REPORT_SCANNED};
+    r.number = emd_scan_run(&scan);
+    fwrite(&r, sizeof r, 1, out);
+    fflush(out);
+}
+
+/* ---- check, clean ---------------------------------------------------------------------------- */
+
+void emd_worker_check(const struct emd_node_options *options, const struct emd_watchlist *list,
+                      int fd)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct emd_watch_entry *e = list->entry[i];
+        if (e->state != EMD_WATCH_CHECKING || e->missing >= 0)
+            continue;
+        char *input = emd_node_path(options->source, e->name);
+        char *output = emd_node_path(options->target, e->output);
+        struct emd_report r = {.kind = EMD_REPORT_CHECKED,
+                               .number = emd_repack_output_state(input, output),
+                               .source = e->source,
+                               .target = e->target};
+        send(fd, &r, e->name, NULL);
+        free(input);
+        free(output);
+    }
+}
+
+void emd_worker_clean(const struct emd_node_options *options, int fd)
+{
+    struct emd_report r = {.kind = EMD_REPORT_CLEANED};
+    r.number = (int64_t)emd_scan_clean(options->target, options->pattern, options->watch.settle);
+    send(fd, &r, NULL, NULL);
+}
+
+/* ---- repack ---------------------------------------------------------------------------------- */
+
+struct run {
+    int fd;
+    double reported;
+};
+
+static void on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct run *run = ctx;
+    const double now = emd_node_now();
+    (void)total;
+    if (now - run->reported < 0.2)
+        return;
+    run->reported = now;
+    struct emd_report r = {.kind = EMD_REPORT_PROGRESS, .number = (int64_t)done};
+    send(run->fd, &r, NULL, NULL);
+}
+
+static bool on_cancelled(void *ctx)
+{
+    (void)ctx;
+    return emd_signals_caught();
+}
+
+/* mkdir -p of the output's folder, below the target, which must exist. */
+static enum emd_status make_folder(const struct emd_node_options *options, const char *output,
+                                   struct emd_error *err)
+{
+    char *path = emd_node_path(options->target, output);
+    char *p = path + strlen(options->target), *last = p;
+    enum emd_status status = EMD_OK;
+    while (status == EMD_OK && (p = strchr(p + 1, '/'))) {
+        last = p;
+        *p = '\0';
+        if (mkdir(path, 0777) != 0 && errno != EEXIST)
+            status = emd_fail_errno(err, EMD_E_IO, errno, "cannot create the folder %s", path);
+        *p = '/';
+    }
+    *last = '\0';
+    if (status == EMD_OK && access(path, W_OK | X_OK) != 0)
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write into %s", path);
+    free(path);
+    return status;
+}
+
+/* Whether a failure is the target's and not the file's: it will be the next file's too. */
+static bool target_failed(const struct emd_node_options *options, const struct emd_error *error,
+                          uint64_t raw_bytes)
+{
+    const int causes[] = {ENOSPC, EDQUOT, EROFS};
+    struct statvfs fs;
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0]; i++)
+        if (strstr(error->text, strerror(causes[i])))
+            return true;
+    return statvfs(options->target, &fs) != 0 ||
+           (uint64_t)fs.f_bavail * fs.f_frsize < raw_bytes / 4;
+}
+
+static enum emd_watch_outcome outcome_of(const struct emd_node_options *options,
+                                         const struct emd_error *error, uint64_t raw_bytes)
+{
+    switch (error->status) {
+    case EMD_OK:
+        return EMD_OUTCOME_DONE;
+    case EMD_E_CANCELLED:
+        return EMD_OUTCOME_UNWANTED;
+    case EMD_E_CHANGED:
+        return EMD_OUTCOME_CHANGED;
+    case EMD_E_BUSY:
+        return EMD_OUTCOME_BUSY;
+    case EMD_E_INCOMPLETE:
+        return EMD_OUTCOME_INCOMPLETE;
+    case EMD_E_EXISTS:
+        return EMD_OUTCOME_CONFLICT;
+    case EMD_E_EMPTY:
+        return EMD_OUTCOME_EMPTY;
+    case EMD_E_IO:
+        return target_failed(options, error, raw_bytes) ? EMD_OUTCOME_TARGET : EMD_OUTCOME_TROUBLE;
+    case EMD_E_MEMORY:
+    case EMD_E_BUDGET:
+    case EMD_E_VERIFY:
+        return EMD_OUTCOME_TROUBLE;
+    default:
+        return EMD_OUTCOME_DAMAGED;
+    }
+}
+
+/* A table of frames whose output never came: what a dead run left. */
+static void remove_orphan(const char *table)
+{
+    char line[sizeof EMD_FRAMETABLE_HEADER] = "";
+    FILE *f = fopen(table, "re");
+    if (!f)
+        return;
+    const bool ours = fgets(line, sizeof line, f) && strcmp(line, EMD_FRAMETABLE_HEADER) == 0;
+    fclose(f);
+    if (ours)
+        unlink(table);
+}
+
+static enum emd_watch_outcome repack(const struct emd_node_options *options,
+                                     const struct emd_watch_entry *entry, const char *input,
+                                     const char *output, unsigned threads, struct run *run,
+                                     struct emd_repack_result *result, struct emd_error *error)
+{
+    struct emd_repack_options repack = options->repack;
+    struct emd_frametable *table = NULL;
+    if (options->frame_stats) {
+        char *path = emd_frametable_path(output);
+        if (path && !entry->replace)
+            remove_orphan(path);
+        error->status = path ? emd_frametable_new(path, &table, error)
+                             : emd_fail(error, EMD_E_MEMORY, "out of memory");
+        free(path);
+        if (error->status != EMD_OK)
+            return EMD_OUTCOME_TROUBLE;
+        repack.inspector = emd_frametable_inspector(table);
+    }
+    repack.ctx = run;
+    repack.progress = on_progress;
+    repack.cancelled = on_cancelled;
+    repack.replace = entry->replace;
+    repack.memory = emd_repack_budget(&options->repack) / options->threads * threads;
+    struct emd_pool *pool = emd_pool_new(threads);
+    if (pool)
+        error->status = emd_repack_file(input, output, &repack, pool, result, error);
+    else
+        emd_fail(error, EMD_E_MEMORY, "cannot start %u threads", threads);
+    emd_pool_free(pool);
+    emd_frametable_free(table);
+    return outcome_of(options, error, entry->source.size);
+}
+
+void emd_worker_repack(const struct emd_node_options *options, const struct emd_watch_entry *entry,
+                       unsigned threads, int fd)
+{
+    struct emd_report r = {.kind = EMD_REPORT_RESULT};
+    struct emd_error error = {.status = EMD_OK};
+    struct run run = {.fd = fd, .reported = 0};
+    const double begun = emd_node_now();
+    char *input = emd_node_path(options->source, entry->name);
+    char *output = emd_node_path(options->target, entry->output);
+    switch (emd_complete_look(input, &error)) {
+    case EMD_COMPLETE:
+        r.number = EMD_OUTCOME_DONE;
+        break;
+    case EMD_COMPLETE_ODD:
+        r.number = entry->doubt_over ? EMD_OUTCOME_DONE : EMD_OUTCOME_DOUBTFUL;
+        break;
+    case EMD_COMPLETE_EMPTY:
+        r.number = EMD_OUTCOME_EMPTY;
+        break;
+    case EMD_COMPLETE_NOT:
+        r.number = EMD_OUTCOME_INCOMPLETE;
+        break;
+    case EMD_COMPLETE_BUSY:
+        r.number = EMD_OUTCOME_BUSY;
+        break;
+    case EMD_COMPLETE_DAMAGED:
+        r.number = EMD_OUTCOME_DAMAGED;
+        break;
+    case EMD_COMPLETE_UNREADABLE:
+        r.number = EMD_OUTCOME_TROUBLE;
+        break;
+    }
+    if (r.number == EMD_OUTCOME_DONE) {
+        error = (struct emd_error){.status = EMD_OK};
+        if (make_folder(options, entry->output, &error) != EMD_OK)
+            r.number = EMD_OUTCOME_TARGET;
+        else
+            r.number = repack(options, entry, input, output, threads, &run, &r.result, &error);
+    }
+    r.seconds = emd_node_now() - begun;
+    send(fd, &r, r.number == EMD_OUTCOME_DONE ? NULL : error.text, NULL);
+    free(input);
+    free(output);
+}
