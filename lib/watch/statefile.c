@@ -178,7 +178,9 @@ static void read_entry(struct json_object *o, struct emd_watchlist *list, bool s
         struct emd_watch_entry *e = emd_watchlist_find(list, name);
         e->looks = (unsigned)get_number(o, "looks");
         if (aside) {
-            e->state = EMD_WATCH_ASIDE;
+            /* who has the output's name may have changed meanwhile: that is asked again */
+            if (outcome != EMD_OUTCOME_CONFLICT)
+                e->state = EMD_WATCH_ASIDE;
             e->outcome = (enum emd_watch_outcome)outcome;
             e->why = decode_name(get_text(o, "why"));
         }

@@ -1,0 +1,678 @@
+"""emdwatch and emdsync with real writers, kills, full disks, odd names; see each test.
+
+With EMDWATCH_CHURN=full (the nightly run) a thousand movies and fifty kills instead of a few.
+"""
+
+import fcntl
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+BIN = os.environ["EMDTOOLS_BIN"]
+EMDWATCH, EMDSYNC, EMDSIM = (os.path.join(BIN, t) for t in ("emdwatch", "emdsync", "emdsim"))
+# Every wait is for something that happens; this is only how long a hopeless one lasts.
+PATIENCE = 120
+CHURN = (1000, 50) if os.environ.get("EMDWATCH_CHURN") == "full" else (80, 6)
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"  # of h5py, unless a test wants it
+
+
+def setUpModule():
+    folder = tempfile.TemporaryDirectory(dir=".")
+    unittest.addModuleCleanup(folder.cleanup)
+    unittest.addModuleCleanup(os.chdir, os.getcwd())
+    os.chdir(folder.name)
+    for seed in range(6):
+        subprocess.run([EMDSIM, "-q", "--size", "64", "--frames", str(3 + seed), "--seed", str(seed + 1),
+                        f"movie{seed}.emd"], check=True)
+
+
+def movie(i=0):
+    return f"movie{i % 6}.emd"
+
+
+def content(path):
+    """Everything in a file: attributes and data of each object."""
+    found = {}
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            value = item[()]
+            found[name] = (item.shape, str(item.dtype),
+                           value.tobytes() if item.dtype.kind != "O" else value.tolist())
+        else:
+            found[name] = sorted(item)
+
+    with h5py.File(path, "r") as f:
+        f.visititems(visit)
+    return found
+
+
+def wait_for(condition, what):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited in vain: {what}")
+
+
+def tree(folder):
+    return sorted(os.path.relpath(os.path.join(d, f), folder)
+                  for d, _, files in os.walk(folder) for f in files)
+
+
+def outputs(folder):
+    return [f for f in tree(folder) if not os.path.basename(f).startswith(".emdwatch")]
+
+
+def once(raw, out, *options, code=0):
+    run = subprocess.run([EMDWATCH, "--once", "--settle", "0", "--poll", "0.05", "-c", "gzip:1", "--json",
+                          *options, raw, out], capture_output=True, text=True, check=False,
+                         timeout=PATIENCE)
+    if run.returncode != code:
+        raise AssertionError(f"exit {run.returncode}, not {code}: {run.stdout}{run.stderr}")
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+class Watch:
+    """A running emdwatch; events are read from its output file."""
+
+    def __init__(self, raw, out, *options, settle="0.3", prefix=()):
+        self.log = tempfile.NamedTemporaryFile("r", dir=".", suffix=".log")
+        with open(self.log.name, "w", encoding="utf-8") as f:
+            self.process = subprocess.Popen(
+                [*prefix, EMDWATCH, "--settle", settle, "--poll", "0.1", "-c", "gzip:1", "--json", *options,
+                 raw, out], stdout=f, stderr=subprocess.STDOUT)
+
+    def events(self, kind=None, file=None):
+        with open(self.log.name, encoding="utf-8", errors="replace") as f:
+            lines = f.read().split("\n")[:-1]
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [e for e in found if (kind is None or e["event"] == kind) and (file is None or e["file"] == file)]
+
+    def wait(self, kind, file=None, count=1):
+        return wait_for(lambda: len(self.events(kind, file)) >= count and self.events(kind, file),
+                        f"{kind} {file}: {self.events()}")
+
+    def polls(self, n=5):
+        """Lets n polls pass."""
+        for _ in range(n):
+            time.sleep(0.1)
+
+    def stop(self):
+        self.process.terminate()
+        code = self.process.wait(PATIENCE)
+        assert code == 0, (code, self.events())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.stop()
+        self.log.close()
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        for name in ("raw", "out", "dst"):
+            shutil.rmtree(name, ignore_errors=True)
+            os.mkdir(name)
+
+    def assert_copied(self, source, output):
+        want, got = content(source), content(output)
+        self.assertEqual(want, got)
+
+    def never_early(self, watch, name):
+        """The movie is not done, and no output or temporary file is there."""
+        self.assertEqual(watch.events("done", name), [])
+        self.assertEqual(outputs("out"), [])
+
+
+class Writers(Case):
+    def finish(self, watch, name, reference):
+        watch.wait("done", name)
+        watch.polls()
+        self.assertEqual(len(watch.events("done", name)), 1)
+        self.assertEqual(outputs("out"), [name])
+        self.assert_copied(reference, os.path.join("out", name))
+
+    def test_grows_slowly(self):
+        with open(movie(3), "rb") as f:
+            data = f.read()
+        with Watch("raw", "out") as w, open("raw/a.emd", "wb") as f:
+            step = (len(data) - 1) // 4
+            for i in range(4):
+                f.write(data[i * step:(i + 1) * step])
+                f.flush()
+                # longer than settling takes: only the content says that it is not complete
+                w.wait("incomplete", "a.emd") if i == 0 else w.polls(7)
+                self.never_early(w, "a.emd")
+            f.write(data[4 * step:])
+            f.flush()
+            self.finish(w, "a.emd", movie(3))
+
+    def test_hdf5_writer(self):
+        """Frames are appended through HDF5 without any lock, and the file looks complete at each
+        pause: only its changes within the settle time tell."""
+        with Watch("raw", "out", settle="2") as w:
+            f = h5py.File("raw/a.emd", "w")
+            d = f.create_dataset("Data/Image/x/Data", (64, 64, 0), "i2", maxshape=(64, 64, None),
+                                 chunks=(64, 64, 1))
+            for i in range(8):
+                d.resize(i + 1, 2)
+                d[:, :, i] = i + 1
+                f.flush()
+                w.polls(4)
+                self.never_early(w, "a.emd")
+            f.close()
+            self.finish(w, "a.emd", "raw/a.emd")
+
+    def test_locks(self):
+        for take in (lambda f: fcntl.lockf(f, fcntl.LOCK_EX), lambda f: fcntl.flock(f, fcntl.LOCK_EX)):
+            with self.subTest():
+                self.setUp()
+                with Watch("raw", "out") as w, open("raw/a.emd", "wb") as f:
+                    take(f)
+                    with open(movie(1), "rb") as g:
+                        f.write(g.read())
+                    f.flush()
+                    w.wait("busy", "a.emd")
+                    w.polls()
+                    self.never_early(w, "a.emd")
+                    f.close()
+                    self.finish(w, "a.emd", movie(1))
+
+    def test_renames(self):
+        with Watch("raw", "out") as w:
+            with open(movie(2), "rb") as g, open("raw/a.emd.part", "wb") as f:
+                data = g.read()
+                f.write(data[:1000])
+                f.flush()
+                w.polls(8)
+                f.write(data[1000:])
+            w.polls(8)
+            self.never_early(w, "a.emd")
+            os.rename("raw/a.emd.part", "raw/a.emd")
+            self.finish(w, "a.emd", movie(2))
+
+    def test_preallocates(self):
+        """The size is right from the start, the tail is zeros for long."""
+        with open(movie(5), "rb") as g:
+            data = g.read()
+        with Watch("raw", "out") as w, open("raw/a.emd", "r+b" if os.path.exists("raw/a.emd") else "w+b") as f:
+            f.truncate(len(data))
+            w.wait("incomplete", "a.emd")
+            for part in range(1, 4):
+                f.seek(0)
+                f.write(data[:part * len(data) // 4])
+                f.flush()
+                w.polls(7)
+                self.never_early(w, "a.emd")
+            f.seek(0)
+            f.write(data)
+            f.flush()
+            self.finish(w, "a.emd", movie(5))
+
+    def test_dies(self):
+        with open(movie(4), "rb") as g:
+            data = g.read()
+        with open("raw/cut.emd", "wb") as f:
+            f.write(data[:len(data) // 2])
+        with open("raw/zeros.emd", "wb") as f:
+            f.write(data[:len(data) // 2].ljust(len(data), b"\0"))
+        open("raw/nothing.emd", "wb").close()
+        shutil.copy(movie(0), "raw/good.emd")
+        with Watch("raw", "out") as w:
+            for name in ("cut.emd", "zeros.emd", "nothing.emd"):
+                w.wait("incomplete", name)
+            w.wait("done", "good.emd")
+            w.polls(20)
+            for name in ("cut.emd", "zeros.emd", "nothing.emd"):
+                self.assertEqual(len(w.events(file=name)), 1, w.events())
+            self.assertEqual(outputs("out"), ["good.emd"])
+
+    def test_changes_while_it_is_copied(self):
+        shutil.copy(movie(0), "raw/a.emd")
+        with Watch("raw", "out") as w:
+            w.wait("done", "a.emd")
+            shutil.copy(movie(5), "raw/a.emd")
+            w.wait("done", "a.emd", 2)
+            w.polls()
+            self.assert_copied(movie(5), "out/a.emd")
+
+
+class Reports(Case):
+    def test_empty_and_damaged_are_said_once(self):
+        subprocess.run([EMDSIM, "-q", "--size", "64", "--frames", "0", "raw/empty.emd"], check=True)
+        with open("raw/text.emd", "w", encoding="ascii") as f:
+            f.write("not a movie")
+        shutil.copy(movie(1), "raw/good.emd")
+        with Watch("raw", "out") as w:
+            w.wait("empty", "empty.emd")
+            w.wait("damaged", "text.emd")
+            w.wait("done", "good.emd")
+            w.polls(10)
+        with Watch("raw", "out") as w:  # and not again after a restart
+            w.polls(12)
+            self.assertEqual(w.events("empty") + w.events("damaged") + w.events("done"), [])
+            shutil.copy(movie(2), "raw/text.emd")
+            w.wait("done", "text.emd")
+        self.assertEqual(outputs("out"), ["good.emd", "text.emd"])
+        run = subprocess.run([EMDWATCH, "--status", "raw", "out"], capture_output=True, text=True, check=True)
+        self.assertRegex(run.stdout, r"(?m)^done +2 ")
+        self.assertRegex(run.stdout, r"(?m)^failed +1 ")
+        self.assertIn("empty.emd: a movie without frames", run.stdout)
+
+    def test_once_and_exit_codes(self):
+        shutil.copy(movie(0), "raw/a.emd")
+        events = once("raw", "out")
+        self.assertEqual([e["event"] for e in events], ["done", "summary"])
+        self.assertEqual(events[0]["frames"], 3)
+        self.assertGreater(events[0]["ratio"], 1)
+        self.assertEqual([e["event"] for e in once("raw", "out")], ["summary"])
+        with open(movie(0), "rb") as f, open("raw/b.emd", "wb") as g:
+            g.write(f.read(5000))
+        once("raw", "out", code=3)
+        with open("raw/c.emd", "w", encoding="ascii") as g:
+            g.write("text")
+        once("raw", "out", code=1)
+        for bad in (["raw"], ["raw", "out", "more"], ["--jobs", "0", "raw", "out"], ["raw/a.emd", "out"],
+                    ["--settle", "x", "raw", "out"], ["out/..", "out/../.."], ["raw", "raw"]):
+            run = subprocess.run([EMDWATCH, "--once", *bad], capture_output=True, check=False)
+            self.assertEqual(run.returncode, 2, bad)
+
+    def test_frame_stats(self):
+        shutil.copy(movie(1), "raw/a b.emd")
+        with open("out/a_b.frames.tsv", "w", encoding="ascii") as f:  # of a dead run
+            f.write("image\ttilt_deg\tmean\tmax\tspots\n1\t")
+        once("raw", "out", "--frame-stats")
+        self.assertEqual(outputs("out"), ["a_b.emd", "a_b.frames.tsv"])
+        with open("out/a_b.frames.tsv", encoding="ascii") as f:
+            self.assertEqual(len(f.readlines()), 1 + 4)
+
+
+class Names(Case):
+    def test_odd_names(self):
+        names = ["a b/c  d.emd", "quote'\"`$x.emd", "new\nline.emd", "Ünïcode 電子.emd", "-leading.emd",
+                 "deep/" * 30 + "x.emd", "semi;colon&.emd", "%41.emd"]
+        if sys.getfilesystemencoding() == "utf-8":
+            names.append(os.fsdecode(b"byte\xff.emd"))
+        for i, name in enumerate(names):
+            os.makedirs(os.path.dirname(os.path.join("raw", name)), exist_ok=True)
+            shutil.copy(movie(i), os.path.join("raw", name))
+        for hidden in (".hidden.emd", "x.emd.tmp", "other.txt"):
+            shutil.copy(movie(0), os.path.join("raw", hidden))
+        os.mkdir("raw/.trash")
+        shutil.copy(movie(0), "raw/.trash/x.emd")
+        os.symlink("..", "raw/a b/loop")
+        os.symlink(".", "raw/self")
+        os.symlink("nowhere", "raw/dangling.emd")
+        os.mkdir("raw/folder.emd")
+        os.mkfifo("raw/pipe.emd")
+        run = subprocess.run([EMDWATCH, "--once", "--settle", "0", "-c", "gzip:1", "raw", "out"], check=True,
+                             capture_output=True, timeout=PATIENCE)
+        self.assertEqual(len(run.stdout.splitlines()), len(names) + 1)  # no name breaks a line
+        self.assertEqual(outputs("out"), sorted(n.replace(" ", "_") for n in names))
+        for i, name in enumerate(names):
+            self.assert_copied(movie(i), os.path.join("out", name.replace(" ", "_")))
+        once("raw", "out")
+
+    def test_two_sources_of_one_name(self):
+        shutil.copy(movie(0), "raw/a b.emd")
+        shutil.copy(movie(1), "raw/a_b.emd")
+        shutil.copy(movie(2), "raw/c.emd")
+        events = once("raw", "out", code=1)
+        conflicts = [e for e in events if e["event"] == "conflict"]
+        self.assertEqual(len(conflicts), 2)
+        for e in conflicts:
+            self.assertIn("a b.emd", e["why"])
+            self.assertIn("a_b.emd", e["why"])
+        self.assertEqual(outputs("out"), ["c.emd"])
+        os.rename("raw/a_b.emd", "raw/d.emd")
+        once("raw", "out")
+        self.assertEqual(outputs("out"), ["a_b.emd", "c.emd", "d.emd"])
+
+    def test_what_others_made_stays(self):
+        shutil.copy(movie(0), "raw/a.emd")
+        shutil.copy(movie(1), "out/a.emd")
+        before = content("out/a.emd")
+        (conflict, _) = once("raw", "out", code=1)
+        self.assertEqual(conflict["event"], "conflict")
+        self.assertEqual(content("out/a.emd"), before)
+        os.remove("out/a.emd")
+        once("raw", "out")
+        self.assert_copied(movie(0), "out/a.emd")
+
+    def test_target_inside_the_source(self):
+        shutil.copy(movie(0), "raw/a.emd")
+        once("raw", "raw/compressed")
+        once("raw", "raw/compressed")
+        self.assertEqual(outputs("raw/compressed"), ["a.emd"])
+
+
+class Trouble(Case):
+    def test_two_instances(self):
+        with Watch("raw", "out") as w:
+            wait_for(lambda: os.path.exists("out/.emdwatch.lock.tmp"), "the lock")
+            run = subprocess.run([EMDWATCH, "--once", "raw", "out"], capture_output=True, text=True,
+                                 check=False)
+            self.assertEqual(run.returncode, 3)
+            self.assertIn("another emdwatch", run.stderr)
+            w.process.kill()
+            w.process.wait()
+        once("raw", "out")
+
+    def test_temps(self):
+        """Those of dead runs go; those in use, and what is not ours, stay."""
+        for name in ("dead.emd.tmp", "live.emd.tmp", "notes.tmp"):
+            with open(os.path.join("out", name), "w", encoding="ascii") as f:
+                f.write("x")
+        with open("out/live.emd.tmp", "r+", encoding="ascii") as live:
+            fcntl.lockf(live, fcntl.LOCK_EX)
+            once("raw", "out")
+            self.assertEqual(outputs("out"), ["live.emd.tmp", "notes.tmp"])
+
+    def test_source_comes_and_goes(self):
+        shutil.copy(movie(0), "raw/a.emd")
+        with Watch("raw", "out") as w:
+            w.wait("done", "a.emd")
+            os.rename("raw", "gone")
+            w.wait("waiting")
+            w.polls(10)
+            self.assertEqual(len(w.events("waiting")), 1)
+            os.rename("gone", "raw")
+            w.wait("going on")
+            shutil.copytree("raw", "raw/new")
+            w.wait("done", "new/a.emd")
+            shutil.rmtree("raw/new")
+            os.rename("out", "lost")
+            os.mkdir("out")  # an empty mount point
+            shutil.copy(movie(1), "raw/b.emd")
+            w.polls(20)
+            self.assertEqual(tree("out"), [])
+            os.rmdir("out")
+            os.rename("lost", "out")
+            w.wait("done", "b.emd")
+        shutil.rmtree("gone", ignore_errors=True)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+    def test_permissions(self):
+        os.makedirs("raw/secret")
+        shutil.copy(movie(0), "raw/secret/a.emd")
+        shutil.copy(movie(1), "raw/b.emd")
+        shutil.copy(movie(2), "raw/unreadable.emd")
+        os.chmod("raw/unreadable.emd", 0)
+        os.chmod("raw/secret", 0)
+        os.chmod(".", 0o755)
+        parent = os.path.abspath(".")
+        while parent != "/":  # the test's folders lie where only root may go
+            if not os.stat(parent).st_mode & 0o001:
+                self.skipTest(f"{parent} is closed to others")
+            parent = os.path.dirname(parent)
+        os.chown("out", 65534, 65534)
+        prefix = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        with Watch("raw", "out", prefix=prefix) as w:
+            w.wait("done", "b.emd")
+            w.wait("unreadable", "secret")
+            w.wait("busy", "unreadable.emd")
+            w.polls(10)
+            self.assertEqual(len(w.events("unreadable")), 1)
+            os.chmod("raw/secret", 0o755)
+            w.wait("done", "secret/a.emd")
+            os.chmod("out", 0o555)
+            shutil.copy(movie(3), "raw/d.emd")
+            w.wait("waiting", "d.emd")
+            os.chmod("out", 0o755)
+            w.wait("done", "d.emd")
+
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to mount a tmpfs")
+    def test_full_disk(self):
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", "out"], check=False).returncode:
+            self.skipTest("cannot mount a tmpfs")
+        try:
+            with open("out/ballast", "wb") as f:
+                f.write(bytes(900 << 10))
+            subprocess.run([EMDSIM, "-q", "--size", "256", "--frames", "6", "raw/a.emd"], check=True)
+            shutil.copy("raw/a.emd", "raw/b.emd")
+            with Watch("raw", "out", "-c", "none") as w:
+                w.wait("waiting")
+                w.polls(15)
+                self.assertEqual(len(w.events("waiting")), 1)
+                self.assertEqual(outputs("out"), ["ballast"])
+                os.remove("out/ballast")
+                subprocess.run(["mount", "-o", "remount,size=20m", "out"], check=True)
+                w.wait("done", "a.emd")
+                w.wait("done", "b.emd")
+                w.wait("going on")
+            self.assertEqual(outputs("out"), ["a.emd", "b.emd"])
+            self.assert_copied("raw/a.emd", "out/b.emd")
+        finally:
+            subprocess.run(["umount", "-l", "out"], check=True)
+
+    def workers(self, pid):
+        """Processes that the node has forked for repacking hold a source open."""
+        found = []
+        for p in os.listdir("/proc"):
+            try:
+                with open(f"/proc/{p}/stat", encoding="ascii", errors="replace") as f:
+                    if int(f.read().rsplit(")", 1)[1].split()[1]) == pid:
+                        found.append(int(p))
+            except (OSError, ValueError, IndexError):
+                pass
+        return found
+
+    def stop_worker(self, w):
+        """Stops the process that repacks the big file."""
+        def stopped():
+            for pid in self.workers(w.process.pid):
+                try:
+                    fds = [os.readlink(f"/proc/{pid}/fd/{n}") for n in os.listdir(f"/proc/{pid}/fd")]
+                except OSError:
+                    continue
+                if any(fd.endswith("big.emd") for fd in fds):
+                    os.kill(pid, signal.SIGSTOP)
+                    return pid
+            return None
+        return wait_for(stopped, "a worker")
+
+    def test_a_stalled_file_stops_no_other(self):
+        subprocess.run([EMDSIM, "-q", "--size", "1024", "--frames", "30", "raw/big.emd"], check=True)
+        with Watch("raw", "out", "-j", "1", "-c", "gzip:9") as w:
+            pid = self.stop_worker(w)
+            shutil.copy(movie(0), "raw/small.emd")
+            w.wait("stalled", "big.emd")
+            w.wait("done", "small.emd")
+            os.kill(pid, signal.SIGCONT)
+            w.wait("done", "big.emd")
+
+    def test_signals(self):
+        subprocess.run([EMDSIM, "-q", "--size", "1024", "--frames", "30", "raw/big.emd"], check=True)
+        with Watch("raw", "out", "-c", "gzip:9") as w:
+            pid = self.stop_worker(w)
+            w.process.terminate()  # one: what runs is finished
+            w.wait("stopping")
+            os.kill(pid, signal.SIGCONT)
+            self.assertEqual(w.process.wait(PATIENCE), 0)
+            self.assertEqual(outputs("out"), ["big.emd"])
+        os.remove("out/big.emd")
+        with Watch("raw", "out", "-c", "gzip:9") as w:
+            pid = self.stop_worker(w)
+            w.process.terminate()
+            w.wait("stopping")
+            w.process.terminate()  # two: aborted, cleanly
+            time.sleep(0.2)
+            os.kill(pid, signal.SIGCONT)
+            self.assertEqual(w.process.wait(PATIENCE), 1)
+            self.assertEqual(outputs("out"), [])
+        shutil.copy(movie(0), "raw/s.emd")
+        with Watch("raw", "out", "--poll", "3600", settle="0") as w:
+            w.wait("done", "s.emd")
+            shutil.copy(movie(1), "raw/t.emd")
+            for number in (signal.SIGHUP, signal.SIGUSR1):
+                w.process.send_signal(number)
+            w.wait("done", "t.emd")
+
+    def test_nothing_leaks(self):
+        for i in range(20):
+            shutil.copy(movie(i), f"raw/{i}.emd")
+
+        def usage(pid):
+            with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+                resident = int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            return resident, len(os.listdir(f"/proc/{pid}/fd"))
+
+        with Watch("raw", "out", "--poll", "0.01", settle="0.03") as w:
+            w.wait("done", count=20)
+            time.sleep(1)
+            before = usage(w.process.pid)
+            for i in range(20, 40):  # a few hundred polls, and work between them
+                shutil.copy(movie(i), f"raw/{i}.emd")
+                time.sleep(0.1)
+            w.wait("done", count=40)
+            time.sleep(2)
+            resident, descriptors = usage(w.process.pid)
+            wait_for(lambda: usage(w.process.pid)[1] <= before[1] + 2, f"{descriptors} descriptors")
+            self.assertLess(resident, before[0] + (2 << 20))
+
+
+class Churn(Case):
+    def test_kills(self):
+        """Movies come at random times while emdwatch is killed and started again."""
+        movies, kills = CHURN
+        rng = random.Random(7)
+        done, w = [], None
+        arrivals = sorted(rng.random() for _ in range(movies))
+        pause = 0.5
+        total = pause * kills
+        begun, next_movie = time.monotonic(), 0
+        for kill in range(kills):
+            w = Watch("raw", "out", settle="0.1")
+            while time.monotonic() - begun < (kill + 1) * pause:
+                while next_movie < movies and arrivals[next_movie] * total < time.monotonic() - begun:
+                    folder = f"raw/s {next_movie % 7}"
+                    os.makedirs(folder, exist_ok=True)
+                    shutil.copy(movie(next_movie), f"{folder}/{next_movie}.emd")
+                    next_movie += 1
+                time.sleep(rng.random() * 0.02)
+            w.process.kill()
+            w.process.wait()
+            done += [e["file"] for e in w.events("done")]
+            w.log.close()
+        for i in range(next_movie, movies):
+            os.makedirs(f"raw/s {i % 7}", exist_ok=True)
+            shutil.copy(movie(i), f"raw/s {i % 7}/{i}.emd")
+        with Watch("raw", "out", settle="0.1") as w:
+            wait_for(lambda: len([f for f in outputs("out") if f.endswith(".emd")]) == movies, "all outputs")
+            wait_for(lambda: not [f for f in outputs("out") if f.endswith(".tmp")], "no temps")
+            done += [e["file"] for e in w.events("done")]
+        self.assertEqual(len(outputs("out")), movies)
+        self.assertEqual(len(done), len(set(done)), "a movie was done twice")
+        expected = [content(movie(i)) for i in range(6)]
+        for i in range(movies):
+            self.assertEqual(content(f"out/s_{i % 7}/{i}.emd"), expected[i % 6])
+
+
+class Sync(Case):
+    def test_local(self):
+        os.makedirs("out/raw")
+        for name in ("a.emd", "raw/b.emd", "c.emd.tmp", ".emdwatch.json"):
+            shutil.copy(movie(0), os.path.join("out", name))
+        run = subprocess.run([EMDSYNC, "--once", "out/", "dst"], capture_output=True, text=True, check=True)
+        self.assertEqual(tree("dst"), ["a.emd"])
+        self.assertIn("copied a.emd", run.stdout)
+        self.assertEqual(subprocess.run([EMDSYNC, "--once", "-q", "out/", "dst"], capture_output=True,
+                                        check=True).stdout, b"")
+
+    def test_failures_and_usage(self):
+        self.assertEqual(subprocess.run([EMDSYNC, "--once", "nowhere", "dst"], capture_output=True,
+                                        check=False).returncode, 1)
+        for bad in ([], ["x"], ["a", "b", "c"], ["--interval", "x", "a", "b"], ["--bad", "a", "b"]):
+            self.assertEqual(subprocess.run([EMDSYNC, *bad], capture_output=True, check=False).returncode, 2)
+
+    def test_one_instance_and_stop(self):
+        shutil.copy(movie(0), "out/a.emd")
+        first = subprocess.Popen([EMDSYNC, "--interval", "3600", "out/", "dst"], stdout=subprocess.PIPE)
+        wait_for(lambda: os.path.exists("dst/a.emd"), "the first copy")
+        self.assertEqual(subprocess.run([EMDSYNC, "--once", "out/", "dst"], capture_output=True,
+                                        check=False).returncode, 3)
+        first.terminate()
+        out, _ = first.communicate(timeout=PATIENCE)
+        self.assertEqual(first.returncode, 0)
+        self.assertIn(b"stopped", out)
+
+    def check_pipeline(self, source, dst):
+        with Watch("raw", "out", "--frame-stats") as w:
+            sync = subprocess.Popen([EMDSYNC, "--interval", "0.2", source, dst], stdout=subprocess.DEVNULL)
+            try:
+                for i in range(6):
+                    shutil.copy(movie(i), f"raw/m {i}.emd")
+                    # whatever appears under its final name can be read, every frame
+                    for name in tree("dst"):
+                        if name.endswith(".emd") and "/." not in "/" + name:
+                            with h5py.File(os.path.join("dst", name), "r") as f:
+                                (group,) = f["Data/Image"].values()
+                                for k in range(group["Data"].shape[2]):
+                                    self.assertGreater(np.ptp(group["Data"][:, :, k]), 0)
+                    time.sleep(0.2)
+                w.wait("done", count=6)
+                wait_for(lambda: len(tree("dst")) == 12, "all files at the destination")
+            finally:
+                sync.terminate()
+                sync.wait(PATIENCE)
+        for i in range(6):
+            self.assert_copied(movie(i), f"dst/m_{i}.emd")
+
+    def test_pipeline_local(self):
+        self.check_pipeline("out/", "dst")
+
+    def test_pipeline_daemon(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        with open("rsyncd.conf", "w", encoding="ascii") as f:
+            f.write(f"use chroot = no\nport = {port}\naddress = 127.0.0.1\n"
+                    f"[movies]\npath = {os.path.abspath('out')}\nread only = yes\n")
+            if os.geteuid() == 0:
+                f.write("uid = 0\ngid = 0\n")
+        daemon = subprocess.Popen(["rsync", "--daemon", "--no-detach", "--config=rsyncd.conf"])
+        try:
+            def listening():
+                with socket.socket() as s:
+                    return s.connect_ex(("127.0.0.1", port)) == 0
+            wait_for(listening, "the daemon")
+            self.check_pipeline(f"rsync://127.0.0.1:{port}/movies/", "dst")
+        finally:
+            daemon.terminate()
+            daemon.wait(PATIENCE)
+
+    def test_cut_off_transfers_stay_hidden(self):
+        with open("out/big.emd", "wb") as f:
+            f.write(os.urandom(4 << 20))
+        sync = subprocess.Popen([EMDSYNC, "--once", "out/", "dst", "--", "--bwlimit=1000"],
+                                stdout=subprocess.DEVNULL)
+        wait_for(lambda: [f for f in tree("dst") if ".big.emd" in f], "the transfer")
+        time.sleep(0.3)
+        sync.terminate()
+        sync.wait(PATIENCE)
+        self.assertFalse(os.path.exists("dst/big.emd"))
+        subprocess.run([EMDSYNC, "--once", "-q", "out/", "dst"], check=True)
+        self.assertEqual(tree("dst"), ["big.emd"])
+        with open("out/big.emd", "rb") as f, open("dst/big.emd", "rb") as g:
+            self.assertEqual(f.read(), g.read())
+
+
+if __name__ == "__main__":
+    unittest.main()
