@@ -207,7 +207,7 @@ static enum emd_completeness judge(const char *path, enum emd_status status)
 enum emd_completeness emd_complete_look(const char *path, struct emd_error *err)
 {
     struct look look = {0};
-    struct emd_error own;
+    struct emd_error own = {.status = EMD_OK};
     enum emd_completeness answer = EMD_COMPLETE;
     err = err ? err : &own;
     enum emd_status status = emd_hdf5_register_filters(err);

@@ -30,6 +30,9 @@ enum kind { SCAN, CHECK, CLEAN, REPACK };
 /* A worker that says nothing for so long hangs: it keeps its place, but others may use its threads.
  * Seconds. */
 static const double longest_silence = 60, shortest_silence = 2;
+/* What says nothing for so long will not come back: it is killed, and the file tried again later.
+ */
+static const double hopeless_silence = 3600;
 /* How long an aborted worker may take to tidy up before it is killed. */
 static const double abort_grace = 10;
 
@@ -503,6 +506,9 @@ static void watch_for_stalls(struct node *node)
     double silence = node->options->watch.settle;
     silence = silence < shortest_silence ? shortest_silence : silence;
     silence = silence > longest_silence ? longest_silence : silence;
+    for (const struct child *c = node->children; c; c = c->next)
+        if (emd_node_now() - c->heard > hopeless_silence)
+            kill(c->pid, SIGKILL);
     for (struct child *c = node->children; c; c = c->next)
         if (!c->stalled && c->kind != CLEAN && emd_node_now() - c->heard > silence) {
             c->stalled = true;
