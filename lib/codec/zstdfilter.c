@@ -3,7 +3,8 @@
  * Our frames always hold the content size, which readers of this filter need, and zstd's content
  * checksum, so that every reader, whoever wrote it, notices damage. Frames of others are read with
  * or without either. */
-#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_getCParams, ZSTD_estimateCCtxSize_usingCParams */
+#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_decompressBound, ZSTD_getCParams, ZSTD_estimateCCtxSize   \
+                                  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <zstd.h>
@@ -76,36 +77,26 @@ static enum emd_status check_frame(const void *src, size_t n, struct emd_error *
     return EMD_OK;
 }
 
-/* The size of a frame that does not say it: by decoding it, the bytes thrown away. */
+/* The size of a frame that does not say it, by decoding it. In one piece: a stream decoder would
+ * have to allocate the window that the frame claims. */
 static enum emd_status count_bytes(const void *src, size_t n, size_t limit, size_t *out,
                                    struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
+    const unsigned long long most = ZSTD_decompressBound(src, n);
+    const size_t room = most < limit ? (size_t)most : limit;
     ZSTD_DCtx *dctx = ZSTD_createDCtx();
-    const size_t room = ZSTD_DStreamOutSize();
-    void *waste = malloc(room);
-    ZSTD_inBuffer in = {src, n, 0};
-    size_t total = 0, left = 1;
+    void *waste = malloc(room ? room : 1);
     if (!dctx || !waste) {
         status = emd_fail(err, EMD_E_MEMORY, "zstd: out of memory");
         goto out;
     }
-    while (left > 0) {
-        ZSTD_outBuffer to = {waste, room, 0};
-        left = ZSTD_decompressStream(dctx, &to, &in);
-        if (ZSTD_isError(left) || (left > 0 && to.pos == 0 && in.pos == in.size)) {
-            status = emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes are no whole frame: %s", n,
-                              ZSTD_isError(left) ? ZSTD_getErrorName(left) : "cut short");
-            goto out;
-        }
-        total += to.pos;
-        if (total > limit) {
-            status =
-                emd_fail(err, EMD_E_CORRUPT, "zstd: the frame holds more than %zu bytes", limit);
-            goto out;
-        }
-    }
-    *out = total;
+    const size_t size = ZSTD_decompressDCtx(dctx, waste, room, src, n);
+    if (ZSTD_isError(size))
+        status = emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes for a chunk of at most %zu: %s", n,
+                          limit, ZSTD_getErrorName(size));
+    else
+        *out = size;
 out:
     free(waste);
     ZSTD_freeDCtx(dctx);
