@@ -48,13 +48,8 @@ static void report(const struct emd_codec *codec, const void *caller, const char
                    const char *text)
 {
     struct emd_host host;
-    char line[1200];
-    /* The codecs' own texts begin with their name already. */
-    const size_t name = strlen(codec->name);
-    const bool named = strncmp(text, codec->name, name) == 0 && text[name] == ':';
-    snprintf(line, sizeof line, "%s%s%s", named ? "" : codec->name, named ? "" : ": ", text);
     emd_host_bind(&host, caller);
-    emd_host_report(&host, codec->name, function, line);
+    emd_host_report(&host, codec->name, function, text);
     emd_host_release(&host);
 }
 

@@ -64,9 +64,14 @@ void emd_host_report(const struct emd_host *host, const char *filter, const char
                      const char *text)
 {
     const char *verbose = getenv("EMDTOOLS_PLUGIN_VERBOSE");
+    char line[1200];
+    /* The codecs' own texts begin with their name already. */
+    const size_t name = strlen(filter);
+    const bool named = strncmp(text, filter, name) == 0 && text[name] == ':';
+    snprintf(line, sizeof line, "%s%s%s", named ? "" : filter, named ? "" : ": ", text);
     if (host->push)
         host->push(H5E_DEFAULT, filter, function, 0, *host->error_class, *host->error_major,
-                   *host->error_minor, "%s", text);
+                   *host->error_minor, "%s", line);
     if (!host->push || (verbose && strcmp(verbose, "1") == 0))
-        fprintf(stderr, "emdtools filter %s\n", text);
+        fprintf(stderr, "emdtools filter %s\n", line);
 }

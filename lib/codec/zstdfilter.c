@@ -3,8 +3,9 @@
  * Our frames always hold the content size, which readers of this filter need, and zstd's content
  * checksum, so that every reader, whoever wrote it, notices damage. Frames of others are read with
  * or without either. */
-#define ZSTD_STATIC_LINKING_ONLY /* ZSTD_decompressBound, ZSTD_getCParams, ZSTD_estimateCCtxSize   \
-                                  */
+
+/* For ZSTD_decompressBound, ZSTD_getCParams and ZSTD_estimateCCtxSize_usingCParams. */
+#define ZSTD_STATIC_LINKING_ONLY
 #include <stdio.h>
 #include <stdlib.h>
 #include <zstd.h>
