@@ -4,7 +4,7 @@
  * checksum, so that every reader, whoever wrote it, notices damage. Frames of others are read with
  * or without either. */
 
-/* For ZSTD_decompressBound, ZSTD_getCParams and ZSTD_estimateCCtxSize_usingCParams. */
+/* For ZSTD_getCParams and ZSTD_estimateCCtxSize_usingCParams. */
 #define ZSTD_STATIC_LINKING_ONLY
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,8 +84,9 @@ static enum emd_status count_bytes(const void *src, size_t n, size_t limit, size
                                    struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
-    const unsigned long long most = ZSTD_decompressBound(src, n);
-    const size_t room = most < limit ? (size_t)most : limit;
+    /* A block takes at least 3 bytes. */
+    const size_t blocks = n / 3 + 1,
+                 room = limit / MOST_OF_A_BLOCK < blocks ? limit : blocks * MOST_OF_A_BLOCK;
     ZSTD_DCtx *dctx = ZSTD_createDCtx();
     void *waste = malloc(room ? room : 1);
     if (!dctx || !waste) {
