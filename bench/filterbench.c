@@ -1,0 +1,167 @@
+/* Writes and reads frames through one HDF5 filter, in memory, and prints
+ *   write MB/s, read MB/s, raw bytes / stored bytes
+ * of raw data and the best of the rounds.
+ *   filterbench FRAMES WIDTH HEIGHT ROUNDS [shuffle] ID [VALUE...]   (ID 0: no filter)
+ *   filterbench FRAMES WIDTH HEIGHT ROUNDS direct LEVEL              (libzstd without HDF5)
+ * FRAMES is a file of 16-bit frames. The plugin is what HDF5 finds by HDF5_PLUGIN_PATH. */
+#include <hdf5.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zstd.h>
+
+#include "codec/transpose8.h"
+
+struct result {
+    double write, read; /* seconds, best */
+    double ratio;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void stop(const char *what)
+{
+    fprintf(stderr, "filterbench: %s\n", what);
+    exit(1);
+}
+
+static void keep_best(double *best, double seconds)
+{
+    if (*best == 0 || seconds < *best)
+        *best = seconds;
+}
+
+static void run_hdf5(const int16_t *frames, int16_t *back, size_t count, const hsize_t frame[3],
+                     hid_t list, struct result *result)
+{
+    const hsize_t dims[] = {count, frame[1], frame[2]};
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), cache = H5Pcreate(H5P_DATASET_ACCESS);
+    H5Pset_fapl_core(access, (size_t)64 << 20, 0);
+    H5Pset_chunk_cache(cache, 0, 0, 1); /* every chunk goes through the filter at once */
+    hid_t file = H5Fcreate("bench", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    hid_t space = H5Screate_simple(3, dims, NULL), memory = H5Screate_simple(3, frame, NULL);
+    hid_t set = H5Dcreate2(file, "x", H5T_STD_I16LE, space, H5P_DEFAULT, list, cache);
+    if (set < 0)
+        stop("the filter cannot be used");
+    for (int pass = 0; pass < 2; pass++) {
+        const double start = now();
+        for (hsize_t i = 0; i < count; i++) {
+            const hsize_t at[] = {i, 0, 0};
+            const size_t offset = (size_t)(i * frame[1] * frame[2]);
+            H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, frame, NULL);
+            if ((pass == 0
+                     ? H5Dwrite(set, H5T_STD_I16LE, memory, space, H5P_DEFAULT, frames + offset)
+                     : H5Dread(set, H5T_STD_I16LE, memory, space, H5P_DEFAULT, back + offset)) < 0)
+                stop(pass == 0 ? "writing failed" : "reading failed");
+        }
+        keep_best(pass == 0 ? &result->write : &result->read, now() - start);
+    }
+    const size_t bytes = count * (size_t)(frame[1] * frame[2]) * sizeof frames[0];
+    if (memcmp(frames, back, bytes) != 0)
+        stop("wrong data");
+    result->ratio = (double)bytes / (double)H5Dget_storage_size(set);
+    H5Dclose(set);
+    H5Sclose(space);
+    H5Sclose(memory);
+    H5Pclose(access);
+    H5Pclose(cache);
+    H5Fclose(file);
+}
+
+/* Shuffle and ZSTD_compress, with a buffer for each frame: what no filter can beat. */
+static void run_direct(const int16_t *frames, int16_t *back, size_t count, size_t bytes, int level,
+                       struct result *result)
+{
+    const size_t bound = ZSTD_compressBound(bytes);
+    size_t *size = calloc(count, sizeof *size), total = 0;
+    char **packed = calloc(count, sizeof *packed), *tmp = malloc(bytes);
+    ZSTD_CCtx *cctx = ZSTD_createCCtx();
+    ZSTD_DCtx *dctx = ZSTD_createDCtx();
+    if (!size || !packed || !tmp || !cctx || !dctx)
+        stop("out of memory");
+    ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1);
+    double start = now();
+    for (size_t i = 0; i < count; i++) {
+        packed[i] = malloc(bound);
+        if (!packed[i])
+            stop("out of memory");
+        emd_shuffle(2, frames + i * bytes / 2, tmp, bytes);
+        size[i] = ZSTD_compress2(cctx, packed[i], bound, tmp, bytes);
+        total += size[i];
+    }
+    keep_best(&result->write, now() - start);
+    start = now();
+    for (size_t i = 0; i < count; i++) {
+        if (ZSTD_decompressDCtx(dctx, tmp, bytes, packed[i], size[i]) != bytes)
+            stop("libzstd failed");
+        emd_unshuffle(2, tmp, back + i * bytes / 2, bytes);
+        free(packed[i]);
+    }
+    keep_best(&result->read, now() - start);
+    if (memcmp(frames, back, count * bytes) != 0)
+        stop("wrong data");
+    result->ratio = (double)(count * bytes) / (double)total;
+    ZSTD_freeCCtx(cctx);
+    ZSTD_freeDCtx(dctx);
+    free(size);
+    free(packed);
+    free(tmp);
+}
+
+int main(int argc, char **argv)
+{
+    struct result result = {0};
+    if (argc < 6)
+        stop("FRAMES WIDTH HEIGHT ROUNDS [shuffle] ID [VALUE...] | direct LEVEL");
+    const hsize_t frame[] = {1, (hsize_t)atol(argv[3]), (hsize_t)atol(argv[2])};
+    const int rounds = atoi(argv[4]);
+    const size_t bytes = (size_t)(frame[1] * frame[2]) * 2;
+    FILE *f = fopen(argv[1], "rb");
+    if (!f || bytes == 0 || fseek(f, 0, SEEK_END) != 0)
+        stop("no frames");
+    const long length = ftell(f);
+    const size_t count = length > 0 ? (size_t)length / bytes : 0;
+    int16_t *frames = malloc(count * bytes + 1), *back = malloc(count * bytes + 1);
+    rewind(f);
+    if (!frames || !back || count == 0 || fread(frames, bytes, count, f) != count)
+        stop("no whole frame");
+    fclose(f);
+    if (strcmp(argv[5], "direct") == 0) {
+        for (int i = 0; i < rounds; i++)
+            run_direct(frames, back, count, bytes, argc > 6 ? atoi(argv[6]) : 3, &result);
+    } else {
+        const bool shuffle = strcmp(argv[5], "shuffle") == 0;
+        const int first = shuffle ? 6 : 5;
+        unsigned cd[20];
+        size_t values = 0;
+        if (first >= argc)
+            stop("no filter id");
+        for (int i = first + 1; i < argc && values < 20; i++)
+            cd[values++] = (unsigned)strtoul(argv[i], NULL, 10);
+        hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+        H5Pset_chunk(list, 3, frame);
+        if (shuffle)
+            H5Pset_shuffle(list);
+        if (atoi(argv[first]) == 1)
+            H5Pset_deflate(list, values > 0 ? cd[0] : 4);
+        else if (atoi(argv[first]) != 0 &&
+                 H5Pset_filter(list, atoi(argv[first]), H5Z_FLAG_MANDATORY, values, cd) < 0)
+            stop("no such filter");
+        for (int i = 0; i < rounds; i++)
+            run_hdf5(frames, back, count, frame, list, &result);
+    }
+    const double megabytes = (double)(count * bytes) / 1e6;
+    printf("%.1f %.1f %.4f\n", megabytes / result.write, megabytes / result.read, result.ratio);
+    free(frames);
+    free(back);
+    return 0;
+}

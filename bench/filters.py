@@ -1,0 +1,67 @@
+#!/usr/bin/python3
+"""HDF5 filters on 2048 x 2048 int16 frames: ours against Debian's plugin of the same id, against
+libzstd called directly (Debian has no zstd plugin), and against no filter. H5Dwrite and H5Dread of
+whole frames in memory, on one thread."""
+
+import glob
+import os
+import re
+import statistics
+import subprocess
+import sys
+
+import benchlib
+
+DEBIAN = (glob.glob("/usr/lib/*/hdf5/serial/plugins") + [""])[0]
+BLOSC = "32001 0 0 0 0 %d %d %d"
+
+CONTESTANTS = [
+    ("no filter", "ours", "0"),
+    ("deflate 4 of HDF5", "ours", "shuffle 1 4"),
+    ("shuffle + zstd 1, ours", "ours", "shuffle 32015 1"),
+    ("shuffle + zstd 1, libzstd alone", "ours", "direct 1"),
+    ("blosc byte shuffle + zstd 1, ours", "ours", BLOSC % (1, 1, 5)),
+    ("blosc byte shuffle + zstd 1, Debian", "debian", BLOSC % (1, 1, 5)),
+    ("blosc bit shuffle + zstd 5, ours", "ours", BLOSC % (5, 2, 5)),
+    ("blosc bit shuffle + zstd 5, Debian", "debian", BLOSC % (5, 2, 5)),
+    ("blosc bit shuffle + LZ4, ours", "ours", BLOSC % (5, 2, 1)),
+    ("blosc bit shuffle + LZ4, Debian", "debian", BLOSC % (5, 2, 1)),
+    ("bitshuffle + LZ4, ours", "ours", "32008 0 2"),
+    ("bitshuffle + LZ4, Debian", "debian", "32008 0 2"),
+    ("bitshuffle + zstd 1, ours", "ours", "32008 0 3 1"),
+    ("edc, ours", "ours", "33200"),
+]
+
+
+def main():
+    parser = benchlib.parser(__doc__)
+    parser.add_argument("frames", nargs="*", help="files NAME.TYPE.WIDTH of 16-bit frames "
+                        "(frames/ of EMDTOOLS_TEST_DATA)")
+    args = parser.parse_args()
+    data = os.environ.get("EMDTOOLS_TEST_DATA", "")
+    frames = args.frames or sorted(glob.glob(os.path.join(data, "frames", "*.2048")))
+    if not frames:
+        sys.exit("filters.py: no frames: name files, or set EMDTOOLS_TEST_DATA")
+    tool = benchlib.emd_tool(args, "filterbench")
+    folders = {"ours": os.path.join(args.build, "plugins"), "debian": DEBIAN}
+    for path in frames:
+        width = int(re.search(r"\.(\d+)$", path).group(1))
+        height = os.path.getsize(path) // 2 // width
+        got = {name: [] for name, _, _ in CONTESTANTS}
+        for _ in range(args.rounds):
+            for name, who, options in CONTESTANTS:
+                env = dict(os.environ, HDF5_PLUGIN_PATH=folders[who])
+                p = subprocess.run([tool, path, str(width), str(height), "5", *options.split()],
+                                   env=env, capture_output=True, text=True)
+                if p.returncode == 0:
+                    got[name].append([float(v) for v in p.stdout.split()])
+        table = benchlib.Table("filter", "write MB/s", "read MB/s", "ratio")
+        for name, _, _ in CONTESTANTS:
+            if got[name]:
+                table.add(name, *(statistics.median(column) for column in zip(*got[name])))
+        benchlib.record("filters, " + os.path.basename(path), table, args,
+                        notes=["medians of %d interleaved rounds, each the best of 5" % args.rounds])
+
+
+if __name__ == "__main__":
+    main()
