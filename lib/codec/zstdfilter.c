@@ -8,6 +8,7 @@
 #define ZSTD_STATIC_LINKING_ONLY
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
@@ -65,9 +66,13 @@ out:
     return status;
 }
 
-/* The one frame must be all there is. */
+/* One frame of zstd 0.8 or later must be all there is: libzstd may also know skippable frames and
+ * those of its early versions, but no writer of this filter ever made them. */
 static enum emd_status check_frame(const void *src, size_t n, struct emd_error *err)
 {
+    static const unsigned char magic[] = {0x28, 0xB5, 0x2F, 0xFD};
+    if (n < sizeof magic || memcmp(src, magic, sizeof magic) != 0)
+        return emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes do not begin with a frame", n);
     size_t frame = ZSTD_findFrameCompressedSize(src, n);
     if (ZSTD_isError(frame))
         return emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes are no whole frame: %s", n,
@@ -110,12 +115,12 @@ static enum emd_status decoded_size(const unsigned *cd, size_t cd_count, const v
 {
     (void)cd;
     (void)cd_count;
-    const unsigned long long size = ZSTD_getFrameContentSize(src, n);
-    if (size == ZSTD_CONTENTSIZE_ERROR)
-        return emd_fail(err, EMD_E_CORRUPT, "zstd: %zu bytes do not begin with a frame", n);
     enum emd_status status = check_frame(src, n, err);
     if (status != EMD_OK)
         return status;
+    const unsigned long long size = ZSTD_getFrameContentSize(src, n);
+    if (size == ZSTD_CONTENTSIZE_ERROR)
+        return emd_fail(err, EMD_E_CORRUPT, "zstd: the frame's header is damaged");
     if (size == ZSTD_CONTENTSIZE_UNKNOWN)
         return count_bytes(src, n, limit, out, err);
     if (size > limit || size / MOST_OF_A_BLOCK > n)

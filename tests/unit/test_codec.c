@@ -470,6 +470,14 @@ START_TEST(zstd_frames)
     ck_assert_uint_eq(out, N);
     ck_assert_mem_eq(back, src, N);
 
+    /* Neither frames of zstd 0.6 nor skippable ones. */
+    static const uint8_t old[] = {0x26, 0xB5, 0x2F, 0xFD, 0x4E, 0x11, 0xF9, 0xFB, 0x20};
+    static const uint8_t skippable[] = {0x50, 0x2A, 0x4D, 0x18, 0, 0, 0, 0};
+    ck_assert_int_eq(codec->decode(NULL, 0, NULL, old, sizeof old, back, N, &out, NULL),
+                     EMD_E_CORRUPT);
+    ck_assert_int_eq(codec->decode(NULL, 0, NULL, skippable, sizeof skippable, back, N, &out, NULL),
+                     EMD_E_CORRUPT);
+
     /* Two frames are more than a writer of this filter makes. */
     size_t first = ZSTD_compress(packed, sizeof packed, src, 100, 1);
     size = first + ZSTD_compress(packed + first, sizeof packed - first, src, 100, 1);
