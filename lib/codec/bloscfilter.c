@@ -335,8 +335,10 @@ static enum emd_status parse_header(const uint8_t *src, size_t n, size_t limit, 
     }
     if (h->format > FORMAT_ZSTD)
         return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: unknown inner format %u", h->format);
-    if (h->bytes == 0)
+    if (h->bytes == 0) {
+        h->block = 0; /* of no meaning, and nothing to allocate for */
         return EMD_OK;
+    }
     if (h->block == 0 || h->block > h->bytes)
         return emd_fail(err, EMD_E_CORRUPT, "blosc: blocks of %zu bytes in a chunk of %zu",
                         h->block, h->bytes);

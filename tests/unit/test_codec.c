@@ -4,6 +4,7 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -486,6 +487,25 @@ START_TEST(zstd_frames)
 }
 END_TEST
 
+/* A chunk of nothing whose blocks claim to be huge: no memory is taken for them. */
+START_TEST(blosc_of_nothing)
+{
+    const uint8_t chunk[] = {2, 1, 0x81, 2, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF, 16, 0, 0, 0};
+    struct emd_work *work = emd_work_new();
+    uint8_t back[1];
+    size_t out = 1;
+#ifndef __SANITIZE_ADDRESS__ /* which needs terabytes of addresses */
+    const struct rlimit limit = {(rlim_t)1 << 30, (rlim_t)1 << 30};
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0); /* of this test's own process */
+#endif
+    ck_assert_int_eq(emd_codec_by_id(EMD_FILTER_BLOSC)
+                         ->decode(NULL, 0, work, chunk, sizeof chunk, back, 0, &out, NULL),
+                     EMD_OK);
+    ck_assert_uint_eq(out, 0);
+    emd_work_free(work);
+}
+END_TEST
+
 START_TEST(c_blosc_reads_ours)
 {
     const struct setting *s = &settings[_i];
@@ -867,6 +887,7 @@ int main(void)
     tcase_add_test(t, zlib_reads_ours);
     tcase_add_test(t, we_read_zlib);
     tcase_add_test(t, zstd_frames);
+    tcase_add_test(t, blosc_of_nothing);
     tcase_add_loop_test(t, c_blosc_reads_ours, 0, SETTINGS);
     tcase_add_loop_test(t, we_read_c_blosc, 0, 6);
     suite_add_tcase(suite, t);
