@@ -70,11 +70,13 @@ static void draw_axis(FILE *f, const struct axes *a, const char *label)
     fprintf(f, "<text class=\"label\" x=\"%g\" y=\"%g\">%s</text>\n", a->x0, a->y0 - 6, label);
     if (a->highest > 0) {
         double step = nice_step(a->highest, 4);
-        for (double v = 0; v <= a->highest * 1.0001; v += step)
+        for (int i = 0; i * step <= a->highest * 1.0001; i++) {
+            double v = i * step;
             fprintf(f,
                     "<line class=\"grid\" x1=\"%g\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/>"
                     "<text class=\"tick\" x=\"%g\" y=\"%.2f\" text-anchor=\"end\">%g</text>\n",
                     a->x0, WIDTH - RIGHT, y_of(a, v), y_of(a, v), a->x0 - 6, y_of(a, v) + 4, v);
+        }
     }
     fprintf(f, "<line class=\"axis\" x1=\"%g\" x2=\"%d\" y1=\"%g\" y2=\"%g\"/>\n", a->x0,
             WIDTH - RIGHT, a->y0 + a->height, a->y0 + a->height);
@@ -170,9 +172,12 @@ static void draw_panel(FILE *f, size_t number, const struct emd_blank_experiment
                 (unsigned long long)run->rows, run->kept ? "kept" : "not blank, left out");
     }
     double step = fmax(nice_step(images, 12), 1);
-    for (double v = ceil((double)e->first / step) * step; v <= (double)e->last; v += step)
+    double tick = ceil((double)e->first / step);
+    for (int i = 0; (tick + i) * step <= (double)e->last; i++) {
+        double v = (tick + i) * step;
         fprintf(f, "<text class=\"tick\" x=\"%.2f\" y=\"%g\" text-anchor=\"middle\">%.0f</text>\n",
                 x_of(&a, v - 0.5), a.y0 + STRIP + 16, v);
+    }
     fprintf(f,
             "<text class=\"label\" x=\"%d\" y=\"%g\" text-anchor=\"middle\">image (green: kept, "
             "orange: not blank but left out, grey: blank; dashed: thresholds)</text>\n",

@@ -83,7 +83,8 @@ void emd_blankfilter_free(struct emd_blankfilter *f)
 
 static enum emd_status no_memory(struct emd_error *err)
 {
-    return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    emd_fail(err, EMD_E_MEMORY, "out of memory");
+    return EMD_E_MEMORY;
 }
 
 /* A copy that lives as long as the filter; NULL without memory. */

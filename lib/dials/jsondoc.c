@@ -376,7 +376,7 @@ struct json_object *emd_json_new_double(double value)
     do
         snprintf(digits, sizeof digits, "%.*e", precision - 1, value);
     while (strtod(digits, NULL) != value && ++precision <= 17);
-    int exponent = atoi(strchr(digits, 'e') + 1);
+    int exponent = (int)strtol(strchr(digits, 'e') + 1, NULL, 10);
     if (exponent < -4 || exponent >= 16) {
         int mantissa = (int)(strchr(digits, 'e') - digits);
         snprintf(text, sizeof text, "%.*se%s%02d", mantissa, digits, exponent < 0 ? "-" : "+",
