@@ -3,9 +3,10 @@ find_package(PkgConfig REQUIRED)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 find_package(Threads REQUIRED)
 
-# emd_require(<target> <pkg-config module> <Debian package>): an imported target, or a clear stop.
+# emd_require(<target> <pkg-config module> <Debian package> [<module's name elsewhere>]): an imported
+# target, or a clear stop.
 function(emd_require target module package)
-  pkg_check_modules(${target} QUIET IMPORTED_TARGET GLOBAL ${module})
+  pkg_search_module(${target} QUIET IMPORTED_TARGET GLOBAL ${module} ${ARGN})
   if(NOT ${target}_FOUND)
     message(FATAL_ERROR "emdtools needs ${module}: on Debian, apt-get install ${package}")
   endif()
@@ -30,5 +31,5 @@ emd_require(DEFLATE libdeflate libdeflate-dev)
 emd_require(XXHASH libxxhash libxxhash-dev)
 emd_require(LZ4 liblz4 liblz4-dev)
 emd_require(JSON json-c libjson-c-dev)
-emd_require(MSGPACK msgpack libmsgpack-dev)
+emd_require(MSGPACK msgpack libmsgpack-dev msgpack-c) # Debian 13: libmsgpack-c-dev
 emd_require(PNG libpng libpng-dev)
