@@ -6,6 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* HDF5's clean-up at exit follows the identifiers of files whose last flush failed (a full disk) to
+ * memory that is freed already, and crashes (seen with 1.10.8). It has nothing to do for us: what
+ * matters is closed before. It can only be asked away before HDF5 is used for the first time. */
+__attribute__((constructor)) static void no_cleanup_at_exit(void)
+{
+    H5dont_atexit();
+}
+
 struct emd_hdf5_quiet emd_hdf5_quiet_begin(void)
 {
     struct emd_hdf5_quiet quiet = {NULL, NULL};
@@ -41,8 +49,17 @@ enum emd_status emd_hdf5_fail(struct emd_error *err, enum emd_status status, con
     hid_t stack = H5Eget_current_stack();
     if (stack >= 0) {
         H5Ewalk2(stack, H5E_WALK_UPWARD, keep_innermost, &text);
-        if (text)
+        /* "file write failed: time = ..., errno = 28, error message = 'No space left on device',
+         * buf = ...": what failed and why is enough. */
+        static const char mark[] = "error message = '";
+        const char *cause = text ? strstr(text, mark) : NULL;
+        if (cause) {
+            cause += sizeof mark - 1;
+            snprintf(why, sizeof why, "%.*s: %.*s", (int)strcspn(text, ":"), text,
+                     (int)strcspn(cause, "'"), cause);
+        } else if (text) {
             snprintf(why, sizeof why, "%s", text);
+        }
         H5Eclose_stack(stack);
     }
     err->status = status;
