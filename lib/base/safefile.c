@@ -252,6 +252,14 @@ enum emd_status emd_safefile_set_attributes(struct emd_safefile *file, const str
     return EMD_OK;
 }
 
+enum emd_status emd_safefile_sync(struct emd_safefile *file, struct emd_error *err)
+{
+    if (fsync(file->fd) != 0)
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s to the disk", file->temp);
+    posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED); /* only a wish */
+    return EMD_OK;
+}
+
 /* rename that never replaces: 0, or -1 with errno (EEXIST if the target is there). */
 static int rename_new(const char *from, const char *to)
 {

@@ -33,6 +33,10 @@ const char *emd_safefile_path(const struct emd_safefile *file);
 enum emd_status emd_safefile_set_attributes(struct emd_safefile *file, const struct stat *like,
                                             struct emd_error *err);
 
+/* Makes the content durable now, and asks the kernel to forget it, so that it is read back from the
+ * disk where the file system can do so. */
+enum emd_status emd_safefile_sync(struct emd_safefile *file, struct emd_error *err);
+
 /* Makes the content durable and gives all 'count' files their final names, then makes the names
  * durable. Several files are committed all or none. With 'replace' false an existing output is
  * EMD_E_EXISTS and stays. On failure no final name has changed and every temporary file is gone.

@@ -3,6 +3,7 @@
 #include "repack/box.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 #include "repack/transpose.h"
 
@@ -136,4 +137,27 @@ void emd_box_scatter(const struct emd_grid *whole, const void *src, const uint64
             copy_part(&grid, src, origin, shape, dst[i], dst_origin, dst_shape, part_origin,
                       part_shape);
     }
+}
+
+uint64_t emd_box_hash(const struct emd_grid *grid, const uint64_t *origin, const void *chunk)
+{
+    static const uint64_t zero[32];
+    uint64_t inside[32], point[32] = {0};
+    unsigned axes = grid->rank;
+    size_t run = grid->item_size;
+    for (unsigned a = 0; a < grid->rank; a++)
+        inside[a] = min(grid->chunk[a], grid->dims[a] - origin[a]);
+    while (axes > 0) {
+        run *= (size_t)inside[--axes];
+        if (inside[axes] != grid->chunk[axes])
+            break;
+    }
+    uint64_t hash = 0; /* run after run, each seeded with what came before */
+    do
+        hash = XXH3_64bits_withSeed((const unsigned char *)chunk +
+                                        offset_in(grid->rank, point, zero, grid->chunk) *
+                                            grid->item_size,
+                                    run, hash);
+    while (next_point(axes, point, zero, inside));
+    return hash;
 }

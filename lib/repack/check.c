@@ -70,14 +70,12 @@ static enum emd_status fetch(void *ctx, const struct emd_chunk *chunk, const uin
     return emd_chunk_read(c->id, &c->chunks->grid, chunk, data, n, &mask, err);
 }
 
-static enum emd_status discard(void *ctx, const uint64_t *origin, uint32_t mask, const void *data,
-                               size_t n, struct emd_error *err)
+static enum emd_status discard(void *ctx, const uint64_t *origin, const struct emd_encoded *chunk,
+                               struct emd_error *err)
 {
     (void)ctx;
     (void)origin;
-    (void)mask;
-    (void)data;
-    (void)n;
+    (void)chunk;
     (void)err;
     return EMD_OK;
 }

@@ -490,6 +490,7 @@ static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
                      emd_pipeline_equal(&d->source, &d->target);
     /* an inspector sees the chunks that are copied as they are only when they are decoded */
     r->verify = options->verify != EMD_VERIFY_NONE || (r->copy_stored && options->inspector);
+    r->hash = options->verify == EMD_VERIFY_FILE;
     decide_strips(d);
     r->threads = threads;
     r->budget = budget;
@@ -538,5 +539,6 @@ void emd_dataset_free(struct emd_dataset *d)
         return;
     emd_chunk_list_free(&d->chunks);
     free(d->fill);
+    free(d->hash);
     free(d);
 }

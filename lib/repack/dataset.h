@@ -9,6 +9,11 @@
 #include "repack/move.h"
 #include "repack/repack.h"
 
+/* A target chunk that was written: its number in the grid, and emd_box_hash of it. */
+struct emd_chunk_hash {
+    uint64_t index, hash;
+};
+
 struct emd_dataset {
     uint64_t address;             /* of the object in the source: its identity */
     bool is_stack;                /* three axes or more */
@@ -20,8 +25,10 @@ struct emd_dataset {
     struct emd_plan_request request;
     struct emd_plan plan;
     int edc_saving; /* with 'auto': percent that EDC would save on top, as far as samples tell */
-    uint64_t data_bytes; /* plain bytes that will be moved */
-    void *fill;          /* one element in the file's type, or NULL: zeros */
+    uint64_t data_bytes;         /* plain bytes that will be moved */
+    void *fill;                  /* one element in the file's type, or NULL: zeros */
+    struct emd_chunk_hash *hash; /* with request.hash: of the target chunks written so far */
+    size_t hashes, hash_capacity;
 };
 
 /* Frames of an open dataset of images: of a Velox stack its last axis, of others all axes before

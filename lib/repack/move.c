@@ -27,6 +27,7 @@ struct slot_buffers {
     unsigned char *out;     /* an encoded chunk, or stored strips one after another */
     size_t size;
     uint32_t mask;
+    uint64_t hash;
     enum emd_status damage; /* with move->damaged: the chunk could not be read, and why */
     struct emd_error error;
     size_t *strip_size; /* of the stored strips of a band, in the order of its touched chunks */
@@ -204,6 +205,8 @@ static enum emd_status encode_chunk(const struct mover *m, struct thread_buffers
 {
     const struct emd_pipeline *pipeline = m->move->target_pipeline;
     inspect_chunk(m, origin, raw);
+    if (m->request->hash)
+        slot->hash = emd_box_hash(&m->target_grid, origin, raw);
     enum emd_status status =
         emd_pipeline_encode(pipeline, buffers->work, raw, m->target_bytes, slot->out,
                             m->request->target_bound, &slot->size, &slot->mask, err);
@@ -222,6 +225,15 @@ static void report_progress(const struct mover *m, uint64_t bytes)
 {
     if (m->move->progress)
         m->move->progress(m->move->ctx, bytes);
+}
+
+static enum emd_status write_chunk(const struct mover *m, const uint64_t *origin,
+                                   const struct slot_buffers *slot, struct emd_error *err)
+{
+    const struct emd_encoded encoded = {slot->out, slot->size, slot->mask, slot->hash};
+    enum emd_status status = m->move->write(m->move->ctx, origin, &encoded, err);
+    report_progress(m, m->target_bytes);
+    return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
 }
 
 static bool is_cancelled(void *ctx)
@@ -374,8 +386,11 @@ static enum emd_status same_work(void *ctx, size_t job, unsigned slot_number, un
             status =
                 emd_pipeline_decode(m->move->source_pipeline, slot->mask, buffers->work, slot->out,
                                     slot->size, buffers->verify, m->source_bytes, err);
-            if (status == EMD_OK)
+            if (status == EMD_OK) {
                 inspect_chunk(m, origin, buffers->verify);
+                if (m->request->hash)
+                    slot->hash = emd_box_hash(&m->target_grid, origin, buffers->verify);
+            }
         }
     } else {
         const unsigned char *raw = buffers->raw;
@@ -407,10 +422,7 @@ static enum emd_status same_deliver(void *ctx, size_t job, unsigned slot, struct
         return EMD_OK;
     }
     same_origin(m, job, origin);
-    enum emd_status status = m->move->write(m->move->ctx, origin, m->slot[slot].mask,
-                                            m->slot[slot].out, m->slot[slot].size, err);
-    report_progress(m, m->target_bytes);
-    return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
+    return write_chunk(m, origin, &m->slot[slot], err);
 }
 
 /* The buffer for a stored source chunk of a thread that reads. */
@@ -604,10 +616,7 @@ static enum emd_status write_target(struct mover *m, size_t target, struct slot_
 {
     uint64_t origin[EMD_RANK_MAX];
     target_origin(m, target, origin);
-    enum emd_status status =
-        m->move->write(m->move->ctx, origin, slot->mask, slot->out, slot->size, err);
-    report_progress(m, m->target_bytes);
-    return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
+    return write_chunk(m, origin, slot, err);
 }
 
 /* Runs 'one_block' on every block that has data. */

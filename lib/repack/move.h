@@ -9,6 +9,14 @@
 #include "hdf5/chunks.h"
 #include "repack/plan.h"
 
+/* A target chunk as it is to be stored. */
+struct emd_encoded {
+    const void *data;
+    size_t size;
+    uint32_t mask;
+    uint64_t hash; /* emd_box_hash of the plain chunk, with request->hash; else 0 */
+};
+
 struct emd_move {
     const struct emd_plan_request *request;
     const struct emd_plan *plan;
@@ -32,8 +40,8 @@ struct emd_move {
     enum emd_status (*fetch)(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
                              void *data, size_t n, struct emd_error *err);
     /* An encoded target chunk. Called in a fixed order. */
-    enum emd_status (*write)(void *ctx, const uint64_t *origin, uint32_t mask, const void *data,
-                             size_t n, struct emd_error *err);
+    enum emd_status (*write)(void *ctx, const uint64_t *origin, const struct emd_encoded *chunk,
+                             struct emd_error *err);
     /* If not NULL: chunks that cannot be read and decoded go here instead of ending the run
      * (SAME_GRID only). */
     void (*damaged)(void *ctx, const struct emd_error *error);

@@ -13,8 +13,8 @@ static const size_t contiguous_band_bytes = (size_t)4 << 20;
 static const size_t small_block_bytes = (size_t)32 << 20;
 /* Strips above this only take memory from the store; much smaller ones cost calls and seeks. */
 static const size_t good_strip_bytes = (size_t)64 << 10;
-/* Bookkeeping of one strip: offset and length (see strips.c). */
-static const size_t strip_index_bytes = 16;
+/* Bookkeeping of one strip: offset, length and hash (see strips.c). */
+static const size_t strip_index_bytes = 24;
 
 /* Saturating arithmetic: a size that does not fit is simply too large for any budget. */
 static size_t add(size_t a, size_t b)
@@ -140,11 +140,15 @@ static size_t reading_bytes(const struct emd_plan_request *r)
     return add(stored, r->fetch == EMD_FETCH_DECODED ? 0 : r->source_work);
 }
 
-/* Lists of source chunks: 32 bytes a chunk as found, as much again once they are sorted by place.
- */
+/* Lists of source chunks: 32 bytes a chunk as found, and once more as much while they are sorted by
+ * place. Hashes of target chunks: 16 bytes each, in a list that grows by doubling. */
 static size_t list_bytes(const struct emd_plan_request *r, bool placed)
 {
-    return mul(r->chunks > SIZE_MAX ? SIZE_MAX : (size_t)r->chunks, placed ? 80 : 32);
+    uint64_t targets = r->hash ? grid_count(r->rank, r->dims, r->target) : 0;
+    if (r->hash && !placed && !r->contiguous)
+        targets = r->chunks;
+    return add(mul(r->chunks > SIZE_MAX ? SIZE_MAX : (size_t)r->chunks, placed ? 80 : 32),
+               mul(targets > SIZE_MAX ? SIZE_MAX : (size_t)targets, 32));
 }
 
 size_t emd_plan_touched(const struct emd_plan_request *r, const uint64_t *block,

@@ -40,6 +40,7 @@ struct emd_plan_request {
     size_t target_work;            /* bytes inside the target's encoders and decoders, a thread */
     bool copy_stored;              /* same grid and same filters: stored bytes are copied */
     bool verify;                   /* each encoded chunk is decoded and compared */
+    bool hash;                     /* a hash of each target chunk is kept for later */
     size_t strip_overhead;         /* a stored strip is at most this much longer than plain */
     size_t strip_work;             /* bytes inside the strip codec, a thread */
     unsigned threads;              /* at most */

@@ -22,6 +22,7 @@
 #include "hdf5/source.h"
 #include "hdf5/tree.h"
 #include "repack/dataset.h"
+#include "repack/verify.h"
 #include "repack/visit.h"
 
 static const char provenance_name[] = "emdrepack";
@@ -44,7 +45,7 @@ struct repacker {
     uint64_t done_bytes, total_bytes;
 
     /* While a dataset is copied. */
-    const struct emd_dataset *current;
+    struct emd_dataset *current;
     hid_t src, dst, type;
     uint64_t unpushed;
 };
@@ -183,17 +184,36 @@ static void push_to_disk(struct repacker *r, uint64_t bytes)
 #endif
 }
 
-static enum emd_status write_chunk(void *ctx, const uint64_t *origin, uint32_t mask,
-                                   const void *data, size_t n, struct emd_error *err)
+static enum emd_status keep_hash(struct emd_dataset *d, const uint64_t *origin, uint64_t hash,
+                                 struct emd_error *err)
+{
+    const struct emd_plan_request *q = &d->request;
+    uint64_t index = 0;
+    if (d->hashes == d->hash_capacity) {
+        size_t capacity = d->hash_capacity ? 2 * d->hash_capacity : 256;
+        struct emd_chunk_hash *grown = realloc(d->hash, capacity * sizeof *grown);
+        if (!grown)
+            return emd_fail(err, EMD_E_MEMORY, "out of memory for %zu hashes", capacity);
+        d->hash = grown;
+        d->hash_capacity = capacity;
+    }
+    for (unsigned a = 0; a < q->rank; a++)
+        index = index * ((q->dims[a] + q->target[a] - 1) / q->target[a]) + origin[a] / q->target[a];
+    d->hash[d->hashes++] = (struct emd_chunk_hash){index, hash};
+    return EMD_OK;
+}
+
+static enum emd_status write_chunk(void *ctx, const uint64_t *origin,
+                                   const struct emd_encoded *chunk, struct emd_error *err)
 {
     struct repacker *r = ctx;
     hsize_t offset[EMD_RANK_MAX];
     for (unsigned a = 0; a < r->current->request.rank; a++)
         offset[a] = origin[a];
-    if (H5Dwrite_chunk(r->dst, H5P_DEFAULT, mask, offset, n, data) < 0)
+    if (H5Dwrite_chunk(r->dst, H5P_DEFAULT, chunk->mask, offset, chunk->size, chunk->data) < 0)
         return emd_hdf5_fail(err, EMD_E_IO, "cannot be written");
-    push_to_disk(r, n);
-    return EMD_OK;
+    push_to_disk(r, chunk->size);
+    return r->current->request.hash ? keep_hash(r->current, origin, chunk->hash, err) : EMD_OK;
 }
 
 static void inspect(void *ctx, const uint64_t *origin, const void *raw)
@@ -456,6 +476,21 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
     return status;
 }
 
+/* Reads the finished temporary file back from the disk and compares it with the source. */
+static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
+{
+    const struct emd_verification verification = {.source = r->source->file,
+                                                  .path = emd_safefile_temp(r->file),
+                                                  .dataset = r->dataset,
+                                                  .count = r->count,
+                                                  .omit_root_attribute = provenance_name,
+                                                  .ctx = r,
+                                                  .cancelled = is_cancelled};
+    note(r, "reading the output back");
+    enum emd_status status = emd_safefile_sync(r->file, err);
+    return status == EMD_OK ? emd_verify_file(&verification, err) : status;
+}
+
 enum emd_status emd_repack_file(const char *input, const char *output,
                                 const struct emd_repack_options *options, struct emd_pool *pool,
                                 struct emd_repack_result *result, struct emd_error *err)
@@ -494,6 +529,8 @@ enum emd_status emd_repack_file(const char *input, const char *output,
         status = emd_safefile_create(output, &r.file, err);
     if (status == EMD_OK)
         status = write_file(&r, err);
+    if (status == EMD_OK && options->verify == EMD_VERIFY_FILE)
+        status = verify_file(&r, err);
     if (status == EMD_OK)
         status = emd_source_unchanged(r.source, err);
     if (status == EMD_OK && fstat(r.source->fd, &st) != 0)

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "base/file.h"
 
 struct strip {
     uint64_t offset; /* in the memory, or in the file if in_file is set */
     size_t size;
+    uint64_t hash; /* of what went to the file */
 };
 
 struct emd_strips {
@@ -97,6 +99,7 @@ enum emd_status emd_strips_put(struct emd_strips *s, size_t i, const void *data,
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot create a temporary file in %s",
                               s->folder);
     s->strip[i].offset = in_file | s->file_used;
+    s->strip[i].hash = XXH3_64bits(data, n);
     if (emd_pwrite_all(s->fd, data, n, s->file_used) != 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot write the temporary file in %s",
                               s->folder);
@@ -121,6 +124,9 @@ enum emd_status emd_strips_get(const struct emd_strips *s, size_t i, void *buffe
     if (emd_pread_all(s->fd, buffer, strip->size, strip->offset & ~in_file) != 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot read the temporary file in %s",
                               s->folder);
+    if (XXH3_64bits(buffer, strip->size) != strip->hash)
+        return emd_fail(err, EMD_E_IO, "the temporary file in %s was damaged on the disk",
+                        s->folder);
     *data = buffer;
     return EMD_OK;
 }

@@ -1,6 +1,7 @@
 /* The store of a layout change that does not fit memory: strips go in one after another and come
  * out in any order. They lie in memory up to a limit and beyond it in one temporary file that has
- * no name, so that nothing is left behind however the program ends.
+ * no name, so that nothing is left behind however the program ends. What comes back from that file
+ * is checked against a hash: it is the one place where data lie on a disk without any other check.
  *
  * Threads: put from one thread; get from any number after the last put. */
 #ifndef EMD_REPACK_STRIPS_H
