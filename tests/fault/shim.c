@@ -1,0 +1,260 @@
+/* A library for LD_PRELOAD that makes system calls fail on purpose. EMD_FAULT says what happens:
+ *
+ *   CALL:WHEN:WHAT:PART[;...]
+ *
+ *   CALL  pread pwrite write fsync rename (any kind of it) ftruncate
+ *   WHEN  which of the matching calls, counted from 1 over all threads: "3" the third, "3+" from
+ *         the third on, "*3" every third
+ *   WHAT  an error (EIO ENOSPC EINTR EACCES EDQUOT EINVAL); "short": half the bytes are moved;
+ *         "eof": nothing is; "flip": one bit in the middle of the written bytes is turned;
+ *         "kill": the process dies at once, before the call
+ *   PART  the file's name must contain this text, "" any
+ *
+ * With EMD_FAULT_LOG the numbers of matching calls are written to that file at exit, so that a test
+ * can go through all of them. A rule that cannot be understood ends the process: a test must not
+ * pass because nothing was injected. */
+#undef _FILE_OFFSET_BITS /* it would make pread64 of pread */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum { MOST_RULES = 8, MOST_FLIPPED = 1 << 26 };
+enum action { ACT_NONE, ACT_ERROR, ACT_SHORT, ACT_EOF, ACT_FLIP, ACT_KILL };
+
+struct rule {
+    char call[16], part[64];
+    unsigned long at;
+    bool every, onwards;
+    enum action action;
+    int error;
+    atomic_ulong seen;
+};
+
+static struct rule rules[MOST_RULES];
+static size_t rule_count;
+
+static void give_up(const char *text)
+{
+    fprintf(stderr, "fault shim: %s\n", text);
+    _exit(99);
+}
+
+static void parse_rule(const char *text)
+{
+    static const struct {
+        const char *name;
+        int error;
+    } errors[] = {{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EINTR", EINTR},
+                  {"EACCES", EACCES}, {"EDQUOT", EDQUOT}, {"EINVAL", EINVAL}};
+    char when[24], what[16];
+    struct rule *rule = &rules[rule_count];
+    if (rule_count++ == MOST_RULES)
+        give_up("too many rules");
+    if (sscanf(text, "%15[^:]:%23[^:]:%15[^:]:%63[^;]", rule->call, when, what, rule->part) < 3)
+        give_up("a rule is CALL:WHEN:WHAT:PART");
+    rule->every = when[0] == '*';
+    char *end;
+    rule->at = strtoul(when + rule->every, &end, 10);
+    rule->onwards = *end == '+';
+    if (rule->at == 0 || end[rule->onwards] != '\0')
+        give_up("cannot understand WHEN");
+    if (strcmp(what, "short") == 0)
+        rule->action = ACT_SHORT;
+    else if (strcmp(what, "eof") == 0)
+        rule->action = ACT_EOF;
+    else if (strcmp(what, "flip") == 0)
+        rule->action = ACT_FLIP;
+    else if (strcmp(what, "kill") == 0)
+        rule->action = ACT_KILL;
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
+        if (strcmp(what, errors[i].name) == 0) {
+            rule->action = ACT_ERROR;
+            rule->error = errors[i].error;
+        }
+    if (rule->action == ACT_NONE)
+        give_up("cannot understand WHAT");
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    const char *text = getenv("EMD_FAULT");
+    while (text && *text) {
+        char one[128];
+        size_t n = strcspn(text, ";");
+        if (n >= sizeof one)
+            give_up("a rule is too long");
+        memcpy(one, text, n);
+        one[n] = '\0';
+        parse_rule(one);
+        text += n + (text[n] == ';');
+    }
+}
+
+__attribute__((destructor)) static void finish(void)
+{
+    const char *name = getenv("EMD_FAULT_LOG");
+    FILE *log = name ? fopen(name, "w") : NULL;
+    for (size_t i = 0; log && i < rule_count; i++)
+        fprintf(log, "%lu\n", atomic_load(&rules[i].seen));
+    if (log)
+        fclose(log);
+}
+
+/* What is to happen to this call; 'name' NULL: the file is known by its descriptor. */
+static const struct rule *match(const char *call, int fd, const char *name)
+{
+    char link[64], target[PATH_MAX] = "";
+    for (size_t i = 0; i < rule_count; i++) {
+        struct rule *rule = &rules[i];
+        if (strcmp(rule->call, call) != 0)
+            continue;
+        if (!name && rule->part[0]) {
+            snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+            ssize_t n = readlink(link, target, sizeof target - 1);
+            target[n > 0 ? n : 0] = '\0';
+        }
+        if (rule->part[0] && !strstr(name ? name : target, rule->part))
+            continue;
+        unsigned long number = atomic_fetch_add(&rule->seen, 1) + 1;
+        bool now = rule->every     ? number % rule->at == 0
+                   : rule->onwards ? number >= rule->at
+                                   : number == rule->at;
+        if (!now)
+            continue;
+        if (rule->action == ACT_KILL)
+            kill(getpid(), SIGKILL);
+        return rule;
+    }
+    return NULL;
+}
+
+static void *next(const char *symbol)
+{
+    void *found = dlsym(RTLD_NEXT, symbol);
+    if (!found)
+        give_up("a system call is missing");
+    return found;
+}
+
+/* The bytes to move, or -1 with errno. */
+static ssize_t cut(const struct rule *rule, size_t n)
+{
+    if (rule && rule->action == ACT_ERROR) {
+        errno = rule->error;
+        return -1;
+    }
+    if (rule && rule->action == ACT_EOF)
+        return 0;
+    return rule && rule->action == ACT_SHORT && n > 1 ? (ssize_t)(n / 2) : (ssize_t)n;
+}
+
+/* The bytes to write: the caller's, or a copy with a bit turned, which the caller frees. */
+static void *turned(const struct rule *rule, const void *data, size_t n)
+{
+    if (!rule || rule->action != ACT_FLIP || n == 0 || n > MOST_FLIPPED)
+        return NULL;
+    unsigned char *copy = malloc(n);
+    if (!copy)
+        give_up("out of memory");
+    memcpy(copy, data, n);
+    copy[n / 2] ^= 0x10;
+    return copy;
+}
+
+typedef ssize_t pread_function(int, void *, size_t, off_t);
+typedef ssize_t pwrite_function(int, const void *, size_t, off_t);
+typedef ssize_t write_function(int, const void *, size_t);
+
+static ssize_t any_pread(pread_function *real, int fd, void *data, size_t n, off_t offset)
+{
+    ssize_t part = cut(match("pread", fd, NULL), n);
+    return part > 0 ? real(fd, data, (size_t)part, offset) : part;
+}
+
+static ssize_t any_pwrite(pwrite_function *real, int fd, const void *data, size_t n, off_t offset)
+{
+    const struct rule *rule = match("pwrite", fd, NULL);
+    ssize_t part = cut(rule, n);
+    if (part <= 0)
+        return part;
+    void *copy = turned(rule, data, n);
+    part = real(fd, copy ? copy : data, (size_t)part, offset);
+    int cause = errno;
+    free(copy);
+    errno = cause;
+    return part;
+}
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT ssize_t pread(int fd, void *data, size_t n, off_t offset)
+{
+    return any_pread((pread_function *)next("pread"), fd, data, n, offset);
+}
+
+EXPORT ssize_t pread64(int fd, void *data, size_t n, off_t offset)
+{
+    return any_pread((pread_function *)next("pread64"), fd, data, n, offset);
+}
+
+EXPORT ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
+{
+    return any_pwrite((pwrite_function *)next("pwrite"), fd, data, n, offset);
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *data, size_t n, off_t offset)
+{
+    return any_pwrite((pwrite_function *)next("pwrite64"), fd, data, n, offset);
+}
+
+EXPORT ssize_t write(int fd, const void *data, size_t n)
+{
+    ssize_t part = cut(match("write", fd, NULL), n);
+    return part > 0 ? ((write_function *)next("write"))(fd, data, (size_t)part) : part;
+}
+
+static int refuse(const struct rule *rule)
+{
+    if (!rule || rule->action != ACT_ERROR)
+        return 0;
+    errno = rule->error;
+    return -1;
+}
+
+EXPORT int fsync(int fd)
+{
+    return refuse(match("fsync", fd, NULL)) ? -1 : ((int (*)(int))next("fsync"))(fd);
+}
+
+EXPORT int ftruncate(int fd, off_t size)
+{
+    return refuse(match("ftruncate", fd, NULL))
+               ? -1
+               : ((int (*)(int, off_t))next("ftruncate"))(fd, size);
+}
+
+EXPORT int rename(const char *from, const char *to)
+{
+    return refuse(match("rename", -1, to))
+               ? -1
+               : ((int (*)(const char *, const char *))next("rename"))(from, to);
+}
+
+EXPORT int renameat2(int from_folder, const char *from, int to_folder, const char *to,
+                     unsigned flags)
+{
+    return refuse(match("rename", -1, to))
+               ? -1
+               : ((int (*)(int, const char *, int, const char *, unsigned))next("renameat2"))(
+                     from_folder, from, to_folder, to, flags);
+}
