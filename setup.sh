@@ -90,16 +90,16 @@ run_tests() {
   # shellcheck disable=SC2086
   install_packages $build_packages $test_packages
   build release -DBUILD_TESTING=ON -DEMDTOOLS_WERROR=ON
-  ctest --test-dir build -LE nightly --output-on-failure
+  ctest --test-dir build -LE nightly -j "$(nproc)" --output-on-failure
 }
 
 sanitize() {
   # shellcheck disable=SC2086
   install_packages $build_packages $test_packages $sanitize_packages
   build asan
-  ctest --test-dir build-asan -L 'quick|fault' -LE nightly --output-on-failure
+  ctest --test-dir build-asan -L 'quick|fault' -LE nightly -j "$(nproc)" --output-on-failure
   build tsan
-  ctest --test-dir build-tsan -L threads -LE nightly --output-on-failure
+  ctest --test-dir build-tsan -L threads -LE nightly -j "$(nproc)" --output-on-failure
 }
 
 lint() {
