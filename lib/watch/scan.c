@@ -98,8 +98,8 @@ static bool scan_folder(const struct emd_scan *scan, const char *folder, int tar
         *all = false;
         return scan->trouble(scan->ctx, folder, cause);
     }
-    bool go_on = true;
-    for (;;) {
+    bool go_on = !scan->folder || scan->folder(scan->ctx, folder);
+    while (go_on) {
         errno = 0;
         const struct dirent *entry = readdir(dir);
         if (!entry) {
@@ -135,8 +135,6 @@ static bool scan_folder(const struct emd_scan *scan, const char *folder, int tar
             go_on = see_file(scan, target, name, &st);
         }
         free(name);
-        if (!go_on)
-            break;
     }
     closedir(dir);
     return go_on;

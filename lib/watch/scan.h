@@ -11,6 +11,8 @@ struct emd_scan {
     /* A file, its output's name below the target, and what both are now. False stops the scan. */
     bool (*file)(void *ctx, const char *name, const char *output, const struct emd_watch_id *source,
                  const struct emd_watch_id *target);
+    /* A folder that is about to be read, so that its changes can be watched; may be NULL. */
+    bool (*folder)(void *ctx, const char *name);
     /* A folder (or file) that cannot be read; "" is the source folder itself. */
     bool (*trouble)(void *ctx, const char *name, int error);
 };

@@ -525,6 +525,18 @@ class Trouble(Case):
                 w.process.send_signal(number)
             w.wait("done", "t.emd")
 
+    def test_hints_wake_earlier(self):
+        """On a local disk a new file is seen long before the next poll."""
+        if subprocess.run(["stat", "-f", "-c", "%T", "raw"], capture_output=True, text=True,
+                          check=True).stdout.strip() not in ("ext2/ext3", "xfs", "btrfs", "tmpfs", "overlayfs"):
+            self.skipTest("not a local disk")
+        os.mkdir("raw/sub")
+        shutil.copy(movie(0), "raw/a.emd")
+        with Watch("raw", "out", "--poll", "3600", settle="0") as w:
+            w.wait("done", "a.emd")
+            shutil.copy(movie(1), "raw/sub/b.emd")
+            w.wait("done", "sub/b.emd")
+
     def test_nothing_leaks(self):
         for i in range(20):
             shutil.copy(movie(i), f"raw/{i}.emd")

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -59,8 +60,8 @@ struct node {
     struct emd_safefile *lock;
     struct child *children;
     sigset_t old_mask;
-    int signals;
-    double next_scan, saved;
+    int signals, hints; /* signalfd, inotify */
+    double next_scan, last_scan, saved;
     bool dirty, scanned; /* state to be saved; at least one whole round */
     bool source_lost, target_lost, state_lost;
     char *trouble; /* folders that could not be read in the last round, one a line */
@@ -161,6 +162,7 @@ static void be_worker(struct node *node, const struct child *child, pid_t parent
         _exit(EMD_EXIT_FAILED);
     close(emd_safefile_fd(node->lock)); /* the lock lives and dies with the node */
     close(node->signals);
+    close(node->hints);
     emd_signals_init();
     signal(SIGINT, SIG_IGN); /* a terminal's Ctrl-C asks the node, which lets us finish */
     signal(SIGHUP, SIG_IGN);
@@ -297,6 +299,13 @@ static void understand(struct node *node, struct child *c, const struct emd_repo
                               NULL) != EMD_OK)
             emd_message_error("out of memory");
         break;
+    case EMD_REPORT_FOLDER: {
+        /* known ones stay as they are; where the kernel has no watches left, polling does */
+        char *path = emd_node_path(node->options->source, name);
+        inotify_add_watch(node->hints, path, IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ONLYDIR);
+        free(path);
+        break;
+    }
     case EMD_REPORT_TROUBLE:
         add_trouble(node, name, (int)r->number);
         break;
@@ -567,6 +576,17 @@ static void take_signals(struct node *node)
     }
 }
 
+/* Something happened in a folder: the next look comes earlier, but not at every write. */
+static void take_hints(struct node *node)
+{
+    char events[4096];
+    while (read(node->hints, events, sizeof events) > 0)
+        ;
+    const double least = node->options->watch.poll < 1 ? node->options->watch.poll : 1;
+    if (node->next_scan > node->last_scan + least)
+        node->next_scan = node->last_scan + least;
+}
+
 static bool needs_check(const struct node *node)
 {
     for (size_t i = 0; i < node->list.count; i++)
@@ -585,7 +605,7 @@ static bool is_over(const struct node *node)
 
 static void wait_for_events(struct node *node)
 {
-    size_t n = 1;
+    size_t n = 2;
     struct child *c;
     for (c = node->children; c; c = c->next)
         n++;
@@ -597,7 +617,8 @@ static void wait_for_events(struct node *node)
         return;
     }
     fds[0] = (struct pollfd){.fd = node->signals, .events = POLLIN};
-    n = 1;
+    fds[1] = (struct pollfd){.fd = node->hints, .events = POLLIN};
+    n = 2;
     for (c = node->children; c; c = c->next, n++) {
         fds[n] = (struct pollfd){.fd = c->fd, .events = POLLIN};
         who[n] = c;
@@ -620,7 +641,9 @@ static void wait_for_events(struct node *node)
     if (poll(fds, n, (int)(wait * 1000) + 1) > 0) {
         if (fds[0].revents)
             take_signals(node);
-        for (size_t i = 1; i < n; i++)
+        if (fds[1].revents)
+            take_hints(node);
+        for (size_t i = 2; i < n; i++)
             if (fds[i].revents && !hear(node, who[i]))
                 end_child(node, who[i]);
     }
@@ -642,6 +665,7 @@ static void run(struct node *node)
             if (now >= node->next_scan && !find_child(node, SCAN)) {
                 emd_watchlist_begin(&node->list);
                 start_child(node, SCAN, NULL, 0);
+                node->last_scan = now;
                 node->next_scan = now + node->options->watch.poll;
             }
             if (!find_child(node, SCAN) && !find_child(node, CHECK) && needs_check(node))
@@ -705,6 +729,7 @@ int emd_node_run(const struct emd_node_options *options)
     sigprocmask(SIG_BLOCK, &mask, &node.old_mask);
     signal(SIGPIPE, SIG_IGN);
     node.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    node.hints = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     emd_statefile_read(options->target, &node.list, &node.totals);
     run(&node);
     save_state(&node);
@@ -714,6 +739,8 @@ int emd_node_run(const struct emd_node_options *options)
         code = EMD_EXIT_FAILED;
     emd_progress_end();
     close(node.signals);
+    if (node.hints >= 0)
+        close(node.hints);
     free(node.trouble);
     free(node.new_trouble);
     emd_watchlist_free(&node.list);

@@ -22,6 +22,7 @@ int emd_node_run(const struct emd_node_options *options);
 
 enum emd_report_kind {
     EMD_REPORT_FILE,     /* a scan saw: source, target, name, output */
+    EMD_REPORT_FOLDER,   /* a scan reads a folder of a local file system: name */
     EMD_REPORT_TROUBLE,  /* a scan could not read: name, number = errno */
     EMD_REPORT_SCANNED,  /* the scan is over; number: all was seen */
     EMD_REPORT_CHECKED,  /* number: enum emd_output_state, name */

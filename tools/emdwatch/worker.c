@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -76,6 +77,14 @@ static bool scanned_file(void *ctx, const char *name, const char *output,
     return !ferror((FILE *)ctx);
 }
 
+static bool scanned_folder(void *ctx, const char *name)
+{
+    struct emd_report r = {.kind = EMD_REPORT_FOLDER, .name_bytes = (uint32_t)strlen(name) + 1};
+    fwrite(&r, sizeof r, 1, ctx);
+    fwrite(name, r.name_bytes, 1, ctx);
+    return !ferror((FILE *)ctx);
+}
+
 static bool scanned_trouble(void *ctx, const char *name, int error)
 {
     struct emd_report r = {
@@ -83,6 +92,29 @@ static bool scanned_trouble(void *ctx, const char *name, int error)
     fwrite(&r, sizeof r, 1, ctx);
     fwrite(name, r.name_bytes, 1, ctx);
     return !ferror((FILE *)ctx);
+}
+
+/* Whether a folder lies on a disk of this machine, the kernel of which then sees every change. A
+ * watch on a network folder would see only our own, and could hang the node. Magic numbers:
+ * statfs(2). */
+static bool is_local(const char *path)
+{
+    static const unsigned long known[] = {
+        0xEF53,     /* ext2, ext3, ext4 */
+        0x58465342, /* xfs */
+        0x9123683E, /* btrfs */
+        0x01021994, /* tmpfs */
+        0x794C7630, /* overlay */
+        0xF2F52010, /* f2fs */
+        0x2FC12FC1, /* zfs */
+    };
+    struct statfs fs;
+    if (statfs(path, &fs) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if ((unsigned long)fs.f_type == known[i])
+            return true;
+    return false;
 }
 
 void emd_worker_scan(const struct emd_node_options *options, int fd)
@@ -96,6 +128,7 @@ void emd_worker_scan(const struct emd_node_options *options, int fd)
                                   .pattern = options->pattern,
                                   .ctx = out,
                                   .file = scanned_file,
+                                  .folder = is_local(options->source) ? scanned_folder : NULL,
                                   .trouble = scanned_trouble};
     struct emd_report r = {.kind = EMD_REPORT_SCANNED};
     r.number = emd_scan_run(&scan);
