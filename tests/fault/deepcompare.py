@@ -117,7 +117,11 @@ class Comparison:
             raise Different(f"{where}: another kind of object")
         self.attributes(where, a, b)
         if isinstance(a, h5py.Group):
-            self.groups(where, a, b)
+            try:
+                self.groups(where, a, b)
+            except UnicodeDecodeError:  # a damaged name, which h5py cannot say
+                if not self.unreadable_alike:
+                    raise
         elif isinstance(a, h5py.Dataset):
             self.datasets(where, a, b)
         elif a.id != b.id:

@@ -42,6 +42,7 @@ struct rule {
 
 static struct rule rules[MOST_RULES];
 static size_t rule_count;
+static pid_t owner; /* faults are for this process, not for the children that it forks */
 
 static void give_up(const char *text)
 {
@@ -88,6 +89,7 @@ static void parse_rule(const char *text)
 __attribute__((constructor)) static void start(void)
 {
     const char *text = getenv("EMD_FAULT");
+    owner = getpid();
     while (text && *text) {
         char one[128];
         size_t n = strcspn(text, ";");
@@ -103,7 +105,7 @@ __attribute__((constructor)) static void start(void)
 __attribute__((destructor)) static void finish(void)
 {
     const char *name = getenv("EMD_FAULT_LOG");
-    FILE *log = name ? fopen(name, "w") : NULL;
+    FILE *log = name && getpid() == owner ? fopen(name, "w") : NULL;
     for (size_t i = 0; log && i < rule_count; i++)
         fprintf(log, "%lu\n", atomic_load(&rules[i].seen));
     if (log)
@@ -114,7 +116,7 @@ __attribute__((destructor)) static void finish(void)
 static const struct rule *match(const char *call, int fd, const char *name)
 {
     char link[64], target[PATH_MAX] = "";
-    for (size_t i = 0; i < rule_count; i++) {
+    for (size_t i = 0; i < rule_count && getpid() == owner; i++) {
         struct rule *rule = &rules[i];
         if (strcmp(rule->call, call) != 0)
             continue;
