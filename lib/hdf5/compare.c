@@ -10,6 +10,7 @@
 
 #include "codec/codec.h"
 #include "hdf5/arena.h"
+#include "hdf5/chunks.h"
 #include "hdf5/h5call.h"
 
 enum { DEFAULT_BUFFER = 4 << 20, NESTING_MAX = 64, MOST_BLOCKS = 1 << 16 };
@@ -400,13 +401,13 @@ static enum emd_status compare_box(struct reading *r, const hsize_t *start, cons
     return status;
 }
 
-/* In pieces of whole inner axes as far as they fit, a run along one axis (of whole chunks where it
- * is that long), one step along the outer ones. */
-static enum emd_status compare_pieces(struct reading *r, const hsize_t *dims, const hsize_t *chunk,
+/* The box of 'dims' elements at 'origin', in pieces of whole inner axes as far as they fit, a run
+ * along one axis, one step along the outer ones. */
+static enum emd_status compare_pieces(struct reading *r, const hsize_t *origin, const hsize_t *dims,
                                       struct emd_error *err)
 {
     struct comparison *c = r->c;
-    hsize_t at[EMD_RANK_MAX] = {0}, part[EMD_RANK_MAX];
+    hsize_t at[EMD_RANK_MAX] = {0}, part[EMD_RANK_MAX], start[EMD_RANK_MAX];
     size_t most = c->buffer_bytes / r->part->size;
     most = most ? most : 1;
     for (;;) {
@@ -415,9 +416,8 @@ static enum emd_status compare_pieces(struct reading *r, const hsize_t *dims, co
         for (int i = r->rank - 1; i >= 0; i--) {
             hsize_t left = dims[i] - at[i], fit = whole ? most / elements : 1;
             fit = fit ? fit : 1;
-            if (chunk[i] > 0 && fit > chunk[i] && fit < left)
-                fit -= fit % chunk[i];
             part[i] = left < fit ? left : fit;
+            start[i] = origin[i] + at[i];
             whole = whole && part[i] == dims[i];
             elements *= (size_t)part[i];
         }
@@ -425,7 +425,7 @@ static enum emd_status compare_pieces(struct reading *r, const hsize_t *dims, co
             return emd_fail(err, EMD_E_CANCELLED, "stopped on request");
         bool refused;
         enum emd_status status = compare_box(
-            r, at, part, elements, elements > 1 ? c->buffer_bytes : SIZE_MAX / 2, &refused, err);
+            r, start, part, elements, elements > 1 ? c->buffer_bytes : SIZE_MAX / 2, &refused, err);
         if (refused && elements > 1) {
             most = elements / 2;
             continue;
@@ -458,10 +458,43 @@ static enum emd_status get_buffers(struct comparison *c, size_t item, struct emd
     return EMD_OK;
 }
 
+/* Chunk by chunk, of those that are stored: the same ones on both sides. What was never written has
+ * no values of its own, and HDF5 1.10 cannot read variable-length fill values from a file that it
+ * may not write. */
+static enum emd_status compare_chunks(struct reading *r, struct emd_error *err)
+{
+    struct emd_chunk_list list[2] = {{.count = 0}, {.count = 0}};
+    const struct emd_chunk_grid *grid = &list[0].grid;
+    enum emd_status status = EMD_OK;
+    for (int side = 0; side < 2 && status == EMD_OK; side++)
+        status =
+            emd_chunk_list_get(r->dataset[side], NULL, EMD_CHUNKS_BY_INDEX, 0, &list[side], err);
+    if (status == EMD_OK &&
+        (list[0].count != list[1].count ||
+         memcmp(grid->chunk, list[1].grid.chunk, grid->rank * sizeof grid->chunk[0]) != 0))
+        status = emd_fail(err, EMD_E_VERIFY, "has other chunks");
+    for (size_t i = 0; i < list[0].count && status == EMD_OK; i++) {
+        hsize_t origin[EMD_RANK_MAX], extent[EMD_RANK_MAX];
+        if (list[0].chunk[i].index != list[1].chunk[i].index) {
+            status = emd_fail(err, EMD_E_VERIFY, "has other chunks");
+            break;
+        }
+        emd_chunk_offset(grid, list[0].chunk[i].index, origin);
+        for (unsigned a = 0; a < grid->rank; a++) {
+            hsize_t left = grid->dims[a] - origin[a];
+            extent[a] = left < grid->chunk[a] ? left : grid->chunk[a];
+        }
+        status = compare_pieces(r, origin, extent, err);
+    }
+    for (int side = 0; side < 2; side++)
+        emd_chunk_list_free(&list[side]);
+    return status;
+}
+
 static enum emd_status compare_values(struct reading *r, struct emd_error *err)
 {
     struct comparison *c = r->c;
-    hsize_t dims[EMD_RANK_MAX] = {0}, chunk[EMD_RANK_MAX] = {0};
+    hsize_t dims[EMD_RANK_MAX] = {0}, origin[EMD_RANK_MAX] = {0};
     /* Space that was never allocated has no values of its own. */
     if (H5Sget_simple_extent_type(r->space[0]) == H5S_NULL ||
         H5Sget_simple_extent_npoints(r->space[0]) == 0 || !emd_hdf5_is_allocated(r->dataset[0]))
@@ -476,10 +509,9 @@ static enum emd_status compare_values(struct reading *r, struct emd_error *err)
         H5Sget_simple_extent_dims(r->space[0], dims, NULL) < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at its dataspace");
     hid_t list = H5Dget_create_plist(r->dataset[0]);
-    if (list >= 0 && H5Pget_layout(list) == H5D_CHUNKED)
-        H5Pget_chunk(list, r->rank, chunk);
+    const bool chunked = list >= 0 && H5Pget_layout(list) == H5D_CHUNKED;
     emd_hdf5_close(&list);
-    return compare_pieces(r, dims, chunk, err);
+    return chunked ? compare_chunks(r, err) : compare_pieces(r, origin, dims, err);
 }
 
 static bool same_extent(hid_t a, hid_t b)
