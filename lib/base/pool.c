@@ -15,7 +15,7 @@ struct emd_pool {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     pthread_t *thread; /* workers 1 .. threads-1 */
-    unsigned threads, started;
+    unsigned threads, started, ready;
     bool quit;
 
     /* The run under way; NULL between runs. All below is guarded by the mutex. */
@@ -74,6 +74,8 @@ static void *worker_main(void *argument)
     struct worker_argument self = *(struct worker_argument *)argument;
     free(argument);
     pthread_mutex_lock(&self.pool->mutex);
+    self.pool->ready++;
+    pthread_cond_broadcast(&self.pool->changed);
     while (!self.pool->quit)
         if (!work_once(self.pool, self.thread))
             pthread_cond_wait(&self.pool->changed, &self.pool->mutex);
@@ -105,6 +107,11 @@ struct emd_pool *emd_pool_new(unsigned threads)
         emd_pool_free(pool);
         return NULL;
     }
+    /* An idle pool holds no lock of any library: the caller may fork. */
+    pthread_mutex_lock(&pool->mutex);
+    while (pool->ready < pool->started)
+        pthread_cond_wait(&pool->changed, &pool->mutex);
+    pthread_mutex_unlock(&pool->mutex);
     return pool;
 }
 
