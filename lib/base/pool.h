@@ -20,8 +20,8 @@
 
 struct emd_pool;
 
-/* A pool of 'threads' >= 1 threads, the caller's included. NULL if threads cannot be started. Between
- * runs its threads hold no lock, so that the process may fork. */
+/* A pool of 'threads' >= 1 threads, the caller's included. NULL if threads cannot be started.
+ * Between runs its threads hold no lock, so that the process may fork. */
 struct emd_pool *emd_pool_new(unsigned threads);
 void emd_pool_free(struct emd_pool *pool);
 unsigned emd_pool_threads(const struct emd_pool *pool);

@@ -167,7 +167,7 @@ bool edc_fit(const struct edc_kernels *k, const struct edc_header *h, const void
         for (unsigned s = 0; s < model->set_count; s++)
             for (int phase = 0; phase < 2; phase++) {
                 double x[UNKNOWNS];
-                if (normal[s][phase].pixels < SET_PIXELS / 8)
+                if (normal[s][phase].pixels < SET_PIXELS / 8.0)
                     continue;
                 solve(&normal[s][phase], x);
                 int16_t *const coef = model->sets[s].coef[phase];

@@ -79,7 +79,7 @@ void edc_side_put_number(struct edc_side_writer *w, struct edc_number_model *mod
 
 void edc_side_put_signed(struct edc_side_writer *w, struct edc_number_model *model, int32_t value)
 {
-    edc_side_put_number(w, model, (uint32_t)value << 1 ^ (uint32_t)(value >> 31));
+    edc_side_put_number(w, model, (uint32_t)value << 1 ^ (value < 0 ? UINT32_MAX : 0));
 }
 
 uint8_t *edc_side_finish(struct edc_side_writer *w)
