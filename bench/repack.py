@@ -120,7 +120,7 @@ def compare_codecs(bench, side, frames):
     slow = []
     if bench.args.slow:
         h5repack = ["h5repack", "-f", "SHUF", "-f", "GZIP=4", source, h5]
-        frame = dict(os.environ, H5TOOLS_BUFSIZE=str(2 * side * side))
+        frame = dict(os.environ, H5TOOLS_BUFSIZE=str(max(1, 2 * side * side >> 20)))  # MiB
         runs.append(Run("h5repack", h5repack, output=h5))
         runs.append(Run("h5repack, buffer of a frame", h5repack, output=h5, env=frame))
         slow = ["h5repack", "h5repack, buffer of a frame"]

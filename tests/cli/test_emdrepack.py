@@ -168,6 +168,11 @@ class Determinism(unittest.TestCase):
                 self.assertEqual(len(sums), 1, (layout, codec))
 
 
+class ManyThreads(unittest.TestCase):
+    def test_stacks_of_many_threads_are_no_damage(self):
+        emdrepack("-q", "-f", "-j", 300, movie("codecs.emd"), "packed.emd")
+
+
 class Names(unittest.TestCase):
     def test_folder_mode(self):
         source = movie("names/Camera Ceta 20230611 2324 670 mm.emd")
