@@ -7,11 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/codec.h"
+#include "fuzzparam.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-enum { CHOICES = 4, LARGEST = 1 << 16 };
+enum { LARGEST = 1 << 16 };
 
 static struct emd_work *work;
 
@@ -19,52 +19,6 @@ static void check(bool condition)
 {
     if (!condition)
         abort();
-}
-
-/* Parameters of every kind that a file may hold, mostly sensible ones. */
-static size_t parameters(const struct emd_codec *codec, const uint8_t *choice, unsigned *cd)
-{
-    const unsigned a = choice[1], b = choice[2], c = choice[3];
-    const struct emd_chunk_shape shape = {.item_class = EMD_ITEM_INTEGER,
-                                          .item_size = 1u << (a & 3),
-                                          .base_size = 1u << (a & 3),
-                                          .is_signed = a & 4,
-                                          .big_endian = a & 8,
-                                          .rank = 3,
-                                          .dims = {1 + b % 40, 1 + c % 70, 1 + a / 64}};
-    unsigned user[EMD_CD_MAX] = {0};
-    size_t user_count = 0, count = 0;
-    switch (codec->id) {
-    case EMD_FILTER_DEFLATE:
-        user[user_count++] = a % 11;
-        break;
-    case EMD_FILTER_ZSTD:
-        if (a < 200)
-            user[user_count++] = a % 23 - 11u;
-        break;
-    case EMD_FILTER_BLOSC:
-        user[4] = b % 11;
-        user[5] = b / 11 % 4;
-        user[6] = c % 7;
-        user_count = 7;
-        break;
-    case EMD_FILTER_BITSHUFFLE:
-        user[0] = b % 9 * 8;
-        user[1] = c % 4;
-        user[2] = c / 4 % 10;
-        user_count = 3;
-        break;
-    default:
-        break;
-    }
-    if (!codec->set_local ||
-        codec->set_local(&shape, user, user_count, cd, &count, NULL) != EMD_OK) {
-        memcpy(cd, user, sizeof user);
-        count = user_count;
-    }
-    if (codec->id == EMD_FILTER_BLOSC && a & 16)
-        cd[2] = 1 + a / 32;
-    return count;
 }
 
 static void decode(const struct emd_codec *codec, const unsigned *cd, size_t cd_count,
@@ -112,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         check((work = emd_work_new()) != NULL);
     if (n < CHOICES)
         return 0;
-    const size_t cd_count = parameters(codec, data, cd);
+    const size_t cd_count = fuzz_parameters(codec, data, cd);
     const uint8_t choice = data[0];
     data += CHOICES;
     n -= CHOICES;

@@ -6,20 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/codec.h"
+#include "fuzzparam.h"
 #include "unit/codecdata.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-enum { CHOICES = 4, MOST = 1 << 17 };
+enum { MOST = 1 << 17 };
 
 static uint8_t input[MOST];
 
 /* A round-trip input (its data), whose chunk is what a decoding input of the same choices holds. */
 static size_t make_input(uint64_t *state)
 {
-    const struct emd_codec *codec = emd_codec_by_name(EMD_FUZZ_CODEC);
     const uint64_t r = next_random(state);
+    const struct emd_codec *codec = fuzz_codec_of((uint8_t)(r >> 16));
     static uint8_t data[MOST / 2];
     /* Mostly small: more of them a second, and all paths are within reach. */
     const size_t n = r % 100 < 90 ? r / 100 % 600 : r / 100 % 20000;

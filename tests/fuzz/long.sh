@@ -1,0 +1,38 @@
+#!/bin/sh
+# long.sh BUILD TARGET SECONDS DIR: one slice of long fuzzing with libFuzzer, to be repeated.
+#   BUILD   a build with -DEMDTOOLS_FUZZ=ON (see CMakeLists.txt here)
+#   TARGET  deflate zstd blosc bitshuffle fletcher32 filter
+#   DIR     keeps DIR/TARGET/ (the corpus), DIR/TARGET.total (executions and seconds so far), and
+#           DIR/TARGET.log and .log.0 (the last slices); what crashed, hung or grew is
+#           DIR/TARGET.crash-*, .timeout-*, .oom-*
+# Prints the total; exits 1 if the slice found anything.
+set -eu
+[ $# -eq 4 ] || {
+  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  exit 2
+}
+build=$1 target=$2 seconds=$3 dir=$4
+program=$build/tests/fuzz/fuzz_$target
+corpus=$dir/$target log=$dir/$target.log total=$dir/$target.total
+if [ ! -d "$corpus" ]; then
+  mkdir -p "$corpus"
+  "$program" --seeds "$corpus"
+fi
+[ ! -e "$log" ] || mv "$log" "$log.0"
+# A large quarantine of freed memory costs page faults, most of the time in these targets.
+export ASAN_OPTIONS="quarantine_size_mb=4:malloc_context_size=4${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+# Small inputs: more of them a second, and every branch of the formats is within reach.
+status=0
+"${program}_lf" -max_len=4096 -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 \
+  -print_final_stats=1 -verbosity=0 -artifact_prefix="$dir/$target." "$corpus" >"$log" 2>&1 ||
+  status=1
+count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+[ -e "$total" ] || echo 0 0 >"$total"
+read -r executions spent <"$total"
+echo $((executions + ${count:-0})) $((spent + seconds)) >"$total.tmp"
+mv "$total.tmp" "$total"
+echo "$target: $(cut -d' ' -f1 "$total") executions in $(cut -d' ' -f2 "$total") s"
+[ $status -eq 0 ] || {
+  tail -n 40 "$log"
+  exit 1
+}
