@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 #include "base/file.h"
+#include "base/pool.h"
 #include "base/safefile.h"
 #include "dials/expt.h"
 #include "dials/frametable.h"
@@ -18,19 +20,22 @@
 
 /* Far above any number of crystals; ids are looked up in a table of this size at most. */
 enum { MOST_IDS = 1 << 20 };
+/* One thread writes what the others read and filter: more of them would wait for it. Tables of less
+ * than a piece or two for each are done before a thread has started. */
+enum { MOST_THREADS = 4, BYTES_A_THREAD = 1 << 20 };
 
 struct emd_blankfilter {
     struct emd_blankfilter_options options;
     char *expt_path, *refl_path;
     struct emd_expt *expt;
     struct emd_refl *refl;
+    struct emd_pool *pool;
     struct emd_blank_report report;
     size_t rows, imagesets;
     double *z;
     uint64_t *flags;
     double *isigma; /* NaN: not usable; NULL: no such columns */
     bool any_prf;
-    uint32_t *bucket;  /* of each row */
     size_t *begin;     /* of each bucket in 'order', and the end of the last */
     uint32_t *order;   /* rows by bucket, in their order within each */
     bool has_imageset; /* the table has a column imageset_id */
@@ -70,10 +75,10 @@ void emd_blankfilter_free(struct emd_blankfilter *f)
     free(f->strings);
     free(f->order);
     free(f->begin);
-    free(f->bucket);
     free(f->isigma);
     free(f->flags);
     free(f->z);
+    emd_pool_free(f->pool);
     emd_refl_close(f->refl);
     emd_expt_free(f->expt);
     free(f->refl_path);
@@ -100,6 +105,18 @@ static const char *keep_string(struct emd_blankfilter *f, const char *text)
 }
 
 /* --- reading ----------------------------------------------------------------------------------*/
+
+static enum emd_status start_threads(struct emd_blankfilter *f, struct emd_error *err)
+{
+    uint64_t threads = emd_refl_bytes(f->refl) / BYTES_A_THREAD + 1;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (threads > MOST_THREADS)
+        threads = MOST_THREADS;
+    if (cores > 0 && threads > (uint64_t)cores)
+        threads = (uint64_t)cores;
+    f->pool = emd_pool_new((unsigned)threads);
+    return f->pool ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "cannot start threads");
+}
 
 /* I/sigma of every row from profile fitting, or from summation where the table has only that. */
 static enum emd_status read_isigma(struct emd_blankfilter *f, struct emd_error *err)
@@ -174,41 +191,61 @@ static enum emd_status map_ids(struct emd_blankfilter *f, int32_t **out, size_t 
     return EMD_OK;
 }
 
+/* The columns of which each row's place is taken; NULL: there is none. */
+struct places {
+    struct emd_blankfilter *f;
+    int32_t *id, *imageset;
+};
+
+enum { READ_Z, READ_ISIGMA, READ_FLAGS, READ_ID, READ_IMAGESET, READS };
+
+static enum emd_status read_part(void *ctx, size_t job, unsigned slot, unsigned thread,
+                                 struct emd_error *err)
+{
+    struct places *p = ctx;
+    struct emd_blankfilter *f = p->f;
+    (void)slot;
+    (void)thread;
+    switch (job) {
+    case READ_Z:
+        return emd_refl_read_double(f->refl, "xyzobs.px.value", 2, f->z, err);
+    case READ_ISIGMA:
+        return read_isigma(f, err);
+    case READ_FLAGS:
+        return emd_refl_read_size(f->refl, "flags", f->flags, err);
+    case READ_ID:
+        return p->id ? emd_refl_read_int(f->refl, "id", p->id, err) : EMD_OK;
+    default:
+        return p->imageset ? emd_refl_read_int(f->refl, "imageset_id", p->imageset, err) : EMD_OK;
+    }
+}
+
 /* Buckets: experiment e; unindexed spots of image set s at count + s; what belongs nowhere last. */
-static enum emd_status sort_rows(struct emd_blankfilter *f, struct emd_error *err)
+static enum emd_status sort_rows(struct emd_blankfilter *f, const struct places *places,
+                                 struct emd_error *err)
 {
     size_t n = emd_expt_count(f->expt), buckets = n + f->imagesets + 1, ids = 0;
-    int32_t *id = malloc((f->rows + 1) * sizeof *id), *imageset = NULL, *map = NULL;
-    enum emd_status status = id ? EMD_OK : no_memory(err);
-    f->bucket = malloc((f->rows + 1) * sizeof *f->bucket);
+    const int32_t *id = places->id, *imageset = places->imageset;
+    int32_t *map = NULL;
+    uint32_t *bucket_of = malloc((f->rows + 1) * sizeof *bucket_of);
+    size_t *next = malloc(buckets * sizeof *next);
     f->order = malloc((f->rows + 1) * sizeof *f->order);
     f->begin = calloc(buckets + 2, sizeof *f->begin);
-    if (!f->bucket || !f->order || !f->begin)
-        status = no_memory(err);
-    if (status == EMD_OK)
-        status = map_ids(f, &map, &ids, err);
-    if (status == EMD_OK && emd_refl_has(f->refl, "id"))
-        status = emd_refl_read_int(f->refl, "id", id, err);
-    else if (status == EMD_OK && n > 1)
+    enum emd_status status =
+        bucket_of && next && f->order && f->begin ? map_ids(f, &map, &ids, err) : no_memory(err);
+    if (status == EMD_OK && !id && n > 1)
         status =
             emd_fail(err, EMD_E_CORRUPT, "the table has no column 'id' for %zu experiments", n);
-    else if (status == EMD_OK)
-        memset(id, 0, f->rows * sizeof *id);
-    f->has_imageset = emd_refl_has(f->refl, "imageset_id");
-    if (status == EMD_OK && f->has_imageset) {
-        imageset = malloc((f->rows + 1) * sizeof *imageset);
-        status =
-            imageset ? emd_refl_read_int(f->refl, "imageset_id", imageset, err) : no_memory(err);
-    }
     for (size_t i = 0; i < f->rows && status == EMD_OK; i++) {
         size_t bucket = n + f->imagesets;
-        if (id[i] >= 0) {
-            if ((size_t)id[i] >= ids || map[id[i]] < 0)
+        int32_t row_id = id ? id[i] : 0;
+        if (row_id >= 0) {
+            if ((size_t)row_id >= ids || map[row_id] < 0)
                 status = emd_fail(err, EMD_E_CORRUPT,
                                   "row %zu belongs to experiment %ld, which is not in the list", i,
-                                  (long)id[i]);
+                                  (long)row_id);
             else
-                bucket = (size_t)map[id[i]];
+                bucket = (size_t)map[row_id];
         } else {
             f->report.unindexed++;
             if (imageset && imageset[i] >= 0 && (size_t)imageset[i] < f->imagesets)
@@ -218,44 +255,50 @@ static enum emd_status sort_rows(struct emd_blankfilter *f, struct emd_error *er
             else
                 f->report.unplaced++;
         }
-        f->bucket[i] = (uint32_t)bucket;
+        bucket_of[i] = (uint32_t)bucket;
         f->begin[bucket + 1]++;
     }
     if (status == EMD_OK) {
-        for (size_t b = 0; b < buckets; b++)
+        for (size_t b = 0; b < buckets; b++) {
             f->begin[b + 1] += f->begin[b];
-        size_t *next = malloc(buckets * sizeof *next);
-        if (!next)
-            status = no_memory(err);
-        for (size_t b = 0; b < buckets && next; b++)
             next[b] = f->begin[b];
-        for (size_t i = 0; i < f->rows && next; i++)
-            f->order[next[f->bucket[i]]++] = (uint32_t)i;
-        free(next);
+        }
+        for (size_t i = 0; i < f->rows; i++)
+            f->order[next[bucket_of[i]]++] = (uint32_t)i;
     }
+    free(next);
+    free(bucket_of);
     free(map);
-    free(imageset);
-    free(id);
     return status;
 }
 
 static enum emd_status read_rows(struct emd_blankfilter *f, struct emd_error *err)
 {
+    struct places places = {.f = f};
+    bool has_id = emd_refl_has(f->refl, "id");
     if (emd_refl_rows(f->refl) > UINT32_MAX - 1)
         return emd_fail(err, EMD_E_UNSUPPORTED, "more than 2^32 rows");
     f->rows = (size_t)emd_refl_rows(f->refl);
     f->report.rows = f->rows;
+    f->has_imageset = emd_refl_has(f->refl, "imageset_id");
     f->z = malloc((f->rows + 1) * sizeof *f->z);
     f->flags = malloc((f->rows + 1) * sizeof *f->flags);
-    if (!f->z || !f->flags)
-        return no_memory(err);
-    enum emd_status status = emd_refl_read_double(f->refl, "xyzobs.px.value", 2, f->z, err);
+    if (has_id)
+        places.id = malloc((f->rows + 1) * sizeof *places.id);
+    if (f->has_imageset)
+        places.imageset = malloc((f->rows + 1) * sizeof *places.imageset);
+    bool memory =
+        f->z && f->flags && (places.id || !has_id) && (places.imageset || !f->has_imageset);
+    const struct emd_pool_run run = {.count = READS,
+                                     .threads = emd_pool_threads(f->pool),
+                                     .slots = READS,
+                                     .ctx = &places,
+                                     .work = read_part};
+    enum emd_status status = memory ? emd_pool_run(f->pool, &run, err) : no_memory(err);
     if (status == EMD_OK)
-        status = emd_refl_read_size(f->refl, "flags", f->flags, err);
-    if (status == EMD_OK)
-        status = read_isigma(f, err);
-    if (status == EMD_OK)
-        status = sort_rows(f, err);
+        status = sort_rows(f, &places, err);
+    free(places.imageset);
+    free(places.id);
     return status;
 }
 
@@ -306,13 +349,19 @@ static bool in_analysis(const struct emd_blankfilter *f, uint32_t row,
     }
 }
 
-struct scratch {
-    double *z, *isigma;
+/* Vectors for the rows of an analysis, and which analyses are under way. */
+struct analyses {
+    struct emd_blankfilter *f;
+    enum emd_blank_analysis first;
+    size_t count;
+    struct scratch {
+        double *z, *isigma;
+    } scratch[MOST_THREADS];
 };
 
 /* Runs one analysis of experiment i on its rows. */
 static enum emd_status analyse_rows(struct emd_blankfilter *f, size_t i,
-                                    enum emd_blank_analysis analysis, struct scratch *scratch,
+                                    enum emd_blank_analysis analysis, const struct scratch *scratch,
                                     struct emd_error *err)
 {
     const struct emd_expt_info *info = emd_expt_info(f->expt, i);
@@ -349,6 +398,55 @@ static enum emd_status analyse_rows(struct emd_blankfilter *f, size_t i,
                                    scratch->z, scratch->isigma, n, &e->blanks[analysis], err)
                : emd_blanks_counts(&info->scan, f->options.phi_step, f->options.counts_loss,
                                    scratch->z, NULL, n, &e->blanks[analysis], err);
+}
+
+static enum emd_status analyse_part(void *ctx, size_t job, unsigned slot, unsigned thread,
+                                    struct emd_error *err)
+{
+    struct analyses *a = ctx;
+    size_t i = job / a->count;
+    (void)slot;
+    if (a->f->report.experiments[i].done[EMD_BLANK_ROBUST])
+        return EMD_OK;
+    return analyse_rows(a->f, i, (enum emd_blank_analysis)(a->first + job % a->count),
+                        &a->scratch[thread], err);
+}
+
+/* The analyses first, first + 1, ... of all experiments, but of those that the robust one has. */
+static enum emd_status run_analyses(struct analyses *a, enum emd_blank_analysis first, size_t count,
+                                    struct emd_error *err)
+{
+    unsigned threads = emd_pool_threads(a->f->pool);
+    const struct emd_pool_run run = {.count = a->f->report.experiment_count * count,
+                                     .threads = threads,
+                                     .slots = 4 * threads,
+                                     .ctx = a,
+                                     .work = analyse_part};
+    a->first = first;
+    a->count = count;
+    return emd_pool_run(a->f->pool, &run, err);
+}
+
+static enum emd_status analyse_all(struct emd_blankfilter *f, struct emd_error *err)
+{
+    struct analyses a = {.f = f};
+    unsigned threads = emd_pool_threads(f->pool);
+    enum emd_status status = EMD_OK;
+    for (unsigned t = 0; t < threads && status == EMD_OK; t++) {
+        a.scratch[t].z = malloc((f->rows + 1) * sizeof *a.scratch[t].z);
+        a.scratch[t].isigma = malloc((f->rows + 1) * sizeof *a.scratch[t].isigma);
+        if (!a.scratch[t].z || !a.scratch[t].isigma)
+            status = no_memory(err);
+    }
+    if (status == EMD_OK && f->options.method == EMD_METHOD_ROBUST)
+        status = run_analyses(&a, EMD_BLANK_ROBUST, 1, err);
+    if (status == EMD_OK)
+        status = run_analyses(&a, EMD_BLANK_STRONG, 3, err);
+    for (unsigned t = 0; t < threads; t++) {
+        free(a.scratch[t].z);
+        free(a.scratch[t].isigma);
+    }
+    return status;
 }
 
 static enum emd_status analyse_frames(struct emd_blankfilter *f, size_t i, struct emd_error *err)
@@ -493,7 +591,6 @@ enum emd_status emd_blankfilter_analyse(const char *expt, const char *refl,
                                         struct emd_blankfilter **out, struct emd_error *err)
 {
     struct emd_blankfilter *f = calloc(1, sizeof *f);
-    struct scratch scratch = {0};
     *out = NULL;
     if (!f)
         return no_memory(err);
@@ -511,6 +608,8 @@ enum emd_status emd_blankfilter_analyse(const char *expt, const char *refl,
     if (status == EMD_OK) {
         status = emd_refl_open(refl, &f->refl, err);
         if (status == EMD_OK)
+            status = start_threads(f, err);
+        if (status == EMD_OK)
             status = read_rows(f, err);
         if (status != EMD_OK)
             emd_fail_prefix(err, status, "%s", refl);
@@ -519,24 +618,14 @@ enum emd_status emd_blankfilter_analyse(const char *expt, const char *refl,
         status = emd_fail(err, EMD_E_ARGUMENT,
                           "%s: the statistics are of one movie, the experiments of %zu",
                           options->frames, f->imagesets);
-    scratch.z = malloc((f->rows + 1) * sizeof *scratch.z);
-    scratch.isigma = malloc((f->rows + 1) * sizeof *scratch.isigma);
-    if (status == EMD_OK && (!scratch.z || !scratch.isigma))
-        status = no_memory(err);
+    if (status == EMD_OK)
+        status = analyse_all(f, err);
     for (size_t i = 0; i < f->report.experiment_count && status == EMD_OK; i++) {
-        const struct emd_blank_experiment *e = &f->report.experiments[i];
-        if (options->method == EMD_METHOD_ROBUST)
-            status = analyse_rows(f, i, EMD_BLANK_ROBUST, &scratch, err);
-        for (int a = EMD_BLANK_STRONG; a <= EMD_BLANK_INTEGRATED && status == EMD_OK; a++)
-            if (!e->done[EMD_BLANK_ROBUST])
-                status = analyse_rows(f, i, (enum emd_blank_analysis)a, &scratch, err);
         if (status == EMD_OK && options->frames)
             status = analyse_frames(f, i, err);
         if (status == EMD_OK)
             status = find_runs(f, i, err);
     }
-    free(scratch.z);
-    free(scratch.isigma);
     if (status == EMD_OK)
         status = choose_runs(f, err);
     if (status != EMD_OK) {
@@ -619,7 +708,7 @@ static enum emd_status write_pair(struct emd_blankfilter *f,
     free(text);
     if (status != EMD_OK)
         return emd_fail_prefix(err, status, "%s", emd_safefile_path(files[0]));
-    status = emd_refl_write(f->refl, selection, emd_safefile_fd(files[1]), err);
+    status = emd_refl_write(f->refl, selection, emd_safefile_fd(files[1]), f->pool, err);
     if (status != EMD_OK)
         emd_fail_prefix(err, status, "%s", f->refl_path);
     return status;

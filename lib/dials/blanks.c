@@ -89,8 +89,8 @@ enum emd_status emd_blanks_isigma(const struct emd_scan *scan, double phi_step, 
     for (size_t i = 0; i < n; i++) {
         if (!(z[i] >= low && z[i] <= high))
             continue;
-        least = fmin(least, z[i]);
-        most = fmax(most, z[i]);
+        least = z[i] < least ? z[i] : least;
+        most = z[i] > most ? z[i] : most;
     }
     /* DIALS takes the number of bins from the angles of the reflections, their extent from the
      * scan. */

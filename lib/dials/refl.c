@@ -21,6 +21,8 @@ enum { MOST_COLUMNS = 65535, LONGEST_NAME = 1000 };
 /* Bytes that pass through memory at a time: large against a system call, small against a cache. No
  * more than the file has, which makes small tables quick. */
 enum { STEP = 1 << 20 };
+/* The same for columns of rows of one size, of which several pieces are under way. */
+enum { PIECE = 1 << 18 };
 
 enum kind { FIXED, SHOEBOX, FRAME_SHOEBOX };
 
@@ -443,7 +445,7 @@ static enum emd_status read_failed(struct emd_error *err)
 }
 
 /* Copies 'size' bytes at byte 'skip' of every row into out. */
-static enum emd_status read_field(struct emd_refl *refl, const char *name, const char *type,
+static enum emd_status read_field(const struct emd_refl *refl, const char *name, const char *type,
                                   size_t skip, size_t size, void *out, struct emd_error *err)
 {
     const struct column *column = find_column(refl, name);
@@ -480,20 +482,20 @@ static enum emd_status read_field(struct emd_refl *refl, const char *name, const
 #error "DIALS tables hold little-endian numbers, which this file takes as they are"
 #endif
 
-enum emd_status emd_refl_read_int(struct emd_refl *refl, const char *column, int32_t *out,
+enum emd_status emd_refl_read_int(const struct emd_refl *refl, const char *column, int32_t *out,
                                   struct emd_error *err)
 {
     return read_field(refl, column, "int", 0, 4, out, err);
 }
 
-enum emd_status emd_refl_read_size(struct emd_refl *refl, const char *column, uint64_t *out,
+enum emd_status emd_refl_read_size(const struct emd_refl *refl, const char *column, uint64_t *out,
                                    struct emd_error *err)
 {
     return read_field(refl, column, "std::size_t", 0, 8, out, err);
 }
 
-enum emd_status emd_refl_read_double(struct emd_refl *refl, const char *column, unsigned component,
-                                     double *out, struct emd_error *err)
+enum emd_status emd_refl_read_double(const struct emd_refl *refl, const char *column,
+                                     unsigned component, double *out, struct emd_error *err)
 {
     const struct column *c = find_column(refl, column);
     if (component == 0 && c && strcmp(c->type, "double") == 0)
@@ -506,17 +508,18 @@ enum emd_status emd_refl_read_double(struct emd_refl *refl, const char *column, 
 struct writer {
     struct emd_refl *refl;
     const struct emd_refl_selection *selection;
+    struct emd_pool *pool;
     int fd;
-    uint64_t at;           /* bytes written */
-    uint64_t started;      /* of these, on their way to the disk */
-    unsigned char *buffer; /* refl->step bytes */
-    struct emd_error *err;
+    uint64_t at;      /* bytes written */
+    uint64_t started; /* of these, on their way to the disk */
+    msgpack_sbuffer packed;
+    msgpack_packer packer; /* into 'packed': what is to be written next */
 };
 
-static enum emd_status put(struct writer *w, const void *data, size_t n)
+static enum emd_status put(struct writer *w, const void *data, size_t n, struct emd_error *err)
 {
     if (emd_pwrite_all(w->fd, data, n, w->at) != 0)
-        return emd_fail_errno(w->err, EMD_E_IO, errno, "cannot write");
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot write");
     w->at += n;
 #ifdef SYNC_FILE_RANGE_WRITE
     /* The disk begins while we go on, so that the fsync at the end finds little to wait for. */
@@ -530,24 +533,34 @@ static enum emd_status put(struct writer *w, const void *data, size_t n)
     return EMD_OK;
 }
 
-static enum emd_status put_packed(struct writer *w, msgpack_sbuffer *packed)
+static enum emd_status put_packed(struct writer *w, struct emd_error *err)
 {
-    enum emd_status status = put(w, packed->data, packed->size);
-    msgpack_sbuffer_clear(packed);
+    enum emd_status status = put(w, w->packed.data, w->packed.size, err);
+    msgpack_sbuffer_clear(&w->packed);
     return status;
 }
 
+/* What stands before the binary. */
+static void pack_column_head(struct writer *w, const struct column *column)
+{
+    msgpack_packer *packer = &w->packer;
+    msgpack_pack_str_with_body(packer, column->name, strlen(column->name));
+    msgpack_pack_array(packer, 2);
+    msgpack_pack_str_with_body(packer, column->type, strlen(column->type));
+    msgpack_pack_array(packer, 2);
+    msgpack_pack_uint64(packer, w->selection->kept);
+}
+
 /* Moves the kept rows of the buffer together, for one size of row; the compiler turns the small
- * constant copies into registers. */
+ * constant copies into registers. Dropped rows are copied too, and written over by the next: a
+ * branch that cannot be foretold costs more. */
 #define GATHER(bytes)                                                                              \
     case bytes:                                                                                    \
         for (size_t i = 0; i < n; i++) {                                                           \
-            if (id[i] == EMD_REFL_DROP)                                                            \
-                continue;                                                                          \
             unsigned char row[bytes];                                                              \
             memcpy(row, rows + i * (bytes), bytes);                                                \
             memcpy(to, row, bytes);                                                                \
-            to += bytes;                                                                           \
+            to += id[i] == EMD_REFL_DROP ? 0 : (bytes);                                            \
         }                                                                                          \
         break
 
@@ -573,31 +586,120 @@ static size_t gather(unsigned char *rows, size_t n, size_t size, const int32_t *
     return (size_t)(to - rows);
 }
 
-static enum emd_status write_fixed(struct writer *w, const struct column *column)
+/* Columns of rows of one size that follow each other in the table are written together: several
+ * threads read pieces of them and move the kept rows together, and the calling thread writes these
+ * in their order. */
+struct batch {
+    struct writer *w;
+    const struct column *columns;
+    size_t count;
+    size_t *first;          /* job of each column's first piece, count + 1 of them */
+    size_t step;            /* bytes of a piece at most */
+    unsigned char *buffers; /* of 'step' bytes, one a slot */
+    size_t *kept;           /* bytes of the piece in each slot */
+};
+
+/* Rows of a piece of the column. */
+static size_t piece_rows(const struct batch *b, const struct column *column)
 {
-    const struct emd_refl_selection *s = w->selection;
+    return column->row ? b->step / column->row : 0;
+}
+
+static const struct column *column_of(const struct batch *b, size_t job, size_t *piece)
+{
+    size_t low = 0, high = b->count; /* first[low] <= job < first[high] */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (b->first[middle] <= job)
+            low = middle;
+        else
+            high = middle;
+    }
+    *piece = job - b->first[low];
+    return &b->columns[low];
+}
+
+static enum emd_status read_piece(void *ctx, size_t job, unsigned slot, unsigned thread,
+                                  struct emd_error *err)
+{
+    const struct batch *b = ctx;
+    const struct emd_refl *refl = b->w->refl;
+    const struct emd_refl_selection *s = b->w->selection;
     const int32_t *replace = NULL;
+    unsigned char *buffer = b->buffers + slot * b->step;
+    size_t piece;
+    (void)thread;
+    const struct column *column = column_of(b, job, &piece);
     if (strcmp(column->type, "int") == 0) {
         if (strcmp(column->name, "id") == 0)
             replace = s->id;
         else if (strcmp(column->name, "imageset_id") == 0)
             replace = s->imageset;
     }
-    size_t most = column->row ? w->refl->step / column->row : 0;
-    for (uint64_t row = 0; row < w->refl->rows && most > 0;) {
-        size_t n = w->refl->rows - row < most ? (size_t)(w->refl->rows - row) : most;
-        if (replace)
-            memcpy(w->buffer, replace + row, n * 4);
-        else if (emd_pread_all(w->refl->fd, w->buffer, n * column->row,
-                               column->offset + row * column->row) != 0)
-            return read_failed(w->err);
-        size_t bytes = gather(w->buffer, n, column->row, s->id + row);
-        enum emd_status status = put(w, w->buffer, bytes);
-        if (status != EMD_OK)
-            return status;
-        row += n;
-    }
+    size_t most = piece_rows(b, column);
+    uint64_t row = (uint64_t)piece * most;
+    size_t n = refl->rows - row < most ? (size_t)(refl->rows - row) : most;
+    if (replace)
+        memcpy(buffer, replace + row, n * 4);
+    else if (emd_pread_all(refl->fd, buffer, n * column->row, column->offset + row * column->row) !=
+             0)
+        return read_failed(err);
+    b->kept[slot] = gather(buffer, n, column->row, s->id + row);
     return EMD_OK;
+}
+
+static enum emd_status write_piece(void *ctx, size_t job, unsigned slot, struct emd_error *err)
+{
+    const struct batch *b = ctx;
+    struct writer *w = b->w;
+    size_t piece;
+    const struct column *column = column_of(b, job, &piece);
+    enum emd_status status = EMD_OK;
+    if (piece == 0) {
+        pack_column_head(w, column);
+        msgpack_pack_bin(&w->packer, (size_t)(w->selection->kept * column->row));
+        status = put_packed(w, err);
+    }
+    return status == EMD_OK ? put(w, b->buffers + slot * b->step, b->kept[slot], err) : status;
+}
+
+static enum emd_status write_fixed(struct writer *w, const struct column *columns, size_t count,
+                                   struct emd_error *err)
+{
+    /* A slot for each thread, and as many that are full or being written. */
+    unsigned threads = emd_pool_threads(w->pool), slots = 2 * threads;
+    struct batch b = {.w = w, .columns = columns, .count = count, .step = w->refl->step};
+    if (b.step > PIECE)
+        b.step = PIECE;
+    for (size_t c = 0; c < count; c++)
+        if (b.step < columns[c].row)
+            b.step = columns[c].row;
+    b.first = calloc(count + 1, sizeof *b.first);
+    b.buffers = malloc(slots * b.step);
+    b.kept = calloc(slots, sizeof *b.kept);
+    enum emd_status status = EMD_OK;
+    if (!b.first || !b.buffers || !b.kept) {
+        status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+        goto out;
+    }
+    for (size_t c = 0; c < count; c++) {
+        size_t most = piece_rows(&b, &columns[c]);
+        uint64_t rows = most ? w->refl->rows : 0;
+        /* A column without rows is one piece, which has its head. */
+        b.first[c + 1] = b.first[c] + (rows ? (size_t)((rows - 1) / most + 1) : 1);
+    }
+    const struct emd_pool_run run = {.count = b.first[count],
+                                     .threads = threads,
+                                     .slots = slots,
+                                     .ctx = &b,
+                                     .work = read_piece,
+                                     .deliver = write_piece};
+    status = emd_pool_run(w->pool, &run, err);
+out:
+    free(b.kept);
+    free(b.buffers);
+    free(b.first);
+    return status;
 }
 
 /* Bytes of a variable row: *head of them say how many *body bytes follow. 'have' bytes can be
@@ -638,14 +740,13 @@ static bool row_size(enum kind kind, const unsigned char *p, size_t have, size_t
     return true;
 }
 
-/* Streams the rows of different lengths of a column through the buffer. 'packed' holds what is to
- * be written before; the head of the binary is added if the column fits the buffer as a whole, and
- * so its length is known before it is written. */
-static enum emd_status write_variable(struct writer *w, const struct column *column, bool whole,
-                                      msgpack_sbuffer *packed, msgpack_packer *packer)
+/* Streams the rows of different lengths of a column through a buffer of refl->step bytes. The
+ * head of the binary is added to what is packed if the column fits the buffer as a whole, and so
+ * its length is known before it is written. */
+static enum emd_status stream_rows(struct writer *w, const struct column *column, bool whole,
+                                   unsigned char *buffer, struct emd_error *err)
 {
     const struct emd_refl_selection *s = w->selection;
-    unsigned char *const buffer = w->buffer;
     uint64_t left = column->length, row = 0, body = 0;
     size_t have = 0, head;
     bool keep = true, prefix = column->kind == FRAME_SHOEBOX && left > 0;
@@ -654,12 +755,12 @@ static enum emd_status write_variable(struct writer *w, const struct column *col
         size_t more = left < room ? (size_t)left : room, at = 0, out = 0;
         if (emd_pread_all(w->refl->fd, buffer + have, more,
                           column->offset + (column->length - left)) != 0)
-            return read_failed(w->err);
+            return read_failed(err);
         have += more;
         left -= more;
         if (prefix) { /* one byte: the version of the column's form */
             if (buffer[0] != 3)
-                return emd_fail(w->err, EMD_E_UNSUPPORTED, "column '%s' of form %u", column->name,
+                return emd_fail(err, EMD_E_UNSUPPORTED, "column '%s' of form %u", column->name,
                                 buffer[0]);
             prefix = false;
             at = out = 1;
@@ -678,63 +779,76 @@ static enum emd_status write_variable(struct writer *w, const struct column *col
             if (!row_size(column->kind, buffer + at, have - at, &head, &body)) {
                 if (head == 0 && left > 0)
                     break;
-                return emd_fail(w->err, EMD_E_CORRUPT, "row %llu of column '%s' is damaged",
+                return emd_fail(err, EMD_E_CORRUPT, "row %llu of column '%s' is damaged",
                                 (unsigned long long)row, column->name);
             }
             if (body > left + (have - at - head))
-                return emd_fail(w->err, EMD_E_CORRUPT,
+                return emd_fail(err, EMD_E_CORRUPT,
                                 "row %llu of column '%s' is larger than the rest of the column",
                                 (unsigned long long)row, column->name);
             keep = s->id[row++] != EMD_REFL_DROP;
             body += head; /* copied, or not, with the rest */
         }
         if (row == w->refl->rows && body == 0 && (left > 0 || at < have))
-            return emd_fail(w->err, EMD_E_CORRUPT, "column '%s' goes on behind its last row",
+            return emd_fail(err, EMD_E_CORRUPT, "column '%s' goes on behind its last row",
                             column->name);
         if (whole)
-            msgpack_pack_bin(packer, out);
-        enum emd_status status = put_packed(w, packed);
+            msgpack_pack_bin(&w->packer, out);
+        enum emd_status status = put_packed(w, err);
         if (status == EMD_OK)
-            status = put(w, buffer, out);
+            status = put(w, buffer, out, err);
         if (status != EMD_OK)
             return status;
         memmove(buffer, buffer + at, have - at);
         have -= at;
     }
     if (row < w->refl->rows)
-        return emd_fail(w->err, EMD_E_CORRUPT, "column '%s' ends at row %llu of %llu", column->name,
+        return emd_fail(err, EMD_E_CORRUPT, "column '%s' ends at row %llu of %llu", column->name,
                         (unsigned long long)row, (unsigned long long)w->refl->rows);
     return EMD_OK;
 }
 
-static enum emd_status write_column(struct writer *w, const struct column *column,
-                                    msgpack_sbuffer *packed, msgpack_packer *packer)
+static enum emd_status write_variable(struct writer *w, const struct column *column,
+                                      struct emd_error *err)
 {
-    uint64_t kept = w->selection->kept;
-    msgpack_pack_str_with_body(packer, column->name, strlen(column->name));
-    msgpack_pack_array(packer, 2);
-    msgpack_pack_str_with_body(packer, column->type, strlen(column->type));
-    msgpack_pack_array(packer, 2);
-    msgpack_pack_uint64(packer, kept);
-    if (column->kind == FIXED) {
-        msgpack_pack_bin(packer, (size_t)(kept * column->row));
-        enum emd_status status = put_packed(w, packed);
-        return status == EMD_OK ? write_fixed(w, column) : status;
-    }
+    unsigned char *buffer = malloc(w->refl->step);
+    if (!buffer)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    pack_column_head(w, column);
     if (column->length == 0)
-        msgpack_pack_bin(packer, 0);
-    if (column->length <= STEP)
-        return write_variable(w, column, true, packed, packer);
-    /* The length is known when all rows have passed: its four bytes are written again then. */
+        msgpack_pack_bin(&w->packer, 0);
+    bool whole = column->length <= STEP;
+    /* Else the length is known when all rows have passed: its four bytes are written again then. */
     static const unsigned char bin32[5] = {0xc6};
-    msgpack_sbuffer_write(packed, (const char *)bin32, sizeof bin32);
-    uint64_t start = w->at + packed->size;
-    enum emd_status status = write_variable(w, column, false, packed, packer);
+    if (!whole)
+        msgpack_sbuffer_write(&w->packed, (const char *)bin32, sizeof bin32);
+    uint64_t start = w->at + w->packed.size;
+    enum emd_status status = stream_rows(w, column, whole, buffer, err);
     uint64_t length = w->at - start;
     const unsigned char bytes[4] = {(unsigned char)(length >> 24), (unsigned char)(length >> 16),
                                     (unsigned char)(length >> 8), (unsigned char)length};
-    if (status == EMD_OK && emd_pwrite_all(w->fd, bytes, sizeof bytes, start - sizeof bytes) != 0)
-        status = emd_fail_errno(w->err, EMD_E_IO, errno, "cannot write");
+    if (status == EMD_OK && !whole &&
+        emd_pwrite_all(w->fd, bytes, sizeof bytes, start - sizeof bytes) != 0)
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write");
+    free(buffer);
+    return status;
+}
+
+static enum emd_status write_columns(struct writer *w, struct emd_error *err)
+{
+    const struct emd_refl *refl = w->refl;
+    enum emd_status status = EMD_OK;
+    for (size_t i = 0, n; i < refl->column_count && status == EMD_OK; i += n) {
+        const struct column *columns = &refl->columns[i];
+        for (n = 0; i + n < refl->column_count && columns[n].kind == FIXED; n++)
+            ;
+        if (n > 0) {
+            status = write_fixed(w, columns, n, err);
+        } else {
+            status = write_variable(w, columns, err);
+            n = 1;
+        }
+    }
     return status;
 }
 
@@ -744,53 +858,47 @@ static bool same_time(const struct timespec *a, const struct timespec *b)
 }
 
 enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_selection *selection,
-                               int fd, struct emd_error *err)
+                               int fd, struct emd_pool *pool, struct emd_error *err)
 {
     static const char title[] = "dials::af::reflection_table";
-    struct writer w = {.refl = refl, .selection = selection, .fd = fd, .err = err};
-    msgpack_sbuffer packed;
-    msgpack_packer packer;
+    struct writer w = {.refl = refl, .selection = selection, .pool = pool, .fd = fd};
     struct stat st;
     enum emd_status status = EMD_OK;
-    w.buffer = malloc(refl->step);
-    if (!w.buffer)
-        return emd_fail(err, EMD_E_MEMORY, "out of memory");
-    msgpack_sbuffer_init(&packed);
-    msgpack_packer_init(&packer, &packed, msgpack_sbuffer_write);
-    msgpack_pack_array(&packer, 3);
-    msgpack_pack_str_with_body(&packer, title, sizeof title - 1);
-    msgpack_pack_unsigned_int(&packer, refl->version);
-    msgpack_pack_map(&packer, 2U + refl->has_identifiers);
+    msgpack_packer *packer = &w.packer;
+    msgpack_sbuffer_init(&w.packed);
+    msgpack_packer_init(packer, &w.packed, msgpack_sbuffer_write);
+    msgpack_pack_array(packer, 3);
+    msgpack_pack_str_with_body(packer, title, sizeof title - 1);
+    msgpack_pack_unsigned_int(packer, refl->version);
+    msgpack_pack_map(packer, 2U + refl->has_identifiers);
     for (size_t m = 0; m < 2U + refl->has_identifiers && status == EMD_OK; m++) {
         switch (refl->order[m]) {
         case 'i': {
             size_t n = refl->identifier_count ? selection->identifier_count : 0;
-            msgpack_pack_str_with_body(&packer, "identifiers", 11);
-            msgpack_pack_map(&packer, n);
+            msgpack_pack_str_with_body(packer, "identifiers", 11);
+            msgpack_pack_map(packer, n);
             for (size_t i = 0; i < n; i++) {
                 const char *text = selection->identifiers[i].text;
-                msgpack_pack_uint64(&packer, selection->identifiers[i].id);
-                msgpack_pack_str_with_body(&packer, text, strlen(text));
+                msgpack_pack_uint64(packer, selection->identifiers[i].id);
+                msgpack_pack_str_with_body(packer, text, strlen(text));
             }
             break;
         }
         case 'n':
-            msgpack_pack_str_with_body(&packer, "nrows", 5);
-            msgpack_pack_uint64(&packer, selection->kept);
+            msgpack_pack_str_with_body(packer, "nrows", 5);
+            msgpack_pack_uint64(packer, selection->kept);
             break;
         default:
-            msgpack_pack_str_with_body(&packer, "data", 4);
-            msgpack_pack_map(&packer, refl->column_count);
-            for (size_t i = 0; i < refl->column_count && status == EMD_OK; i++)
-                status = write_column(&w, &refl->columns[i], &packed, &packer);
+            msgpack_pack_str_with_body(packer, "data", 4);
+            msgpack_pack_map(packer, refl->column_count);
+            status = write_columns(&w, err);
         }
     }
     if (status == EMD_OK)
-        status = put_packed(&w, &packed);
+        status = put_packed(&w, err);
     if (status == EMD_OK && fstat(refl->fd, &st) == 0 &&
         (st.st_size != refl->st.st_size || !same_time(&st.st_mtim, &refl->st.st_mtim)))
         status = emd_fail(err, EMD_E_CHANGED, "it changed while it was read");
-    msgpack_sbuffer_destroy(&packed);
-    free(w.buffer);
+    msgpack_sbuffer_destroy(&w.packed);
     return status;
 }

@@ -11,7 +11,7 @@
  * file's size when it is opened, those of shoeboxes when they are passed. The file is not mapped:
  * one that shrinks meanwhile is an error, not a signal.
  *
- * Threads: a table belongs to one thread at a time. */
+ * Threads: columns may be read by several threads at a time. */
 #ifndef EMD_DIALS_REFL_H
 #define EMD_DIALS_REFL_H
 
@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/pool.h"
 #include "base/status.h"
 
 /* Bits of the column 'flags' (dials/array_family/reflection_table.h). */
@@ -55,12 +56,12 @@ bool emd_refl_has(const struct emd_refl *refl, const char *column);
 
 /* Reads a whole column into 'out', emd_refl_rows() long. The column must exist and have the type
  * "int"; "std::size_t"; "double", or component 0..2 of "vec3<double>". */
-enum emd_status emd_refl_read_int(struct emd_refl *refl, const char *column, int32_t *out,
+enum emd_status emd_refl_read_int(const struct emd_refl *refl, const char *column, int32_t *out,
                                   struct emd_error *err);
-enum emd_status emd_refl_read_size(struct emd_refl *refl, const char *column, uint64_t *out,
+enum emd_status emd_refl_read_size(const struct emd_refl *refl, const char *column, uint64_t *out,
                                    struct emd_error *err);
-enum emd_status emd_refl_read_double(struct emd_refl *refl, const char *column, unsigned component,
-                                     double *out, struct emd_error *err);
+enum emd_status emd_refl_read_double(const struct emd_refl *refl, const char *column,
+                                     unsigned component, double *out, struct emd_error *err);
 
 /* What to write. */
 #define EMD_REFL_DROP INT32_MIN
@@ -72,10 +73,11 @@ struct emd_refl_selection {
     size_t identifier_count;                       /* only written if the table had any */
 };
 
-/* Writes the table with these rows, in their order, from the beginning of 'fd'. The columns 'id'
+/* Writes the table with these rows, in their order, from the beginning of 'fd', with the threads of
+ * the pool. The columns 'id'
  * and 'imageset_id' are renumbered where they exist, all else is copied. EMD_E_UNSUPPORTED: a
  * column that cannot be split into rows. EMD_E_CHANGED: the source changed meanwhile. */
 enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_selection *selection,
-                               int fd, struct emd_error *err);
+                               int fd, struct emd_pool *pool, struct emd_error *err);
 
 #endif

@@ -35,7 +35,10 @@ static void filter(struct emd_refl *refl, size_t rows, unsigned pattern)
     size_t count;
     int32_t *id = calloc(rows + 1, sizeof *id);
     struct emd_refl_selection s = {.id = id, .imageset = pattern & 1 ? id : NULL};
-    check(id != NULL);
+    static struct emd_pool *pool;
+    if (!pool)
+        pool = emd_pool_new(2);
+    check(id != NULL && pool != NULL);
     for (size_t i = 0; i < rows; i++) {
         id[i] = pattern >> i % 8 & 1 ? (int32_t)(i % 3) - 1 : EMD_REFL_DROP;
         s.kept += id[i] != EMD_REFL_DROP;
@@ -44,7 +47,7 @@ static void filter(struct emd_refl *refl, size_t rows, unsigned pattern)
     s.identifier_count = count;
     int fd = memfd_create("out", MFD_CLOEXEC);
     check(fd >= 0);
-    if (emd_refl_write(refl, &s, fd, &err) == EMD_OK) {
+    if (emd_refl_write(refl, &s, fd, pool, &err) == EMD_OK) {
         check(emd_refl_open_fd(fd, &again, &err) == EMD_OK);
         check(emd_refl_rows(again) == s.kept && emd_refl_version(again) == emd_refl_version(refl));
         emd_refl_close(again);
