@@ -118,7 +118,7 @@ class Config(unittest.TestCase):
 
     def test_list(self):
         listed = {p["id"]: p for p in json.loads(self.ok("--list", "--json"))}
-        for number, name in ((32001, "blosc"), (32015, "zstd")):
+        for number, name in ((32001, "blosc"), (32015, "zstd"), (33200, "edc")):
             self.assertEqual(listed[number]["name"], name)
             self.assertTrue(os.path.exists(listed[number]["file"]))
             self.assertRegex(listed[number]["about"], r"^emdtools [\d.]+; .+; \w+$")

@@ -1,6 +1,8 @@
 /* HDF5 filter 33200: EDC behind the interface of all codecs. The stored parameters describe the
  * chunk for the encoder; a stream tells its decoder everything itself. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <zstd.h>
 
 #include "codec/codecs.h"
 #include "codec/edc/edc.h"
@@ -165,6 +167,11 @@ static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
     return emd_edc_work_bytes(&params, n, threads_wanted());
 }
 
+static void libraries(char *text, size_t room)
+{
+    snprintf(text, room, "zstd %s", ZSTD_versionString());
+}
+
 const struct emd_codec emd_codec_edc = {
     .name = "edc",
     .id = EMD_FILTER_EDC,
@@ -175,4 +182,5 @@ const struct emd_codec emd_codec_edc = {
     .decoded_size = decoded_size,
     .decode = decode,
     .work_bytes = work_bytes,
+    .libraries = libraries,
 };
