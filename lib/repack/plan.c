@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* Contiguous data are read in ranges of about this size: large against a disk's or share's latency,
- * small against the second-level cache plus the lines that a transpose keeps open. */
-static const size_t contiguous_band_bytes = (size_t)4 << 20;
+ * small enough to stay in the second-level cache until it is transposed. */
+static const size_t contiguous_band_bytes = (size_t)1 << 20;
 /* Blocks below this are joined, so that starting and ending them does not show. */
 static const size_t small_block_bytes = (size_t)32 << 20;
 /* Strips above this only take memory from the store; much smaller ones cost calls and seeks. */
