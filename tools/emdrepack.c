@@ -7,13 +7,17 @@
 #include <json-c/json.h>
 #include <libgen.h>
 #include <limits.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/crew.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "common/signals.h"
@@ -35,9 +39,10 @@ static const char usage[] =
     "      --pattern GLOB        file names that -r takes (default *.emd)\n"
     "      --keep-names          keep spaces in names\n"
     "      --chunk SHAPE         auto (default), frame, or h,w,n\n"
+    "      --jobs N              files at once, at most (default 1)\n"
     "  -j, --threads N           busy threads in all (default: all cores)\n"
-    "  -m, --memory SIZE         memory budget, e.g. 512M (default: a quarter of the\n"
-    "                            memory, at most 2G)\n"
+    "  -m, --memory SIZE         memory budget in all, e.g. 512M (default: a quarter of\n"
+    "                            the memory, at most 2G)\n"
     "      --verify WHAT         none, chunk (default: decode and compare each chunk\n"
     "                            before it is written) or file (and read it all back)\n"
     "      --frame-stats         also write NAME.frames.tsv: mean, maximum and spots of\n"
@@ -72,7 +77,7 @@ struct settings {
     struct emd_repack_options repack;
     const char *directory, *pattern;
     bool recursive, keep_names, check, json, frame_stats;
-    long threads;
+    long threads, jobs;
 };
 
 static double now(void)
@@ -375,6 +380,169 @@ static void report(const struct settings *settings, const struct job *job)
                          job->seconds > 0 ? (double)r->raw_bytes / 1e6 / job->seconds : 0.0);
 }
 
+/* Says how a file went, and what that makes of the exit code. */
+static void finish_job(const struct settings *settings, const struct job *job, int *code)
+{
+    report(settings, job);
+    /* failed outweighs not ready outweighs done */
+    const int exit_code = emd_exit_for(job->status);
+    if (exit_code != EMD_EXIT_OK && *code != EMD_EXIT_FAILED)
+        *code = exit_code == EMD_EXIT_NOT_READY ? EMD_EXIT_NOT_READY : EMD_EXIT_FAILED;
+}
+
+/* One file after another, each with all threads. */
+static int run_in_turn(const struct settings *settings, struct job_list *list)
+{
+    int code = EMD_EXIT_OK;
+    struct emd_pool *pool = emd_pool_new((unsigned)settings->threads);
+    if (!pool) {
+        emd_message_error("cannot start %ld threads", settings->threads);
+        return EMD_EXIT_FAILED;
+    }
+    for (size_t i = 0; i < list->count && !emd_signals_caught(); i++) {
+        run_job(settings, &list->job[i], pool);
+        finish_job(settings, &list->job[i], &code);
+    }
+    emd_pool_free(pool);
+    return code;
+}
+
+/* A process of --jobs, and the file that it does. */
+struct member {
+    pid_t pid;
+    int fd;
+    unsigned threads;
+    struct job *job;
+    struct job result; /* as the process sends it, so far 'got' bytes */
+    size_t got;
+};
+
+static void be_member(const struct settings *settings, const struct emd_crew_budget *budget,
+                      const struct member *member)
+{
+    struct settings own = *settings;
+    struct emd_pool *pool = emd_pool_new(member->threads);
+    emd_progress_init(false);
+    own.repack.memory = emd_crew_memory(budget, member->threads);
+    if (pool)
+        run_job(&own, member->job, pool);
+    emd_pool_free(pool);
+    emd_crew_send(member->fd, member->job, sizeof *member->job);
+    _exit(EMD_EXIT_OK);
+}
+
+/* Starts the next file if there is room; false if there is none, or nothing left. */
+static bool start_member(const struct settings *settings, const struct emd_crew_budget *budget,
+                         struct job_list *list, size_t *next, struct member *crew, unsigned running)
+{
+    unsigned busy = 0;
+    for (unsigned i = 0; i < running; i++)
+        busy += crew[i].threads;
+    struct member *m = &crew[running];
+    const unsigned threads = emd_crew_threads(budget, running, busy, list->count - *next);
+    if (threads == 0)
+        return false;
+    *m = (struct member){.threads = threads, .job = &list->job[*next]};
+    m->pid = emd_crew_fork(&m->fd);
+    if (m->pid == 0)
+        be_member(settings, budget, m);
+    (*next)++;
+    if (m->pid < 0) {
+        m->job->state = FAILED;
+        m->job->status = EMD_E_MEMORY;
+        snprintf(m->job->error, sizeof m->job->error, "cannot start a process: %s",
+                 strerror(errno));
+    }
+    return true;
+}
+
+/* The process of a file has ended, and said how it went or not. */
+static void end_member(struct member *m)
+{
+    struct job *job = m->job;
+    int end = 0;
+    close(m->fd);
+    while (waitpid(m->pid, &end, 0) < 0 && errno == EINTR)
+        ;
+    if (m->got == sizeof m->result) {
+        m->result.input = job->input;
+        m->result.output = job->output;
+        *job = m->result;
+    }
+    if (job->state != PENDING)
+        return;
+    job->state = FAILED;
+    job->status = EMD_E_MEMORY;
+    if (m->got == sizeof m->result)
+        snprintf(job->error, sizeof job->error, "cannot start %u threads", m->threads);
+    else
+        snprintf(job->error, sizeof job->error, "its process ended with %s %d",
+                 WIFSIGNALED(end) ? "signal" : "code",
+                 WIFSIGNALED(end) ? WTERMSIG(end) : WEXITSTATUS(end));
+}
+
+/* Waits until processes say something; those that are done leave the crew. */
+static unsigned hear_crew(const struct settings *settings, struct member *crew, unsigned running,
+                          struct pollfd *fds, int *code)
+{
+    for (unsigned i = 0; i < running; i++)
+        fds[i] = (struct pollfd){.fd = crew[i].fd, .events = POLLIN};
+    /* not for ever: a signal may come just before the wait */
+    if (poll(fds, running, 200) <= 0)
+        return running;
+    unsigned left = 0;
+    for (unsigned i = 0; i < running; i++) {
+        struct member *m = &crew[i];
+        const size_t room = sizeof m->result - m->got;
+        ssize_t n = 1;
+        if (fds[i].revents) {
+            n = room ? read(m->fd, (char *)&m->result + m->got, room) : 0;
+            m->got += n > 0 ? (size_t)n : 0;
+        }
+        if (n > 0 || (n < 0 && errno == EINTR)) {
+            crew[left++] = *m;
+        } else {
+            end_member(m);
+            finish_job(settings, m->job, code);
+        }
+    }
+    return left;
+}
+
+/* --jobs: files side by side, each in a process of its own. */
+static int run_at_once(const struct settings *settings, struct job_list *list)
+{
+    const struct emd_crew_budget budget = {.jobs = (unsigned)settings->jobs,
+                                           .threads = (unsigned)settings->threads,
+                                           .memory = emd_repack_budget(&settings->repack)};
+    struct member *crew = need(calloc(budget.jobs, sizeof *crew));
+    struct pollfd *fds = need(calloc(budget.jobs, sizeof *fds));
+    unsigned running = 0;
+    size_t next = 0;
+    int code = EMD_EXIT_OK;
+    bool stopped = false;
+    for (;;) {
+        while (!emd_signals_caught() &&
+               start_member(settings, &budget, list, &next, crew, running)) {
+            if (crew[running].pid > 0)
+                running++;
+            else
+                finish_job(settings, crew[running].job, &code);
+        }
+        if (running == 0)
+            break;
+        if (emd_signals_caught() && !stopped) {
+            stopped = true; /* not every signal reached them, too */
+            for (unsigned i = 0; i < running; i++)
+                kill(crew[i].pid, SIGTERM);
+        }
+        running = hear_crew(settings, crew, running, fds, &code);
+    }
+    free(crew);
+    free(fds);
+    return code;
+}
+
 /* What many files came to; the failed ones once more, where they are not overlooked. */
 static void summarise(const struct settings *settings, const struct job_list *list, double seconds)
 {
@@ -392,6 +560,8 @@ static void summarise(const struct settings *settings, const struct job_list *li
     }
     if (settings->check)
         emd_message_info("%zu files sound, %zu not, %.1f s", done, failed, seconds);
+    else if (settings->repack.dry_run)
+        emd_message_info("%zu files planned, %zu skipped, %zu failed", done, skipped, failed);
     else
         emd_message_info("%zu files done, %zu skipped, %zu failed: %.1f -> %.1f MB, ratio %.2f, "
                          "%.1f s, %.0f MB/s",
@@ -431,6 +601,7 @@ static bool parse_chunk(const char *text, struct emd_repack_options *options)
 
 enum {
     OPT_VERIFY = 256,
+    OPT_JOBS,
     OPT_CHECK,
     OPT_JSON,
     OPT_CHUNK,
@@ -445,6 +616,7 @@ enum {
 static const struct option long_options[] = {{"codec", required_argument, NULL, 'c'},
                                              {"directory", required_argument, NULL, 'd'},
                                              {"force", no_argument, NULL, 'f'},
+                                             {"jobs", required_argument, NULL, OPT_JOBS},
                                              {"threads", required_argument, NULL, 'j'},
                                              {"memory", required_argument, NULL, 'm'},
                                              {"dry-run", no_argument, NULL, 'n'},
@@ -483,6 +655,10 @@ static int parse_options(int argc, char **argv, struct settings *settings)
         case 'j':
             if (!emd_parse_long(optarg, 1, 1024, &settings->threads))
                 return emd_usage_error("--threads %s: not a number from 1 to 1024", optarg);
+            break;
+        case OPT_JOBS:
+            if (!emd_parse_long(optarg, 1, 256, &settings->jobs))
+                return emd_usage_error("--jobs %s: not a number from 1 to 256", optarg);
             break;
         case 'm':
             if (!emd_parse_size(optarg, &settings->repack.memory) || settings->repack.memory == 0)
@@ -579,7 +755,7 @@ static int collect_jobs(int count, char **arguments, struct settings *settings,
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.pattern = "*.emd", .threads = 0};
+    struct settings settings = {.pattern = "*.emd", .jobs = 1};
     struct job_list list = {0};
     emd_message_init("emdrepack", EMD_NORMAL);
     emd_progress_init(true);
@@ -598,26 +774,11 @@ int main(int argc, char **argv)
         long cores = sysconf(_SC_NPROCESSORS_ONLN);
         settings.threads = cores > 0 ? cores : 1;
     }
-    struct emd_pool *pool = emd_pool_new((unsigned)settings.threads);
-    if (!pool) {
-        emd_message_error("cannot start %ld threads", settings.threads);
-        code = EMD_EXIT_FAILED;
-        goto out;
-    }
-    code = EMD_EXIT_OK;
-    double begun = now();
-    for (size_t i = 0; i < list.count && !emd_signals_caught(); i++) {
-        struct job *job = &list.job[i];
-        run_job(&settings, job, pool);
-        report(&settings, job);
-        /* failed outweighs not ready outweighs done */
-        int exit_code = emd_exit_for(job->status);
-        if (exit_code != EMD_EXIT_OK && code != EMD_EXIT_FAILED)
-            code = exit_code == EMD_EXIT_NOT_READY ? EMD_EXIT_NOT_READY : EMD_EXIT_FAILED;
-    }
+    const double begun = now();
+    code = settings.jobs > 1 && list.count > 1 ? run_at_once(&settings, &list)
+                                               : run_in_turn(&settings, &list);
     if (list.count > 1)
         summarise(&settings, &list, now() - begun);
-    emd_pool_free(pool);
 out:
     for (size_t i = 0; i < list.count; i++) {
         free(list.job[i].input);

@@ -730,7 +730,7 @@ static enum emd_status gather_block(struct mover *m, struct emd_pool *pool, stru
 
 static enum emd_status run_gather(struct mover *m, struct emd_pool *pool, struct emd_error *err)
 {
-    /* Pages of the system's own size: asking for large ones won 0.3 s on a block of 0.7 GB where the
+    /* Pages of the usual size: asking for large ones won 0.3 s on a block of 0.7 GB where the
      * machine had them at hand, and lost up to 1.5 s where it had given them back to its host. */
     m->memory = malloc(emd_box_bytes(m->rank, m->plan->block, m->request->item_size));
     if (!m->memory)

@@ -220,6 +220,87 @@ class Names(unittest.TestCase):
         self.assertIn("bad.emd", run.stderr)
 
 
+class Jobs(unittest.TestCase):
+    """Files at once: the same outputs and outcomes as one after another."""
+
+    def sources(self):
+        fresh("jobs")
+        for i in range(6):
+            layout = ("frame", "contiguous")[i % 2]
+            movie(f"jobs/{i}.emd", "--layout", layout, "--seed", str(i + 1), size=128, frames=10)
+        with open("jobs/2.emd", "wb") as f:
+            f.write(b"no HDF5 in here" * 100)
+        with open("jobs/4.emd", "r+b") as f:
+            f.truncate(os.path.getsize("jobs/4.emd") - 1000)
+        return "jobs"
+
+    def test_same_as_one_after_another(self):
+        source = self.sources()
+        sums, reports = [], []
+        for jobs, threads in ((1, 2), (2, 2), (4, 3), (8, 1)):
+            out = fresh("jobs_out")
+            run = emdrepack("--json", "-r", "--jobs", jobs, "-j", threads, "-c", "gzip", "-d", out,
+                            source, code=1)
+            sums.append({name: digest(os.path.join(out, name)) for name in os.listdir(out)})
+            lines = [json.loads(line) for line in run.stdout.splitlines()]
+            reports.append(sorted((r["input"], r["status"], r["frames"], r["stored_bytes"])
+                                  for r in lines))
+            self.assertIn("4 files done, 0 skipped, 2 failed", run.stderr)
+            self.assertIn("emdrepack: failed: jobs/2.emd: not an HDF5 file", run.stderr)
+        self.assertEqual(sorted(sums[0]), ["0.emd", "1.emd", "3.emd", "5.emd"])
+        for other in sums[1:]:
+            self.assertEqual(other, sums[0])
+        for other in reports[1:]:
+            self.assertEqual(other, reports[0])
+        run = emdrepack("-r", "--jobs", "3", "-d", "jobs_out", source, code=1)
+        self.assertIn("0 files done, 4 skipped, 2 failed", run.stderr)
+        os.unlink("jobs/2.emd")
+        emdrepack("-q", "-r", "--jobs", "3", "-d", "jobs_out", source, code=3)
+        run = emdrepack("--check", "--jobs", "3", *(f"jobs_out/{name}" for name in sums[0]))
+        self.assertIn("4 files sound, 0 not", run.stderr)
+
+    def test_they_run_at_once_and_share_the_memory(self):
+        """Each of two gets half of the threads and of the budget; the plan says so."""
+        fresh("jobs_out")
+        for i in range(2):
+            movie(f"share/{i}.emd", "--layout", "contiguous", size=256, frames=40)
+        run = emdrepack("-n", "-v", "-r", "--jobs", "2", "-j", "4", "-m", "16M", "-d", "jobs_out",
+                        "share")
+        self.assertEqual(run.stderr.count("1 pass, 2 threads, peak"), 4, run.stderr)
+        self.assertIn("2 files planned, 0 skipped, 0 failed", run.stderr)
+        for line in run.stderr.splitlines():
+            if " peak " in line:
+                self.assertLessEqual(float(line.split(" peak ")[1].split()[0]), 8)
+
+    def test_a_process_that_dies_is_one_failure(self):
+        fresh("jobs_out")
+        for i in range(3):
+            movie(f"dies/{i}.emd", size=512, frames=6)
+        process = subprocess.Popen([EMDREPACK, "-r", "--jobs", "3", "-j", "3", "-c", "zstd:19", "-d",
+                                    "jobs_out", "dies"], stderr=subprocess.PIPE, text=True)
+        while not glob.glob("jobs_out/*.tmp"):
+            time.sleep(0.01)
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as f:
+            os.kill(int(f.read().split()[0]), signal.SIGKILL)
+        _, stderr = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 1, stderr)
+        self.assertIn("its process ended with signal 9", stderr)
+        self.assertIn("2 files done, 0 skipped, 1 failed", stderr)
+
+    def test_interrupt_ends_all(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            out = fresh("jobs_out")
+            for i in range(4):
+                movie(f"stops/{i}.emd", size=512, frames=6)
+            process = subprocess.Popen([EMDREPACK, "-q", "-r", "--jobs", "2", "-j", "2", "-c",
+                                        "zstd:19", "-d", out, "stops"], stderr=subprocess.DEVNULL)
+            while len(glob.glob("jobs_out/*.tmp")) < 2:
+                time.sleep(0.01)
+            process.send_signal(number)
+            self.assertEqual(process.wait(60), -number)
+            self.assertEqual(os.listdir(out), [])
+
+
 class Outcome(unittest.TestCase):
     def test_json(self):
         source = movie("codecs.emd")
@@ -297,8 +378,8 @@ class Outcome(unittest.TestCase):
         self.assertIn("not a regular file", run.stderr)
 
     def test_usage(self):
-        for args in ((), ("one",), ("a", "b", "c"), ("-j", "0", "a", "b"), ("-m", "x", "a", "b"),
-                     ("--verify=maybe", "a", "b"), ("--chunk", "1,,2", "a", "b"), ("--nonsense",)):
+        for args in ((), ("one",), ("a", "b", "c"), ("-j", "0", "a", "b"), ("--jobs", "0", "a", "b"),
+                     ("-m", "x", "a", "b"), ("--verify=maybe", "a", "b"), ("--chunk", "1,,2", "a", "b"), ("--nonsense",)):
             emdrepack(*args, code=2)
         self.assertIn("Usage", emdrepack("--help").stdout)
         self.assertIn("emdtools", emdrepack("--version").stdout)

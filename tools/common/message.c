@@ -29,17 +29,20 @@ static void print_line(const char *kind, const char *format, va_list args)
 {
     char text[4096];
     vsnprintf(text, sizeof text, format, args);
-    pthread_mutex_lock(&mutex);
+    char line[4 * sizeof text + 64]; /* in one piece: other processes write there, too */
+    char *to = line;
     if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
-    fprintf(stderr, "%s: %s", tool_name, kind);
+        to += sprintf(to, "\r\033[K");
+    to += snprintf(to, 48, "%s: %s", tool_name, kind);
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
         if (*p < 0x20 || *p == 0x7f)
-            fprintf(stderr, "\\x%02x", *p);
+            to += sprintf(to, "\\x%02x", *p);
         else
-            putc(*p, stderr);
+            *to++ = (char)*p;
     }
-    putc('\n', stderr);
+    *to++ = '\n';
+    pthread_mutex_lock(&mutex);
+    fwrite(line, 1, (size_t)(to - line), stderr);
     pthread_mutex_unlock(&mutex);
 }
 

@@ -270,8 +270,9 @@ int main(int argc, char **argv)
         return emd_usage_error("need two folders, RAW and COMPRESSED");
     o.source = argv[optind];
     o.target = argv[optind + 1];
-    o.jobs = (unsigned)jobs;
-    o.threads = (unsigned)threads;
+    o.crew = (struct emd_crew_budget){.jobs = (unsigned)jobs,
+                                      .threads = (unsigned)threads,
+                                      .memory = emd_repack_budget(&o.repack)};
     emd_progress_init(!o.quiet && !o.json);
     int code = check_folders(&o, status);
     if (code < 0)

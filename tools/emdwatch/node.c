@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/safefile.h"
+#include "common/crew.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "common/signals.h"
@@ -155,11 +155,9 @@ static struct child *find_child(const struct node *node, enum kind kind)
     return c;
 }
 
-static void be_worker(struct node *node, const struct child *child, pid_t parent, int fd)
+static void be_worker(struct node *node, const struct child *child)
 {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)
-        _exit(EMD_EXIT_FAILED);
+    const int fd = child->fd;
     close(emd_safefile_fd(node->lock)); /* the lock lives and dies with the node */
     close(node->signals);
     close(node->hints);
@@ -188,23 +186,14 @@ static void be_worker(struct node *node, const struct child *child, pid_t parent
 static bool start_child(struct node *node, enum kind kind, struct emd_watch_entry *entry,
                         unsigned threads)
 {
-    int ends[2];
-    const pid_t parent = getpid();
     struct child *c = calloc(1, sizeof *c);
-    if (!c || pipe2(ends, O_CLOEXEC) != 0) {
-        free(c);
+    if (!c)
         return false;
-    }
-    *c = (struct child){.kind = kind, .entry = entry, .threads = threads, .fd = ends[0]};
-    fflush(stdout);
-    c->pid = fork();
-    if (c->pid == 0) {
-        close(ends[0]);
-        be_worker(node, c, parent, ends[1]);
-    }
-    close(ends[1]);
+    *c = (struct child){.kind = kind, .entry = entry, .threads = threads};
+    c->pid = emd_crew_fork(&c->fd);
+    if (c->pid == 0)
+        be_worker(node, c);
     if (c->pid < 0) {
-        close(ends[0]);
         free(c);
         return false;
     }
@@ -486,19 +475,16 @@ static void start_repacks(struct node *node)
             running++;
             used += c->stalled ? 0 : c->threads;
         }
-    if (node->stops || !node->scanned || running >= o->jobs || used >= o->threads ||
+    if (node->stops || !node->scanned || running >= o->crew.jobs || used >= o->crew.threads ||
         !emd_watchlist_due(&node->list, now) || !target_is_there(node))
         return;
     for (size_t i = 0; i < node->list.count; i++)
         ready += node->list.entry[i]->state == EMD_WATCH_WAITING;
-    while (running < o->jobs && used < o->threads) {
+    for (;;) {
         struct emd_watch_entry *e = emd_watchlist_due(&node->list, now);
-        if (!e)
+        const unsigned share = e ? emd_crew_threads(&o->crew, running, used, ready) : 0;
+        if (share == 0)
             return;
-        /* many files: a thread each; a single one gets all */
-        unsigned share =
-            (o->threads - used) / (ready < o->jobs - running ? ready : o->jobs - running);
-        share = share ? share : 1;
         emd_watchlist_start(&node->list, e);
         if (!start_child(node, REPACK, e, share)) {
             emd_watchlist_finish(&node->list, e, EMD_OUTCOME_TROUBLE, "cannot start a worker", now);
@@ -506,7 +492,7 @@ static void start_repacks(struct node *node)
         }
         running++;
         used += share;
-        ready -= ready > 1;
+        ready -= ready > 0;
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef EMD_TOOLS_EMDWATCH_NODE_H
 #define EMD_TOOLS_EMDWATCH_NODE_H
 
+#include "common/crew.h"
 #include "repack/repack.h"
 #include "watch/scan.h"
 #include "watch/statefile.h"
@@ -11,7 +12,7 @@ struct emd_node_options {
     const char *source, *target, *pattern;
     struct emd_watch_settings watch;
     struct emd_repack_options repack;
-    unsigned jobs, threads;
+    struct emd_crew_budget crew;
     bool once, json, frame_stats, quiet;
 };
 

@@ -35,29 +35,15 @@ char *emd_node_path(const char *folder, const char *name)
     return path;
 }
 
-static void write_all(int fd, const void *data, size_t n)
-{
-    const char *p = data;
-    while (n > 0) {
-        const ssize_t written = write(fd, p, n);
-        if (written < 0 && errno != EINTR)
-            _exit(EMD_EXIT_FAILED); /* the node is gone */
-        if (written > 0) {
-            p += written;
-            n -= (size_t)written;
-        }
-    }
-}
-
 static void send(int fd, struct emd_report *report, const char *name, const char *output)
 {
     report->name_bytes = name ? (uint32_t)strlen(name) + 1 : 0;
     report->output_bytes = output ? (uint32_t)strlen(output) + 1 : 0;
-    write_all(fd, report, sizeof *report);
+    emd_crew_send(fd, report, sizeof *report);
     if (name)
-        write_all(fd, name, report->name_bytes);
+        emd_crew_send(fd, name, report->name_bytes);
     if (output)
-        write_all(fd, output, report->output_bytes);
+        emd_crew_send(fd, output, report->output_bytes);
 }
 
 /* ---- scan ------------------------------------------------------------------------------------ */
@@ -287,7 +273,7 @@ static enum emd_watch_outcome repack(const struct emd_node_options *options,
     repack.progress = on_progress;
     repack.cancelled = on_cancelled;
     repack.replace = entry->replace;
-    repack.memory = emd_repack_budget(&options->repack) / options->threads * threads;
+    repack.memory = emd_crew_memory(&options->crew, threads);
     struct emd_pool *pool = emd_pool_new(threads);
     if (pool)
         error->status = emd_repack_file(input, output, &repack, pool, result, error);
