@@ -2,6 +2,7 @@
  *
  * A good crystal costs three or four small files (the logs of scale, integrate and symmetry); only
  * where there are no merging statistics are the earlier stages looked at, from the last one back.
+ * Where emdprocess did the work, its record (a few kilobytes) is read first.
  */
 #include "dials/trial.h"
 
@@ -14,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dials/jsonscan.h"
 #include "dials/textfile.h"
 
 /* Deeper than any project; a bound for recursion. */
@@ -399,6 +401,91 @@ static void judge(struct reading *r)
     }
 }
 
+/* A stage of emdprocess' record. */
+struct recorded {
+    char name[64], state[16], reason[200];
+    bool optional;
+};
+
+static void read_recorded(struct emd_json *j, struct recorded *stage)
+{
+    char key[32];
+    *stage = (struct recorded){0};
+    if (!emd_json_open(j, '{')) {
+        emd_json_skip(j);
+        return;
+    }
+    while (emd_json_key(j, key, sizeof key)) {
+        if (strcmp(key, "name") == 0) {
+            emd_json_string(j, stage->name, sizeof stage->name);
+        } else if (strcmp(key, "state") == 0) {
+            emd_json_string(j, stage->state, sizeof stage->state);
+        } else if (strcmp(key, "reason") == 0) {
+            emd_json_string(j, stage->reason, sizeof stage->reason);
+        } else if (strcmp(key, "optional") == 0) {
+            stage->optional = emd_json_peek(j) == 't';
+            emd_json_skip(j);
+        } else {
+            emd_json_skip(j);
+        }
+    }
+}
+
+/* "refine" and "refine_static" are refinement; what is none of ours is part of what came before. */
+static enum emd_stage stage_of(const char *name, enum emd_stage before)
+{
+    for (enum emd_stage s = EMD_STAGES - 1; s > EMD_STAGE_NONE; s--)
+        if (strncmp(name, stages[s].name, strlen(stages[s].name)) == 0)
+            return s;
+    return before;
+}
+
+/* emdprocess says more than what lies in the folder: which stage failed and why, even where results
+ * of an earlier run still lie there. True if it did not come to the merging statistics. */
+static bool read_record(struct reading *r)
+{
+    const enum emd_stage goal = r->nested ? EMD_STAGE_RESCALE : EMD_STAGE_SCALE;
+    struct emd_trial *out = r->out;
+    enum emd_stage stage = EMD_STAGE_IMPORT;
+    struct recorded found = {0};
+    struct emd_json j;
+    char key[32];
+    bool stopped = false;
+    if (!load(r, r->first, "emdprocess.json"))
+        return false;
+    emd_json_init(&j, r->file.text, r->file.length);
+    if (!emd_json_open(&j, '{'))
+        return false;
+    while (!stopped && emd_json_key(&j, key, sizeof key)) {
+        if (strcmp(key, "stages") != 0 || !emd_json_open(&j, '[')) {
+            emd_json_skip(&j);
+            continue;
+        }
+        while (!stopped && emd_json_item(&j)) {
+            read_recorded(&j, &found);
+            stage = stage_of(found.name, stage);
+            stopped = stage <= goal && !found.optional &&
+                      (strcmp(found.state, "failed") == 0 || strcmp(found.state, "running") == 0 ||
+                       strcmp(found.state, "stopped") == 0);
+        }
+    }
+    if (!stopped)
+        return false;
+    const bool failed = found.state[0] == 'f';
+    const bool other = strcmp(found.name, stages[stage].name) != 0;
+    char text[320];
+    out->stage = stage;
+    if (failed && stage <= EMD_STAGE_INDEX && found_no_spots(r))
+        snprintf(text, sizeof text, "no spots found");
+    else
+        snprintf(text, sizeof text, "%s%s%s", other ? found.name : "", other ? ": " : "",
+                 failed                  ? found.reason
+                 : found.state[0] == 'r' ? "is running, or was broken off"
+                                         : "stopped on request");
+    set_outcome(out, failed ? EMD_OUTCOME_FAILED : EMD_OUTCOME_UNFINISHED, text);
+    return true;
+}
+
 static void read_version(struct reading *r)
 {
     struct emd_trial *out = r->out;
@@ -431,9 +518,12 @@ enum emd_status emd_trial_read(int rootfd, const char *path, const char *trial, 
     out->path = strdup(path);
     r.no_memory = !out->path;
     if (!r.no_memory && open_folders(&r, rootfd, path, trial)) {
-        read_table(&r, what);
+        const bool judged = read_record(&r);
+        if (!judged)
+            read_table(&r, what);
         if (out->outcome != EMD_OUTCOME_GOOD) {
-            judge(&r);
+            if (!judged)
+                judge(&r);
             if (out->version[0] == '\0')
                 read_version(&r);
         }

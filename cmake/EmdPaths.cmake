@@ -1,0 +1,16 @@
+# Where things are installed.
+set(EMDTOOLS_PLUGIN_DIR "${CMAKE_INSTALL_LIBDIR}/emdtools/plugins" CACHE STRING
+    "Where the plugins are installed; relative to the prefix or absolute")
+
+# Programs know where everything else is relative to its own folder, so that a prefix can be moved.
+function(emd_from_bin variable dir)
+  if(NOT IS_ABSOLUTE ${dir})
+    file(RELATIVE_PATH dir ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_PREFIX}/${dir})
+  endif()
+  set(${variable} ${dir} PARENT_SCOPE)
+endfunction()
+set(EMDTOOLS_LIBEXEC_DIR ${CMAKE_INSTALL_LIBEXECDIR}/emdtools)
+emd_from_bin(EMD_BIN_TO_PLUGINS ${EMDTOOLS_PLUGIN_DIR})
+emd_from_bin(EMD_BIN_TO_LIBEXEC ${EMDTOOLS_LIBEXEC_DIR})
+emd_from_bin(EMD_BIN_TO_INCLUDE ${CMAKE_INSTALL_INCLUDEDIR})
+emd_from_bin(EMD_BIN_TO_SHARE ${CMAKE_INSTALL_DATADIR})

@@ -1,0 +1,577 @@
+/* emdprocess: every movie of a project through DIALS, by a recipe. See docs/man/emdprocess.1. */
+#include "emdprocess/emdprocess.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "dials/textfile.h"
+#include "emdprocess/conductor.h"
+#include "emdprocess/processreport.h"
+#include "emdprocess/project.h"
+#include "emdprocess/selection.h"
+#include "emdprocess/slurmsubmit.h"
+#include "emdprocess/surroundings.h"
+#include "emdprocess/trialjob.h"
+
+static const char usage[] =
+    "Usage: emdprocess [OPTION]... RECIPE [CRYSTAL]...\n"
+    "       emdprocess --init PROJECT\n"
+    "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. What is done\n"
+    "is not done again; what broke off goes on. Shipped recipes: P1, mP.\n"
+    "\n"
+    "  -D NAME=VALUE             set a variable of the recipe\n"
+    "      --trial NAME          name of the trial (default: of the recipe)\n"
+    "      --list FILE           crystals or movies, one a line\n"
+    "      --one CRYSTAL         this crystal only\n"
+    "      --frames-min N        movies with fewer images are no crystals (default 10)\n"
+    "      --project DIR         the folder with images/ (default: here or above)\n"
+    "      --dials DIR           where DIALS is (default: on PATH)\n"
+    "\n"
+    "  -j, --cores N             cores in all (default: all)\n"
+    "  -m, --memory SIZE         memory in all (default: four fifths)\n"
+    "      --time-limit TIME     for each stage: 90s, 30m, 2h\n"
+    "      --stage NAME[,NAME]   only these stages\n"
+    "      --force               run them even if they are done\n"
+    "      --retry               also repeat what failed and has not changed\n"
+    "      --keep-going          after a failure, go on with what does not need it\n"
+    "\n"
+    "  -n, --dry-run             print the commands that would run\n"
+    "      --status              what is done, failed, running, waiting\n"
+    "      --print-recipe        print the recipe, to be copied and changed\n"
+    "      --submit slurm        as a Slurm job array, one task a crystal\n"
+    "      --slurm OPTION        an option of sbatch: --slurm=--partition=long\n"
+    "      --template FILE       job script in place of the shipped one\n"
+    "      --json                one JSON object an event\n"
+    "  -q, --quiet; -v, --verbose; --help; --version\n"
+    "\n"
+    "Exit status: 0 done, 1 a crystal failed, 2 wrong usage, 3 a crystal is not ready.\n";
+
+enum option_code {
+    OPT_TRIAL = 256,
+    OPT_LIST,
+    OPT_ONE,
+    OPT_FRAMES_MIN,
+    OPT_PROJECT,
+    OPT_DIALS,
+    OPT_TIME_LIMIT,
+    OPT_STAGE,
+    OPT_FORCE,
+    OPT_RETRY,
+    OPT_KEEP_GOING,
+    OPT_STATUS,
+    OPT_PRINT,
+    OPT_SUBMIT,
+    OPT_SLURM,
+    OPT_TEMPLATE,
+    OPT_JSON,
+    OPT_INIT,
+    OPT_HELP,
+    OPT_VERSION
+};
+
+static const struct option long_options[] = {
+    {"define", required_argument, NULL, 'D'},
+    {"trial", required_argument, NULL, OPT_TRIAL},
+    {"list", required_argument, NULL, OPT_LIST},
+    {"one", required_argument, NULL, OPT_ONE},
+    {"frames-min", required_argument, NULL, OPT_FRAMES_MIN},
+    {"project", required_argument, NULL, OPT_PROJECT},
+    {"dials", required_argument, NULL, OPT_DIALS},
+    {"cores", required_argument, NULL, 'j'},
+    {"memory", required_argument, NULL, 'm'},
+    {"time-limit", required_argument, NULL, OPT_TIME_LIMIT},
+    {"stage", required_argument, NULL, OPT_STAGE},
+    {"force", no_argument, NULL, OPT_FORCE},
+    {"retry", no_argument, NULL, OPT_RETRY},
+    {"keep-going", no_argument, NULL, OPT_KEEP_GOING},
+    {"dry-run", no_argument, NULL, 'n'},
+    {"status", no_argument, NULL, OPT_STATUS},
+    {"print-recipe", no_argument, NULL, OPT_PRINT},
+    {"submit", required_argument, NULL, OPT_SUBMIT},
+    {"slurm", required_argument, NULL, OPT_SLURM},
+    {"template", required_argument, NULL, OPT_TEMPLATE},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"init", required_argument, NULL, OPT_INIT},
+    {"quiet", no_argument, NULL, 'q'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0}};
+
+struct arguments {
+    struct process_options process;
+    struct slurm_options slurm;
+    struct emd_words wanted; /* crystals and movies */
+    const char *recipe, *list, *one, *project, *init;
+    char *dials, *trial;
+    long frames_min;
+    size_t memory;
+    bool dry_run, status, print, submit, cores_given;
+};
+
+/* ---- arguments ------------------------------------------------------------------------------- */
+
+static bool add(struct emd_words *words, const char *text)
+{
+    if (emd_words_add(words, text, NULL) == EMD_OK)
+        return true;
+    emd_message_error("out of memory");
+    return false;
+}
+
+static bool add_list(struct emd_words *words, const char *text)
+{
+    while (*text) {
+        char name[128];
+        size_t n = strcspn(text, ",");
+        snprintf(name, sizeof name, "%.*s", (int)(n < 127 ? n : 127), text);
+        if (n > 0 && !add(words, name))
+            return false;
+        text += n + (text[n] == ',');
+    }
+    return true;
+}
+
+/* A path for after the change of folder; names that are no paths stay. */
+static bool add_wanted(struct emd_words *words, const char *text)
+{
+    char *real = strchr(text, '/') || access(text, F_OK) == 0 ? realpath(text, NULL) : NULL;
+    struct stat st;
+    bool file = real && stat(real, &st) == 0 && S_ISREG(st.st_mode);
+    const size_t n = strlen(text);
+    char *copy = strdup(file ? real : text);
+    /* "20230611_2324/", as a shell completes it */
+    if (copy && !file && n > 1 && copy[n - 1] == '/')
+        copy[n - 1] = '\0';
+    bool ok = copy && add(words, copy);
+    free(copy);
+    free(real);
+    return ok;
+}
+
+static bool read_list(struct emd_words *words, const char *path)
+{
+    struct emd_textfile file = {0};
+    struct emd_error err;
+    bool standard = strcmp(path, "-") == 0;
+    enum emd_status status = EMD_OK;
+    bool ok = true;
+    if (standard) {
+        char line[PATH_MAX + 2];
+        while (ok && fgets(line, sizeof line, stdin)) {
+            line[strcspn(line, "\r\n")] = '\0';
+            ok = line[0] == '\0' || line[0] == '#' || add_wanted(words, line);
+        }
+        return ok;
+    }
+    status = emd_textfile_read(&file, AT_FDCWD, path, &err);
+    if (status != EMD_OK)
+        emd_message_error("%s", err.text);
+    char *rest = file.text;
+    for (char *line; status == EMD_OK && rest && ok && (line = strsep(&rest, "\n"));) {
+        line[strcspn(line, "\r")] = '\0';
+        ok = line[0] == '\0' || line[0] == '#' || add_wanted(words, line);
+    }
+    emd_textfile_free(&file);
+    return status == EMD_OK && ok;
+}
+
+/* Exit code, or -1 to go on. */
+static int parse_option(struct arguments *a, int option)
+{
+    struct process_options *p = &a->process;
+    long number;
+    switch (option) {
+    case 'D':
+        if (!strchr(optarg, '=') || optarg[0] == '=' || strcspn(optarg, "=") >= 64)
+            return emd_usage_error("-D %s: not NAME=VALUE", optarg);
+        return add(&p->settings, optarg) ? -1 : EMD_EXIT_FAILED;
+    case OPT_TRIAL:
+        p->trial = optarg;
+        return -1;
+    case OPT_LIST:
+        a->list = optarg;
+        return read_list(&a->wanted, optarg) ? -1 : EMD_EXIT_FAILED;
+    case OPT_ONE:
+        if (a->one)
+            return emd_usage_error("--one is given twice");
+        a->one = optarg;
+        return add_wanted(&a->wanted, optarg) ? -1 : EMD_EXIT_FAILED;
+    case OPT_FRAMES_MIN:
+        if (!emd_parse_long(optarg, 0, 1000000, &a->frames_min))
+            return emd_usage_error("--frames-min %s: not a number of images", optarg);
+        return -1;
+    case OPT_PROJECT:
+        a->project = optarg;
+        return -1;
+    case OPT_DIALS:
+        free(a->dials);
+        a->dials = find_dials(optarg);
+        if (!a->dials)
+            return emd_usage_error("--dials %s: there is no dials.import in it, its bin/ or its "
+                                   "build/bin/",
+                                   optarg);
+        return -1;
+    case 'j':
+        if (!emd_parse_long(optarg, 1, 1024, &number))
+            return emd_usage_error("--cores %s: not a number from 1 to 1024", optarg);
+        p->cores = (unsigned)number;
+        a->cores_given = true;
+        return -1;
+    case 'm':
+        if (!emd_parse_size(optarg, &a->memory) || a->memory == 0)
+            return emd_usage_error("--memory %s: not a size such as 512M or 32G", optarg);
+        return -1;
+    case OPT_TIME_LIMIT:
+        if (!emd_duration_parse(optarg, &p->time_limit))
+            return emd_usage_error("--time-limit %s: not a time such as 90s, 30m or 2h", optarg);
+        return -1;
+    case OPT_STAGE:
+        return add_list(&p->stages, optarg) ? -1 : EMD_EXIT_FAILED;
+    case OPT_FORCE:
+        p->force = true;
+        return -1;
+    case OPT_RETRY:
+        p->retry = true;
+        return -1;
+    case OPT_KEEP_GOING:
+        p->keep_going = true;
+        return -1;
+    case 'n':
+        a->dry_run = true;
+        return -1;
+    case OPT_STATUS:
+        a->status = true;
+        return -1;
+    case OPT_PRINT:
+        a->print = true;
+        return -1;
+    case OPT_SUBMIT:
+        if (strcmp(optarg, "slurm") != 0)
+            return emd_usage_error("--submit %s: only slurm is known", optarg);
+        a->submit = true;
+        return -1;
+    case OPT_SLURM:
+        return add(&a->slurm.sbatch, optarg) ? -1 : EMD_EXIT_FAILED;
+    case OPT_TEMPLATE:
+        a->slurm.template_path = realpath(optarg, NULL);
+        if (!a->slurm.template_path)
+            return emd_usage_error("--template %s: %s", optarg, strerror(errno));
+        return -1;
+    case OPT_JSON:
+        p->json = true;
+        return -1;
+    case OPT_INIT:
+        a->init = optarg;
+        return -1;
+    case 'q':
+        p->quiet = true;
+        emd_message_set_verbosity(EMD_QUIET);
+        return -1;
+    case 'v':
+        p->verbose = true;
+        emd_message_set_verbosity(EMD_VERBOSE);
+        return -1;
+    case OPT_HELP:
+        fputs(usage, stdout);
+        return EMD_EXIT_OK;
+    case OPT_VERSION:
+        emd_print_version();
+        return EMD_EXIT_OK;
+    default:
+        fputs("Try 'emdprocess --help'.\n", stderr);
+        return EMD_EXIT_USAGE;
+    }
+}
+
+static int parse_arguments(int argc, char **argv, struct arguments *a)
+{
+    int option, code = -1;
+    while (code < 0 && (option = getopt_long(argc, argv, "D:j:m:nqv", long_options, NULL)) != -1)
+        code = parse_option(a, option);
+    if (code >= 0)
+        return code;
+    if (a->init) {
+        if (optind < argc)
+            return emd_usage_error("--init takes nothing else");
+        return -1;
+    }
+    if (optind == argc)
+        return emd_usage_error("no RECIPE given");
+    a->recipe = argv[optind++];
+    if (a->one && optind < argc)
+        return emd_usage_error("--one and more crystals");
+    for (; optind < argc; optind++)
+        if (!add_wanted(&a->wanted, argv[optind]))
+            return EMD_EXIT_FAILED;
+    if (a->list && a->wanted.count == 0) {
+        emd_message_error("%s: no crystals in the list", a->list);
+        return EMD_EXIT_NOT_READY;
+    }
+    return -1;
+}
+
+/* ---- the recipe ------------------------------------------------------------------------------ */
+
+/* A file where the name says so, else PROJECT/NAME.recipe, else the shipped one; absolute. */
+static char *find_recipe(const char *name)
+{
+    static const char suffix[] = ".recipe";
+    const size_t n = strlen(name), m = sizeof suffix - 1;
+    char *path = NULL, *real;
+    if (strchr(name, '/') || (n > m && strcmp(name + n - m, suffix) == 0))
+        return realpath(name, NULL);
+    if (asprintf(&path, "%s%s", name, suffix) < 0)
+        return NULL;
+    real = realpath(path, NULL);
+    free(path);
+    if (real)
+        return real;
+    if (asprintf(&path, "recipes/%s%s", name, suffix) < 0)
+        return NULL;
+    real = shared_file(path);
+    free(path);
+    if (real && access(real, R_OK) != 0) {
+        free(real);
+        real = NULL;
+    }
+    return real;
+}
+
+static char *trial_of(const char *recipe_path)
+{
+    const char *slash = strrchr(recipe_path, '/');
+    char *name = strdup(slash ? slash + 1 : recipe_path);
+    if (name) {
+        size_t n = strlen(name);
+        if (n > 7 && strcmp(name + n - 7, ".recipe") == 0)
+            name[n - 7] = '\0';
+    }
+    return name;
+}
+
+static bool is_trial_name(const char *name)
+{
+    return *name && *name != '.' && !strchr(name, '/') && strlen(name) < 100;
+}
+
+static int print_file(const char *path)
+{
+    struct emd_textfile file = {0};
+    struct emd_error err;
+    if (emd_textfile_read(&file, AT_FDCWD, path, &err) != EMD_OK) {
+        emd_message_error("%s", err.text);
+        return EMD_EXIT_FAILED;
+    }
+    fwrite(file.text, 1, file.length, stdout);
+    emd_textfile_free(&file);
+    return EMD_EXIT_OK;
+}
+
+/* What can be wrong for all crystals is said once, before anything runs. */
+static int check_recipe(const struct process_options *options, bool programs)
+{
+    char any_name[] = ".any", any_movie[] = "images/any.emd";
+    struct emd_crystal any = {.name = any_name, .movie = any_movie};
+    struct process_task task = {.crystal = &any, .trouble = ""};
+    struct trial_job job;
+    struct emd_error err;
+    int code = EMD_EXIT_OK;
+    enum emd_status status = job_plan(options, &task, 1, &job, &err);
+    if (status != EMD_OK) {
+        if (status == EMD_E_MEMORY)
+            emd_message_error("%s", err.text);
+        else
+            emd_usage_error("%s", err.text);
+        code = status == EMD_E_MEMORY ? EMD_EXIT_FAILED : EMD_EXIT_USAGE;
+    }
+    for (size_t i = 0; i < job.plan.count && code == EMD_EXIT_OK && programs; i++) {
+        const struct emd_plan_stage *stage = &job.plan.stages[i];
+        for (size_t k = 0; k < stage->command_count && code == EMD_EXIT_OK; k++) {
+            const char *name = stage->commands[k].word[0];
+            char *path =
+                strchr(name, '/') ? strdup(name) : emd_run_find(name, options->environment);
+            if (!path) {
+                emd_message_error("%s: there is no such program on PATH%s", name,
+                                  strncmp(name, "dials.", 6) == 0
+                                      ? ": start from a shell of DIALS, or say where it is with "
+                                        "--dials DIR"
+                                      : "");
+                code = EMD_EXIT_FAILED;
+            }
+            free(path);
+        }
+    }
+    job_close(&job);
+    return code;
+}
+
+/* ---- submission ------------------------------------------------------------------------------ */
+
+static int submit(struct arguments *a, struct selection *s)
+{
+    struct process_options *p = &a->process;
+    struct emd_words *command = &a->slurm.command;
+    struct process_task **tasks = calloc(s->count + 1, sizeof(struct process_task *));
+    char text[64], self[PATH_MAX];
+    size_t count = 0;
+    snprintf(self, sizeof self, "%.4000s/emdprocess", own_folder());
+    bool ok = tasks && add(command, self) && add(command, "--trial") && add(command, p->trial);
+    for (size_t i = 0; i < p->settings.count && ok; i++)
+        ok = add(command, "-D") && add(command, p->settings.word[i]);
+    for (size_t i = 0; i < p->stages.count && ok; i++)
+        ok = add(command, "--stage") && add(command, p->stages.word[i]);
+    snprintf(text, sizeof text, "%ld", a->frames_min);
+    ok = ok && add(command, "--frames-min") && add(command, text);
+    if (a->dials)
+        ok = ok && add(command, "--dials") && add(command, a->dials);
+    if (a->memory > 0) {
+        snprintf(text, sizeof text, "%zu", a->memory);
+        ok = ok && add(command, "--memory") && add(command, text);
+        snprintf(text, sizeof text, "--mem=%zuM", (a->memory >> 20) + 1);
+        ok = ok && add(&a->slurm.sbatch, text);
+    }
+    if (p->time_limit > 0) {
+        snprintf(text, sizeof text, "%.0f", p->time_limit);
+        ok = ok && add(command, "--time-limit") && add(command, text);
+    }
+    static const char *const flags[] = {"--force", "--retry", "--keep-going", "--json"};
+    const bool given[] = {p->force, p->retry, p->keep_going, p->json};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags && ok; i++)
+        ok = !given[i] || add(command, flags[i]);
+    ok = ok && add(command, p->recipe_path);
+    for (size_t i = 0; i < s->count && ok; i++) {
+        if (s->tasks[i].trouble[0])
+            emd_message_warning("%s: not submitted: %s", s->tasks[i].crystal->movie,
+                                s->tasks[i].trouble);
+        else if (conductor_has_work(p, &s->tasks[i]))
+            tasks[count++] = &s->tasks[i];
+    }
+    int code = EMD_EXIT_FAILED;
+    if (!ok)
+        emd_message_error("out of memory");
+    else if (count == 0)
+        code = (emd_message_info("nothing to submit: %zu crystals are done or failed for good "
+                                 "(--retry submits these too)",
+                                 s->count),
+                EMD_EXIT_OK);
+    else
+        code = slurm_submit(p, &a->slurm, tasks, count);
+    free(tasks);
+    return code;
+}
+
+/* ---- main ------------------------------------------------------------------------------------ */
+
+/* What the machine has, or the control group allows. */
+static double machine_memory(void)
+{
+    double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
+                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        FILE *f = fopen(limits[i], "re");
+        double limit;
+        if (f && fscanf(f, "%lf", &limit) == 1 && limit > 0 && limit < bytes)
+            bytes = limit;
+        if (f)
+            fclose(f);
+    }
+    return bytes;
+}
+
+static int process(struct arguments *a, int *signal_number)
+{
+    struct process_options *p = &a->process;
+    struct selection selection;
+    struct emd_error err;
+    int code = check_recipe(p, !a->dry_run && !a->status && !a->submit);
+    if (code != EMD_EXIT_OK)
+        return code;
+    enum emd_status status = selection_make(p, &a->wanted, (size_t)a->frames_min, &selection, &err);
+    if (status != EMD_OK) {
+        emd_message_error("%s", err.text);
+        code = emd_exit_for(status);
+    } else if (a->status) {
+        code = conductor_status(p, selection.tasks, selection.count, selection.skipped);
+    } else if (a->submit) {
+        a->slurm.dry_run = a->dry_run;
+        code = submit(a, &selection);
+    } else if (a->dry_run) {
+        code = conductor_dry_run(p, selection.tasks, selection.count);
+    } else {
+        code = conductor_run(p, selection.tasks, selection.count, selection.skipped, signal_number);
+    }
+    selection_free(&selection);
+    return code;
+}
+
+static int prepare(struct arguments *a)
+{
+    struct process_options *p = &a->process;
+    char *path = strchr(a->recipe, '/') ? find_recipe(a->recipe) : NULL;
+    if (a->print && !path && !(path = find_recipe(a->recipe)) && !project_enter(a->project))
+        return EMD_EXIT_FAILED;
+    if (!a->print && !project_enter(a->project)) {
+        free(path);
+        return EMD_EXIT_FAILED;
+    }
+    if (!path)
+        path = find_recipe(a->recipe);
+    if (!path)
+        return emd_usage_error("there is no recipe '%s': neither %s.recipe in the project's folder "
+                               "nor a shipped one (P1, mP)",
+                               a->recipe, a->recipe);
+    p->recipe_path = path;
+    if (!p->trial)
+        p->trial = a->trial = trial_of(path);
+    if (!p->trial || !is_trial_name(p->trial))
+        return emd_usage_error("'%s' is no name of a trial", p->trial ? p->trial : "");
+    p->memory = a->memory > 0 ? (double)a->memory : 0.8 * machine_memory();
+    p->environment = command_environment(a->dials);
+    if (!p->environment) {
+        emd_message_error("out of memory");
+        return EMD_EXIT_FAILED;
+    }
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments a = {.frames_min = 10};
+    int signal_number = 0;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    emd_message_init("emdprocess", EMD_NORMAL);
+    a.process.cores = cores > 0 ? (unsigned)cores : 1;
+    int code = parse_arguments(argc, argv, &a);
+    if (code < 0 && a.init)
+        code = project_init(a.init, a.process.quiet);
+    if (code < 0)
+        code = prepare(&a);
+    if (code < 0)
+        code = a.print ? print_file(a.process.recipe_path) : process(&a, &signal_number);
+    emd_words_free(&a.wanted);
+    emd_words_free(&a.process.settings);
+    emd_words_free(&a.process.stages);
+    emd_words_free(&a.slurm.sbatch);
+    emd_words_free(&a.slurm.command);
+    free((char *)a.process.recipe_path);
+    free((char *)a.slurm.template_path);
+    free(a.dials);
+    free(a.trial);
+    code = emd_finish(code);
+    if (signal_number) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+    }
+    return code;
+}

@@ -1,0 +1,32 @@
+/* What the parts of emdprocess share. All paths are relative to the project's folder, which is the
+ * current one. */
+#ifndef EMD_TOOLS_EMDPROCESS_H
+#define EMD_TOOLS_EMDPROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "process/crystals.h"
+#include "process/recipe.h"
+#include "process/words.h"
+
+struct process_options {
+    const char *recipe_path; /* absolute */
+    const char *trial;
+    struct emd_words settings; /* NAME=VALUE, in their order */
+    struct emd_words stages;   /* those to look at; none: all */
+    unsigned cores;
+    double memory;     /* bytes in all */
+    double time_limit; /* seconds a stage, 0: as the recipe says */
+    bool force, keep_going, retry, json, quiet, verbose;
+    char **environment; /* of the commands */
+};
+
+/* A crystal that is to be processed, or why it cannot be. */
+struct process_task {
+    struct emd_crystal *crystal;
+    const char *trouble; /* of its movie, "" if there is none */
+    bool not_ready;      /* the trouble may go away by itself */
+};
+
+#endif
