@@ -1,7 +1,7 @@
 /* Writes and reads frames through one HDF5 filter, in memory, and prints
  *   write MB/s, read MB/s, raw bytes / stored bytes
  * of raw data and the best of the rounds.
- *   filterbench FRAMES WIDTH HEIGHT ROUNDS [shuffle] ID [VALUE...]   (ID 0: no filter)
+ *   filterbench FRAMES WIDTH HEIGHT ROUNDS [shuffle] [checksum] ID [VALUE...]   (ID 0: no filter)
  *   filterbench FRAMES WIDTH HEIGHT ROUNDS direct LEVEL              (libzstd without HDF5)
  * FRAMES is a file of 16-bit frames. The plugin is what HDF5 finds by HDF5_PLUGIN_PATH. */
 #include <hdf5.h>
@@ -121,7 +121,7 @@ int main(int argc, char **argv)
 {
     struct result result = {0};
     if (argc < 6)
-        stop("FRAMES WIDTH HEIGHT ROUNDS [shuffle] ID [VALUE...] | direct LEVEL");
+        stop("FRAMES WIDTH HEIGHT ROUNDS [shuffle] [checksum] ID [VALUE...] | direct LEVEL");
     const hsize_t frame[] = {1, (hsize_t)atol(argv[3]), (hsize_t)atol(argv[2])};
     const int rounds = atoi(argv[4]);
     const size_t bytes = (size_t)(frame[1] * frame[2]) * 2;
@@ -140,7 +140,8 @@ int main(int argc, char **argv)
             run_direct(frames, back, count, bytes, argc > 6 ? atoi(argv[6]) : 3, &result);
     } else {
         const bool shuffle = strcmp(argv[5], "shuffle") == 0;
-        const int first = shuffle ? 6 : 5;
+        const bool checksum = argc > 6 && strcmp(argv[5 + shuffle], "checksum") == 0;
+        const int first = 5 + shuffle + checksum;
         unsigned cd[20];
         size_t values = 0;
         if (first >= argc)
@@ -156,6 +157,8 @@ int main(int argc, char **argv)
         else if (atoi(argv[first]) != 0 &&
                  H5Pset_filter(list, atoi(argv[first]), H5Z_FLAG_MANDATORY, values, cd) < 0)
             stop("no such filter");
+        if (checksum)
+            H5Pset_fletcher32(list);
         for (int i = 0; i < rounds; i++)
             run_hdf5(frames, back, count, frame, list, &result);
     }

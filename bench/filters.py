@@ -24,6 +24,7 @@ CONTESTANTS = [
     ("blosc byte shuffle + zstd 1, Debian", "debian", BLOSC % (1, 1, 5)),
     ("blosc bit shuffle + zstd 5, ours", "ours", BLOSC % (5, 2, 5)),
     ("blosc bit shuffle + zstd 5, Debian", "debian", BLOSC % (5, 2, 5)),
+    ("blosc bit shuffle + zstd 5 + fletcher32, ours", "ours", "checksum " + BLOSC % (5, 2, 5)),
     ("blosc bit shuffle + LZ4, ours", "ours", BLOSC % (5, 2, 1)),
     ("blosc bit shuffle + LZ4, Debian", "debian", BLOSC % (5, 2, 1)),
     ("bitshuffle + LZ4, ours", "ours", "32008 0 2"),

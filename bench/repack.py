@@ -5,6 +5,7 @@
                            h5repack (--slow), cp with fsync and zstd -1 -T2
     repack.py layouts      contiguous, tiled and row-wise sources under memory budgets, against the
                            same movie in Velox's own layout
+    repack.py checksum     the codecs that get fletcher32 with it and without
     repack.py threads      one thread against two, in a folder of --memory (tmpfs)
 
 The movies are made by emdsim once and read into the page cache. All contestants run in interleaved
@@ -26,7 +27,7 @@ UNLIMITED = "1024G"
 
 def arguments():
     p = benchlib.parser(__doc__)
-    p.add_argument("mode", nargs="?", default="codecs", choices=["codecs", "layouts", "threads"])
+    p.add_argument("mode", nargs="?", default="codecs", choices=["codecs", "layouts", "checksum", "threads"])
     p.add_argument("--movies", default="1024x160,2048x80", metavar="SIDExFRAMES,...")
     p.add_argument("--codecs", default=",".join(CODECS), metavar="CODEC[:LEVEL],...")
     p.add_argument("--layouts", default="contiguous,tile,rows")
@@ -170,6 +171,22 @@ def stack_path(source):
                 if line.startswith("/Data/Image/") and line.split()[0].endswith("/Data"))
 
 
+def compare_checksum(bench, side, frames):
+    raw = 2 * side * side * frames
+    source = bench.movie(side, frames)
+    runs = [bench.repack(f"{codec}, {what}", source, codec, f"--checksum={when}")
+            for codec in ("auto", "blosc", "bitshuffle")
+            for when, what in (("never", "without"), ("auto", "fletcher32"))]
+    results = bench.measure(runs)
+    table = benchlib.Table(*columns("x slower"))
+    for codec in ("auto", "blosc", "bitshuffle"):
+        pair = {name: r for name, r in results.items() if name.startswith(codec + ",")}
+        add_rows(table, pair, raw, f"{codec}, without", inverse=True)
+    benchlib.record(f"repack checksum: {side} x {side} x {frames} int16", table, bench.args,
+                    [f"{bench.args.rounds} interleaved rounds, page cache warm, "
+                     f"-j {bench.args.threads}"])
+
+
 def compare_threads(bench, side, frames):
     raw = 2 * side * side * frames
     source = bench.movie(side, frames)
@@ -189,7 +206,8 @@ def compare_threads(bench, side, frames):
 
 def main():
     args = arguments()
-    compare = {"codecs": compare_codecs, "layouts": compare_layouts, "threads": compare_threads}
+    compare = {"codecs": compare_codecs, "layouts": compare_layouts, "checksum": compare_checksum,
+               "threads": compare_threads}
     with benchlib.scratch_folder(args, args.memory if args.mode == "threads" else None) as folder:
         for movie in args.movies.split(","):
             side, frames = (int(n) for n in movie.split("x"))

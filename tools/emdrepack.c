@@ -43,6 +43,8 @@ static const char usage[] =
     "  -j, --threads N           busy threads in all (default: all cores)\n"
     "  -m, --memory SIZE         memory budget in all, e.g. 512M (default: a quarter of\n"
     "                            the memory, at most 2G)\n"
+    "      --checksum[=WHEN]     fletcher32 behind each chunk: auto (default: where the codec\n"
+    "                            has no checksum of its own), always, never\n"
     "      --verify WHAT         none, chunk (default: decode and compare each chunk\n"
     "                            before it is written) or file (and read it all back)\n"
     "      --frame-stats         also write NAME.frames.tsv: mean, maximum and spots of\n"
@@ -602,6 +604,7 @@ static bool parse_chunk(const char *text, struct emd_repack_options *options)
 enum {
     OPT_VERIFY = 256,
     OPT_JOBS,
+    OPT_CHECKSUM,
     OPT_CHECK,
     OPT_JSON,
     OPT_CHUNK,
@@ -624,6 +627,7 @@ static const struct option long_options[] = {{"codec", required_argument, NULL, 
                                              {"recursive", no_argument, NULL, 'r'},
                                              {"verbose", no_argument, NULL, 'v'},
                                              {"verify", required_argument, NULL, OPT_VERIFY},
+                                             {"checksum", optional_argument, NULL, OPT_CHECKSUM},
                                              {"check", no_argument, NULL, OPT_CHECK},
                                              {"json", no_argument, NULL, OPT_JSON},
                                              {"chunk", required_argument, NULL, OPT_CHUNK},
@@ -686,6 +690,16 @@ static int parse_options(int argc, char **argv, struct settings *settings)
                 settings->repack.verify = EMD_VERIFY_FILE;
             else
                 return emd_usage_error("--verify %s: not none, chunk or file", optarg);
+            break;
+        case OPT_CHECKSUM:
+            if (!optarg || strcmp(optarg, "auto") == 0)
+                settings->repack.checksum = EMD_CHECKSUM_AUTO;
+            else if (strcmp(optarg, "always") == 0)
+                settings->repack.checksum = EMD_CHECKSUM_ALWAYS;
+            else if (strcmp(optarg, "never") == 0)
+                settings->repack.checksum = EMD_CHECKSUM_NEVER;
+            else
+                return emd_usage_error("--checksum=%s: not auto, always or never", optarg);
             break;
         case OPT_CHECK:
             settings->check = true;

@@ -11,7 +11,7 @@
  *     checksum;
  *   - re-entrant; nothing is shared between threads but constants. An emd_work belongs to one
  *     thread at a time;
- *   - src and dst do not overlap; sizes are bytes. */
+ *   - src and dst do not overlap (but see trailer below); sizes are bytes. */
 #ifndef EMD_CODEC_CODEC_H
 #define EMD_CODEC_CODEC_H
 
@@ -80,6 +80,8 @@ struct emd_codec {
     unsigned id;             /* HDF5 filter id */
     const char *description; /* one line for the HDF5 class and for lists */
     bool transform;          /* shuffle, fletcher32: not meant to make anything smaller */
+    bool checksum;           /* what it stores has a checksum, which decode looks at */
+    bool trailer;            /* encode appends: dst may be src; decode then only looks */
 
     /* Fills the cd_values to store with a dataset of such chunks ('user': what its creator gave,
      * possibly an earlier result of this function: it is idempotent). EMD_E_UNSUPPORTED where this

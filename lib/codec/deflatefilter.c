@@ -111,6 +111,7 @@ const struct emd_codec emd_codec_deflate = {
     .name = "deflate",
     .id = EMD_FILTER_DEFLATE,
     .description = "deflate (part of HDF5)",
+    .checksum = true,
     .bound = bound,
     .encode = encode,
     .decode = decode,

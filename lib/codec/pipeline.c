@@ -59,6 +59,14 @@ size_t emd_pipeline_work_bytes(const struct emd_pipeline *pipeline, size_t n)
     return bytes;
 }
 
+/* Whether nothing but trailers follows filter i, so that its result can lie in its final place. */
+static bool is_last(const struct emd_pipeline *pipeline, size_t i)
+{
+    while (i + 1 < pipeline->count && pipeline->filter[i + 1].codec->trailer)
+        i++;
+    return i + 1 == pipeline->count;
+}
+
 enum { NOT_KEPT = EMD_PIPELINE_MAX };
 
 enum emd_status emd_pipeline_encode(const struct emd_pipeline *pipeline, struct emd_work *work,
@@ -84,14 +92,12 @@ enum emd_status emd_pipeline_encode(const struct emd_pipeline *pipeline, struct 
     }
     for (size_t i = 0; i < pipeline->count; i++) {
         const struct emd_filter *f = &pipeline->filter[i];
-        const bool last = i + 1 == pipeline->count;
-        /* Three places (dst, two buffers), of which two are in use: what is read, and what was
-         * there before the shuffle. */
+        const bool last = is_last(pipeline, i), append = f->codec->trailer && data == dst;
         unsigned char *to = dst;
         size_t room = capacity;
         /* Of three places (dst and two buffers) at most two hold what is still needed: what is
          * read, and what was there before the shuffle. dst is for the last result. */
-        if (!last || data == dst || before_shuffle == dst) {
+        if (!last || (data == dst && !append) || before_shuffle == dst) {
             for (int slot = EMD_SCRATCH_PIPE_A; slot <= EMD_SCRATCH_PIPE_B; slot++) {
                 const void *held = work->scratch[slot].data;
                 if (held && (held == data || held == before_shuffle))
@@ -174,7 +180,9 @@ enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_
         if (mask >> i & 1)
             continue;
         unsigned char *to = dst;
-        if (i != first) {
+        if (i != first && f->codec->trailer) {
+            to = (unsigned char *)data; /* stays as it is */
+        } else if (i != first) {
             to = emd_work_scratch(work, (enum emd_scratch)slot, size[i]);
             slot = slot == EMD_SCRATCH_PIPE_A ? EMD_SCRATCH_PIPE_B : EMD_SCRATCH_PIPE_A;
         }

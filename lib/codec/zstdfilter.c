@@ -175,6 +175,7 @@ const struct emd_codec emd_codec_zstd = {
     .name = "zstd",
     .id = EMD_FILTER_ZSTD,
     .description = "Zstandard",
+    .checksum = true,
     .bound = bound,
     .encode = encode,
     .decoded_size = decoded_size,

@@ -354,6 +354,16 @@ static void drop_idle_shuffle(struct emd_pipeline *pipeline, size_t item_size)
     memmove(pipeline->filter, pipeline->filter + 1, pipeline->count * sizeof *pipeline->filter);
 }
 
+/* Appends fletcher32 where that is wanted. */
+static void add_checksum(struct emd_pipeline *pipeline, enum emd_checksum when)
+{
+    const struct emd_codec *last =
+        pipeline->count > 0 ? pipeline->filter[pipeline->count - 1].codec : NULL;
+    if (when == EMD_CHECKSUM_ALWAYS || (when == EMD_CHECKSUM_AUTO && last && !last->checksum))
+        pipeline->filter[pipeline->count++] =
+            (struct emd_filter){.codec = emd_codec_by_id(EMD_FILTER_FLETCHER32)};
+}
+
 /* Sizes, layout and place of the source. *image tells whether it is to be encoded. */
 static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t type, hid_t dcpl,
                                       const struct emd_repack_options *options,
@@ -472,6 +482,7 @@ static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
     if (status != EMD_OK)
         return status;
     drop_idle_shuffle(&d->target, r->item_size);
+    add_checksum(&d->target, options->checksum);
     if (r->contiguous &&
         (H5Pset_layout(dcpl, H5D_CHUNKED) < 0 || H5Pset_alloc_time(dcpl, H5D_ALLOC_TIME_INCR) < 0))
         return emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot be chunked");

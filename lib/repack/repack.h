@@ -34,6 +34,13 @@ enum emd_verify {
     EMD_VERIFY_FILE   /* and the finished file is read back through HDF5 and compared */
 };
 
+/* HDF5's fletcher32 behind the codec. */
+enum emd_checksum {
+    EMD_CHECKSUM_AUTO, /* where the codec has no checksum of its own: blosc, bitshuffle */
+    EMD_CHECKSUM_ALWAYS,
+    EMD_CHECKSUM_NEVER
+};
+
 /* Target chunks of image stacks. */
 enum emd_chunking {
     EMD_CHUNK_AUTO,  /* Velox images: a frame; else as in the source, contiguous data by planes */
@@ -70,6 +77,7 @@ struct emd_repack_inspector {
 struct emd_repack_options {
     struct emd_codec_choice codec;
     enum emd_verify verify;
+    enum emd_checksum checksum;
     enum emd_chunking chunking;
     unsigned chunk_rank;
     uint64_t chunk[EMD_RANK_MAX];

@@ -70,8 +70,8 @@ class Codecs(unittest.TestCase):
 
     def test_filters_are_those_asked_for(self):
         source = movie("codecs.emd")
-        ids = {"auto": [32001], "blosc": [32001], "zstd": [2, 32015], "gzip": [2, 1],
-               "bitshuffle": [32008], "edc": [33200], "none": []}
+        ids = {"auto": [32001, 3], "blosc": [32001, 3], "zstd": [2, 32015], "gzip": [2, 1],
+               "bitshuffle": [32008, 3], "edc": [33200], "none": []}
         for codec, expected in ids.items():
             emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
             with h5py.File("packed.emd", "r") as f:
@@ -316,6 +316,65 @@ class Outcome(unittest.TestCase):
         report = json.loads(line)
         self.assertEqual((report["status"], report["input"]), ("failed", "absent.emd"))
         self.assertIn("No such file", report["error"])
+
+    def test_checksums(self):
+        source = movie("codecs.emd")
+        own = {"auto": False, "blosc": False, "bitshuffle": False, "zstd": True, "gzip": True,
+               "edc": True, "none": True}
+        for codec, has_own in own.items():
+            for when, expected in (("", not has_own), ("=auto", not has_own), ("=always", True),
+                                   ("=never", False), (None, not has_own)):
+                options = () if when is None else ("--checksum" + when,)
+                emdrepack("-q", "-f", "-c", codec, *options, source, "packed.emd")
+                with h5py.File("packed.emd", "r") as f:
+                    self.assertEqual(stack(f).fletcher32, expected, (codec, when))
+                    if expected:
+                        dcpl = stack(f).id.get_create_plist()
+                        self.assertEqual(dcpl.get_filter(dcpl.get_nfilters() - 1)[0],
+                                         h5py.h5z.FILTER_FLETCHER32)
+                    np.testing.assert_array_equal(stack(f)[:], pixels(source), (codec, when))
+                emdrepack("-q", "--check", "packed.emd")
+        self.assertIn("+fletcher32", emdrepack("-n", source, "packed2.emd").stderr)
+        emdrepack("--checksum=sometimes", source, "x.emd", code=2)
+
+    def test_no_damage_passes_a_checksum(self):
+        source = movie("codecs.emd")
+        want = pixels(source)[:, :, 0]
+        rng = np.random.default_rng(5)
+        for codec in "auto", "bitshuffle":
+            emdrepack("-q", "-f", "-c", codec, source, "packed.emd")
+            with h5py.File("packed.emd", "r") as f, \
+                    h5py.File("damaged.h5", "w", driver="core", backing_store=False) as g:
+                _, chunk = stack(f).id.read_direct_chunk((0, 0, 0))
+                data = h5py.h5d.create(g.id, b"x", stack(f).id.get_type(), stack(f).id.get_space(),
+                                       stack(f).id.get_create_plist())
+                refused = 0
+                for round_ in range(300):
+                    bad = bytearray(chunk)
+                    at = int(rng.integers(len(bad)))
+                    kind = round_ % 4
+                    if kind == 0:
+                        bad[at] ^= 1 << int(rng.integers(8))
+                    elif kind == 1:
+                        bad[at:at + 8] = rng.bytes(len(bad[at:at + 8]))
+                    elif kind == 2:
+                        bad = bad[:at + 1]
+                    else:
+                        bad[at:at + 512] = bytes(len(bad[at:at + 512]))
+                    data.write_direct_chunk((0, 0, 0), bytes(bad))
+                    try:
+                        got = h5py.Dataset(data)[:, :, 0]
+                    except OSError:
+                        refused += 1
+                    else:
+                        np.testing.assert_array_equal(got, want, (codec, round_))
+                self.assertGreater(refused, 290)
+            with open("packed.emd", "rb") as f:
+                whole = bytearray(f.read())
+            whole[whole.find(chunk) + len(chunk) // 2] ^= 4
+            with open("packed.emd", "wb") as f:
+                f.write(whole)
+            self.assertIn("fletcher32", emdrepack("--check", "packed.emd", code=1).stderr)
 
     def test_mode_and_time_are_kept(self):
         source = movie("kept.emd")

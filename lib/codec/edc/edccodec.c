@@ -176,6 +176,7 @@ const struct emd_codec emd_codec_edc = {
     .name = "edc",
     .id = EMD_FILTER_EDC,
     .description = "EDC frames (format 1)",
+    .checksum = true,
     .set_local = set_local,
     .bound = bound,
     .encode = encode,
