@@ -21,8 +21,6 @@ enum { MOST_COLUMNS = 65535, LONGEST_NAME = 1000 };
 /* Bytes that pass through memory at a time: large against a system call, small against a cache. No
  * more than the file has, which makes small tables quick. */
 enum { STEP = 1 << 20 };
-/* The same for columns of rows of one size, of which several pieces are under way. */
-enum { PIECE = 1 << 18 };
 
 enum kind { FIXED, SHOEBOX, FRAME_SHOEBOX };
 
@@ -669,8 +667,6 @@ static enum emd_status write_fixed(struct writer *w, const struct column *column
     /* A slot for each thread, and as many that are full or being written. */
     unsigned threads = emd_pool_threads(w->pool), slots = 2 * threads;
     struct batch b = {.w = w, .columns = columns, .count = count, .step = w->refl->step};
-    if (b.step > PIECE)
-        b.step = PIECE;
     for (size_t c = 0; c < count; c++)
         if (b.step < columns[c].row)
             b.step = columns[c].row;

@@ -74,9 +74,9 @@ struct emd_refl_selection {
 };
 
 /* Writes the table with these rows, in their order, from the beginning of 'fd', with the threads of
- * the pool. The columns 'id'
- * and 'imageset_id' are renumbered where they exist, all else is copied. EMD_E_UNSUPPORTED: a
- * column that cannot be split into rows. EMD_E_CHANGED: the source changed meanwhile. */
+ * the pool. The columns 'id' and 'imageset_id' are renumbered where they exist, all else is copied.
+ * EMD_E_UNSUPPORTED: a column that cannot be split into rows. EMD_E_CHANGED: the source changed
+ * meanwhile. */
 enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_selection *selection,
                                int fd, struct emd_pool *pool, struct emd_error *err);
 
