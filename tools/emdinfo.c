@@ -653,8 +653,9 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
 {
     int option, actions = 0;
     long number;
+    int index = 0;
     *code = EMD_EXIT_OK;
-    while ((option = getopt_long(argc, argv, "fq", long_options, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "fq", long_options, &index)) != -1) {
         bool ok = true;
         switch (option) {
         case OPT_JSON:
@@ -718,7 +719,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
             return false;
         }
         if (!ok) {
-            *code = emd_usage_error("invalid value '%s'", optarg ? optarg : argv[optind - 1]);
+            *code = emd_usage_error("--%s: '%s' is no valid value", long_options[index].name,
+                                    optarg ? optarg : argv[optind - 1]);
             return false;
         }
     }

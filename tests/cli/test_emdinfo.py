@@ -312,6 +312,9 @@ class Usage(unittest.TestCase):
                     ["--png", "x.png", "--scale", "x", path], ["--png", "x.png", path, path],
                     ["--png", "x.png", "--frames", "1:2:3:4", path], ["--nonsense", path]):
             run("emdinfo", *bad, code=2)
+        said = subprocess.run([os.path.join(BIN, "emdinfo"), "--png", "x.png", "--frames", "3:1", path],
+                              capture_output=True, check=False, env=ENVIRONMENT).stderr
+        self.assertIn(b"--frames: '3:1' is no valid value", said)
         self.assertIn("--png", run("emdinfo", "--help"))
         self.assertIn("emdinfo (emdtools)", run("emdinfo", "--version"))
 
