@@ -15,7 +15,8 @@ build_packages="gcc libc6-dev cmake ninja-build pkg-config libhdf5-dev libzstd-d
 demo_packages="hdf5-tools python3-h5py"
 test_packages="check zlib1g-dev hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
   hdf5-filter-plugin-blosc-serial hdf5-filter-plugin util-linux procps file
-  csh tcsh fish zsh dash shellcheck rsync binutils bitshuffle python3-scipy dials chromium chromium-driver"
+  csh tcsh fish zsh dash shellcheck rsync binutils bitshuffle python3-scipy dials chromium chromium-driver
+  slurm-wlm munge"
 lint_packages="clang-format clang-tidy cppcheck shellcheck"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
 

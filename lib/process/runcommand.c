@@ -188,7 +188,7 @@ void emd_run_signal(const struct emd_run *run, int number)
 
 struct emd_run_outcome emd_run_finish(struct emd_run *run)
 {
-    struct emd_run_outcome o;
+    struct emd_run_outcome o = {.code = -1};
     size_t used = 0;
     while (used < sizeof o) {
         ssize_t n = read(run->fd, (char *)&o + used, sizeof o - used);

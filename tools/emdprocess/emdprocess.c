@@ -493,7 +493,7 @@ static int process(struct arguments *a, int *signal_number)
 {
     struct process_options *p = &a->process;
     struct selection selection;
-    struct emd_error err;
+    struct emd_error err = {0};
     int code = check_recipe(p, !a->dry_run && !a->status && !a->submit);
     if (code != EMD_EXIT_OK)
         return code;

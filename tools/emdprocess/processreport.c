@@ -83,7 +83,7 @@ static void print_line(const char *first, const char *format, ...)
 void report_skipped(const struct process_options *options, const char *movie, const char *why)
 {
     if (options->json)
-        print_event(event("skipped", "movie", movie, "reason", why, NULL));
+        print_event(event("skipped", "movie", movie, "reason", why, (char *)NULL));
     else if (!options->quiet)
         print_line(movie, ": skipped: %s", why);
 }
@@ -95,7 +95,7 @@ void report_stage(const struct process_options *options, const char *crystal,
     const char *state = done ? "done" : result->state == EMD_STAGE_STOPPED ? "stopped" : "failed";
     if (options->json) {
         struct json_object *o = event("stage", "crystal", crystal, "trial", options->trial, "stage",
-                                      stage->name, "state", state, "reason", reason, NULL);
+                                      stage->name, "state", state, "reason", reason, (char *)NULL);
         json_object_object_add(o, "optional", json_object_new_boolean(stage->optional));
         add_number(o, "seconds", result->seconds);
         add_number(o, "cpu_seconds", result->cpu_seconds);
@@ -138,7 +138,7 @@ void report_job(const struct trial_job *job, struct process_counts *counts)
     if (options->json) {
         print_event(event("crystal", "crystal", crystal, "trial", options->trial, "movie",
                           job->task->crystal->movie, "state", state, "stage", job->failed_stage,
-                          "reason", job->reason, NULL));
+                          "reason", job->reason, (char *)NULL));
         return;
     }
     if (job->state == JOB_UNCHANGED ? !options->verbose : options->quiet && job->state == JOB_DONE)
@@ -155,7 +155,7 @@ void report_summary(const struct process_options *options, const struct process_
                     double seconds)
 {
     if (options->json) {
-        struct json_object *o = event("summary", "trial", options->trial, NULL);
+        struct json_object *o = event("summary", "trial", options->trial, (char *)NULL);
         add_count(o, "crystals", counts->total);
         add_count(o, "done", counts->done);
         add_count(o, "unchanged", counts->unchanged);

@@ -61,11 +61,13 @@ static int run_sbatch(const struct emd_words *words)
     }
     while (child > 0 && waitpid(child, &wait_status, 0) < 0 && errno == EINTR)
         ;
-    if (child < 0 || !WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) {
-        emd_message_error("sbatch did not take the jobs");
-        return EMD_EXIT_FAILED;
-    }
-    return EMD_EXIT_OK;
+    if (child > 0 && WIFEXITED(wait_status) && WEXITSTATUS(wait_status) == 0)
+        return EMD_EXIT_OK;
+    if (child > 0 && WIFEXITED(wait_status)) /* with --wait that of a task */
+        emd_message_error("sbatch: exit code %d", WEXITSTATUS(wait_status));
+    else
+        emd_message_error("sbatch did not run to its end");
+    return EMD_EXIT_FAILED;
 }
 
 static int submit_some(const struct process_options *options, const struct slurm_options *slurm,
