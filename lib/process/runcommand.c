@@ -150,7 +150,7 @@ static void keep(const struct emd_run_request *request, const char *program, int
         if (sigwaitinfo(&awaited, &info) == SIGUSR1)
             break;
     }
-    kill(0, SIGKILL);
+    kill(-self, SIGKILL);
     _exit(1);
 }
 

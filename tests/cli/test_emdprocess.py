@@ -454,6 +454,15 @@ class Crystals(Case):
         self.assertRegex(listed, r"bad/test +- +failed at [a-z_]+: .*bytes that it should have")
         self.movie("bad.emd")
         self.assertIn("1 done", self.run_tool())
+        # A movie that cannot be read for a while costs no results.
+        self.ran("bad")
+        shutil.copy("images/bad.emd", "kept")
+        shutil.copystat("images/bad.emd", "kept")
+        os.truncate("images/bad.emd", 1000)
+        self.run_tool(code=3)
+        os.replace("kept", "images/bad.emd")
+        self.assertIn("2 unchanged", self.run_tool())
+        self.assertEqual(self.ran("bad"), [])
 
     def test_init(self):
         os.chdir("..")

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -472,6 +473,16 @@ static int submit(struct arguments *a, struct selection *s)
 
 /* ---- main ------------------------------------------------------------------------------------ */
 
+/* Those that this process may use: a batch system or taskset can leave it some only. */
+static unsigned machine_cores(void)
+{
+    cpu_set_t set;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        cores = CPU_COUNT(&set);
+    return cores < 1 ? 1 : cores > 1024 ? 1024 : (unsigned)cores;
+}
+
 /* What the machine has, or the control group allows. */
 static double machine_memory(void)
 {
@@ -518,10 +529,10 @@ static int process(struct arguments *a, int *signal_number)
 static int prepare(struct arguments *a)
 {
     struct process_options *p = &a->process;
-    char *path = strchr(a->recipe, '/') ? find_recipe(a->recipe) : NULL;
-    if (a->print && !path && !(path = find_recipe(a->recipe)) && !project_enter(a->project))
-        return EMD_EXIT_FAILED;
-    if (!a->print && !project_enter(a->project)) {
+    /* A path counts from where we are now; the project's own recipes are looked for below. */
+    const bool now = a->print || strchr(a->recipe, '/');
+    char *path = now ? find_recipe(a->recipe) : NULL;
+    if (!(a->print && path) && !project_enter(a->project)) {
         free(path);
         return EMD_EXIT_FAILED;
     }
@@ -549,9 +560,8 @@ int main(int argc, char **argv)
 {
     struct arguments a = {.frames_min = 10};
     int signal_number = 0;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     emd_message_init("emdprocess", EMD_NORMAL);
-    a.process.cores = cores > 0 ? (unsigned)cores : 1;
+    a.process.cores = machine_cores();
     int code = parse_arguments(argc, argv, &a);
     if (code < 0 && a.init)
         code = project_init(a.init, a.process.quiet);

@@ -149,10 +149,13 @@ enum emd_status job_look(struct trial_job *job, struct emd_error *err)
     return emd_record_open(job->folder, &job->record, err);
 }
 
-/* The trouble of the movie itself: recorded, so that emdlist shows it. */
+/* The trouble of the movie itself: recorded, so that emdlist shows it; but not over results, which
+ * a share that fails for a moment must not cost. */
 static void record_trouble(struct trial_job *job, struct emd_error *err)
 {
     const struct emd_plan_stage *first = &job->plan.stages[0];
+    if (strcmp(emd_record_state(job->record, first->spec->name), "done") == 0)
+        return;
     const struct emd_stage_result result = {.state = EMD_STAGE_BROKEN,
                                             .ending = "not started",
                                             .reason = job->task->trouble,
