@@ -77,7 +77,8 @@ static void set_up_rows(uint8_t *base, uint32_t width, struct decode_rows *r)
     }
 }
 
-static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory)
+/* checksum: of the strip's bytes, unless they are scattered in the chunk. */
+static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, uint64_t *checksum)
 {
     const struct edc_header *const h = d->header;
     const struct edc_model *const m = &d->side->model;
@@ -109,6 +110,9 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory)
     const uint8_t *const planes_end = planes + plane_bytes;
     struct edc_bit_reader extra = {.p = planes_end, .end = entry->data + entry->size};
 
+    const size_t row_bytes = edc_is_scattered(h) ? 0 : (size_t)h->width * h->item_size;
+    struct edc_hash hash;
+    k->hash_start(&hash);
     struct decode_rows r;
     set_up_rows(memory, h->width, &r);
     if (m->linear)
@@ -171,6 +175,8 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory)
         k->join(r.rows.pixels.row[0].half[0], r.rows.pixels.row[0].half[1], h->width, target);
         if (target == r.line)
             edc_store_row(h, d->dst, strip.plane, strip.first + y, offset, r.line);
+        if (row_bytes) /* while they are in the cache */
+            k->hash_update(&hash, d->dst + strip.offset + y * row_bytes, row_bytes);
         edc_advance(&r.rows.pixels, 4);
         edc_advance(&r.rows.activity, 3);
     }
@@ -180,6 +186,7 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory)
     for (int i = 0; i < EDC_RANS_LANES; i++)
         if (reader.state[i] != EDC_RANS_LOW)
             return false;
+    *checksum = k->hash_end(&hash);
     return true;
 }
 
@@ -200,6 +207,7 @@ static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_wor
     const struct edc_strip strip = edc_strip_at(h, s);
     const bool scattered = edc_is_scattered(h);
     uint8_t *const plain = scattered ? memory : d->dst + strip.offset;
+    uint64_t checksum = 0;
     switch (entry->mode) {
     case EDC_STRIP_RAW:
         if (entry->size != strip.bytes)
@@ -221,7 +229,7 @@ static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_wor
         break;
     }
     case EDC_STRIP_CODED:
-        if (!d->described[s] || !decode_coded(d, s, memory))
+        if (!d->described[s] || !decode_coded(d, s, memory, &checksum))
             return EMD_E_CORRUPT;
         break;
     }
@@ -229,7 +237,9 @@ static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_wor
         edc_gather(h, &strip, d->dst, plain);
     else if (scattered)
         edc_scatter(h, &strip, plain, d->dst);
-    return d->kernels->checksum(plain, strip.bytes) == entry->checksum ? EMD_OK : EMD_E_CORRUPT;
+    if (scattered || entry->mode != EDC_STRIP_CODED)
+        checksum = d->kernels->checksum(plain, strip.bytes);
+    return checksum == entry->checksum ? EMD_OK : EMD_E_CORRUPT;
 }
 
 /* Takes strips until there are none. */

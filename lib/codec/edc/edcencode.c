@@ -283,7 +283,7 @@ struct encoding {
     size_t planes_size, extra_size;
     uint8_t *words; /* of one strip */
     size_t words_size;
-    uint32_t *encoder_tables;
+    struct edc_encoder_table *encoder_tables;
 };
 
 /* Estimated bits of the sampled rows with a model, times 65536; UINT64_MAX where it cannot. */
@@ -556,7 +556,7 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     e->side.means = edc_take(base, &at, (size_t)h->strips * tiles, sizeof(uint16_t));
     e->outcome.counts = edc_take(base, &at, (size_t)EDC_CLASSES * 2 * EDC_LOCAL_CONTEXTS,
                                  sizeof *e->outcome.counts);
-    e->encoder_tables = edc_take(base, &at, (size_t)EDC_TABLES_MAX * EDC_SYMBOLS, sizeof(uint32_t));
+    e->encoder_tables = edc_take(base, &at, EDC_TABLES_MAX, sizeof *e->encoder_tables);
     e->symbols = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
     e->contexts = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
     /* ten planes at most; extra bits of half the pixels at most, else the frame is noise */
@@ -633,7 +633,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
         return emd_fail(err, EMD_E_MEMORY, "edc: out of memory");
     m->table_count = (unsigned)tables;
     for (int t = 0; t < tables; t++)
-        edc_build_encoder(&m->tables[t], e->encoder_tables + (size_t)t * EDC_SYMBOLS);
+        edc_build_encoder(&m->tables[t], &e->encoder_tables[t]);
     return EMD_OK;
 }
 

@@ -12,6 +12,7 @@
 
 #include "codec/edc/edcbits.h"
 #include "codec/edc/edcformat.h"
+#include "codec/edc/edctables.h"
 
 /* One row: half[0] even, half[1] odd columns. */
 struct edc_row {
@@ -37,12 +38,17 @@ struct edc_reader {
 
 struct edc_writer {
     uint32_t state[EDC_RANS_LANES];
-    uint8_t *p;             /* written downwards; 64 bytes below the lowest word may be touched */
-    const uint32_t *tables; /* EDC_SYMBOLS entries each: frequency | start << 16 */
+    uint8_t *p; /* written downwards; 64 bytes below the lowest word may be touched */
+    const struct edc_encoder_table *tables;
 };
 
 /* What the inner product of one tile's 32 lanes is kept of: the upper triangle of (taps, 1, y). */
 enum { EDC_MOMENTS = (EDC_TAPS + 2) * (EDC_TAPS + 3) / 2 };
+
+/* The state of a checksum; the library's own, which only the kernels see. */
+struct edc_hash {
+    _Alignas(64) uint8_t state[640];
+};
 
 struct edc_kernels {
     /* w pixels to half rows and back; rows have no padding. */
@@ -79,8 +85,8 @@ struct edc_kernels {
     /* Context numbers by the values around. */
     void (*context_values)(const struct edc_view *activity, int phase, size_t n, uint8_t *context);
 
-    /* n symbols of a row, lane i % 64 each, with table[i]. encode takes them backwards: call it for
-     * the last row first. */
+    /* n symbols of a row, lane i % 64 each, with table[i]; 128 more entries of it may be read.
+     * encode takes them backwards: call it for the last row first. */
     void (*decode)(struct edc_reader *reader, size_t n, const uint8_t *table, uint8_t *symbol);
     void (*encode)(struct edc_writer *writer, size_t n, const uint8_t *table,
                    const uint8_t *symbol);
@@ -92,7 +98,11 @@ struct edc_kernels {
     uint32_t (*deviation)(const struct edc_view *view, int phase, size_t at,
                           const struct edc_set *set, int limit);
 
-    uint64_t (*checksum)(const void *data, size_t n); /* XXH3, 64 bits, seed 0 */
+    /* XXH3, 64 bits, seed 0: of all data at once, or piece by piece. */
+    uint64_t (*checksum)(const void *data, size_t n);
+    void (*hash_start)(struct edc_hash *hash);
+    void (*hash_update)(struct edc_hash *hash, const void *data, size_t n);
+    uint64_t (*hash_end)(const struct edc_hash *hash);
 };
 
 extern const struct edc_kernels edc_kernels_scalar, edc_kernels_avx2, edc_kernels_avx512;

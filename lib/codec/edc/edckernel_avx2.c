@@ -23,58 +23,71 @@ static inline __m256i gather_order(unsigned mask, unsigned count)
         _mm_cvtsi64_si128((long long)(count ? lanes << (64 - 8 * count) : 0)));
 }
 
-static inline void decode_64(struct edc_reader *r, __m256i state[8], const uint8_t *table,
-                             uint8_t *symbol)
+/* Scalar loads, inserted in memory order, as for AVX-512. */
+static inline __m128i look_up_4(const uint32_t *table, const uint32_t index[4])
 {
-    const __m256i slot_mask = _mm256_set1_epi32(EDC_RANS_TOTAL - 1);
-    uint32_t index[64] __attribute__((aligned(64)));
-    uint32_t entry[64] __attribute__((aligned(64)));
-    for (int v = 0; v < 8; v++) {
-        const __m256i t =
-            _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(table + (size_t)8 * v)));
-        _mm256_store_si256((__m256i *)(index + 8 * v),
-                           _mm256_or_si256(_mm256_slli_epi32(t, EDC_RANS_BITS),
-                                           _mm256_and_si256(state[v], slot_mask)));
-    }
-    look_up_64(r->tables, index, entry);
-    const uint8_t *p = r->p;
-    const __m256i bytes = _mm256_set1_epi32(255);
-    for (int half = 0; half < 2; half++) {
-        __m256i symbols[4];
-        for (int u = 0; u < 4; u++) {
-            const int v = 4 * half + u;
-            const __m256i e = _mm256_load_si256((const __m256i *)(entry + 8 * v));
-            symbols[u] = _mm256_and_si256(e, bytes);
-            const __m256i frequency = _mm256_and_si256(_mm256_srli_epi32(e, 8), slot_mask);
-            const __m256i x = _mm256_add_epi32(
-                _mm256_mullo_epi32(frequency, _mm256_srli_epi32(state[v], EDC_RANS_BITS)),
-                _mm256_srli_epi32(e, 20));
-            const __m256i low =
-                _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
-            const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(low));
-            const __m256i words = _mm256_permutevar8x32_epi32(
-                _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), spread_order(mask));
-            state[v] = _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), words), low);
-            p += 2 * __builtin_popcount(mask);
-        }
-        const __m256i packed = _mm256_packus_epi16(_mm256_packus_epi32(symbols[0], symbols[1]),
-                                                   _mm256_packus_epi32(symbols[2], symbols[3]));
-        _mm256_storeu_si256(
-            (__m256i *)(symbol + (size_t)32 * half),
-            _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
-    }
-    r->p = p;
+    __m128i e = _mm_cvtsi32_si128((int)table[index[0]]);
+    e = _mm_insert_epi32(e, (int)table[index[1]], 1);
+    e = _mm_insert_epi32(e, (int)table[index[2]], 2);
+    return _mm_insert_epi32(e, (int)table[index[3]], 3);
+}
+
+/* Where the entries of 8 states are in their tables. */
+static inline void put_index(uint32_t index[8], __m256i state, const uint8_t *table)
+{
+    const __m256i t = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)table));
+    const __m256i slot = _mm256_and_si256(state, _mm256_set1_epi32(EDC_RANS_TOTAL - 1));
+    _mm256_store_si256((__m256i *)index,
+                       _mm256_or_si256(_mm256_slli_epi32(t, EDC_RANS_BITS), slot));
+}
+
+static inline const uint8_t *decode_8(const uint32_t *tables, const uint32_t index[8],
+                                      __m256i *state, const uint8_t *p, __m256i *symbols)
+{
+    const __m256i e = _mm256_inserti128_si256(_mm256_castsi128_si256(look_up_4(tables, index)),
+                                              look_up_4(tables, index + 4), 1);
+    *symbols = _mm256_and_si256(e, _mm256_set1_epi32(255));
+    const __m256i frequency =
+        _mm256_and_si256(_mm256_srli_epi32(e, 8), _mm256_set1_epi32(EDC_RANS_TOTAL - 1));
+    const __m256i x = _mm256_add_epi32(
+        _mm256_mullo_epi32(frequency, _mm256_srli_epi32(*state, EDC_RANS_BITS)),
+        _mm256_srli_epi32(e, 20));
+    const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
+    const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(low));
+    const __m256i words = _mm256_permutevar8x32_epi32(
+        _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p)), spread_order(mask));
+    *state = _mm256_blendv_epi8(x, _mm256_or_si256(_mm256_slli_epi32(x, 16), words), low);
+    return p + 2 * __builtin_popcount(mask);
 }
 
 static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, uint8_t *symbol)
 {
+    const uint32_t *const tables = r->tables;
+    const uint8_t *p = r->p;
+    uint32_t index[EDC_RANS_LANES] __attribute__((aligned(64)));
     __m256i state[8];
-    for (int v = 0; v < 8; v++)
-        state[v] = _mm256_loadu_si256((const __m256i *)(r->state + 8 * v));
     size_t at = 0;
+    /* Indices are stored long before they are loaded. */
+    for (int v = 0; v < 8; v++) {
+        state[v] = _mm256_loadu_si256((const __m256i *)(r->state + 8 * v));
+        put_index(index + 8 * v, state[v], table + 8 * v);
+    }
     /* eight steps of at most 16 bytes, each reading 16 */
-    for (; at + 64 <= n && r->end - r->p >= 128; at += 64)
-        decode_64(r, state, table + at, symbol + at);
+    for (; at + 64 <= n && r->end - p >= 128; at += 64)
+        for (int half = 0; half < 2; half++) {
+            __m256i symbols[4];
+            for (int u = 0; u < 4; u++) {
+                const int v = 4 * half + u;
+                p = decode_8(tables, index + 8 * v, &state[v], p, &symbols[u]);
+                put_index(index + 8 * v, state[v], table + at + 64 + 8 * v);
+            }
+            const __m256i packed = _mm256_packus_epi16(_mm256_packus_epi32(symbols[0], symbols[1]),
+                                                       _mm256_packus_epi32(symbols[2], symbols[3]));
+            _mm256_storeu_si256(
+                (__m256i *)(symbol + at + (size_t)32 * half),
+                _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+        }
+    r->p = p;
     for (int v = 0; v < 8; v++)
         _mm256_storeu_si256((__m256i *)(r->state + 8 * v), state[v]);
     for (; at < n; at += EDC_RANS_LANES)
@@ -100,9 +113,9 @@ static inline void encode_64(struct edc_writer *w, __m256i state[8], const uint8
         const __m256i s = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(symbol + 8 * v)));
         _mm256_store_si256(
             (__m256i *)(index + 8 * v),
-            _mm256_add_epi32(_mm256_mullo_epi32(t, _mm256_set1_epi32(EDC_SYMBOLS)), s));
+            _mm256_add_epi32(_mm256_mullo_epi32(t, _mm256_set1_epi32(EDC_ENCODER_STEP)), s));
     }
-    look_up_64(w->tables, index, entry);
+    look_up_64(w->tables->entry, index, entry);
     uint8_t *p = w->p;
     for (int v = 8; v-- > 0;) {
         const __m256i e = _mm256_load_si256((const __m256i *)(entry + 8 * v));

@@ -387,6 +387,24 @@ static uint64_t checksum(const void *data, size_t n)
     return XXH3_64bits(data, n);
 }
 
+_Static_assert(sizeof(XXH3_state_t) <= sizeof(struct edc_hash), "room for the state of a checksum");
+
+static void hash_start(struct edc_hash *hash)
+{
+    XXH3_INITSTATE((XXH3_state_t *)(void *)hash);
+    XXH3_64bits_reset((XXH3_state_t *)(void *)hash);
+}
+
+static void hash_update(struct edc_hash *hash, const void *data, size_t n)
+{
+    XXH3_64bits_update((XXH3_state_t *)(void *)hash, data, n);
+}
+
+static uint64_t hash_end(const struct edc_hash *hash)
+{
+    return XXH3_64bits_digest((const XXH3_state_t *)(const void *)hash);
+}
+
 const struct edc_kernels EDC_KERNELS = {
     .split = split,
     .join = join,
@@ -403,4 +421,7 @@ const struct edc_kernels EDC_KERNELS = {
     .moments = moments,
     .deviation = deviation,
     .checksum = checksum,
+    .hash_start = hash_start,
+    .hash_update = hash_update,
+    .hash_end = hash_end,
 };

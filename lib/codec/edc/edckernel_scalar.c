@@ -7,7 +7,11 @@
 
 static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, uint8_t *symbol)
 {
-    for (size_t at = 0; at < n; at += EDC_RANS_LANES)
+    size_t at = 0;
+    for (; at + EDC_RANS_LANES <= n && r->end - r->p >= 2 * EDC_RANS_LANES + 2;
+         at += EDC_RANS_LANES)
+        decode_all_lanes(r, table + at, symbol + at);
+    for (; at < n; at += EDC_RANS_LANES)
         decode_lanes(r, n - at < EDC_RANS_LANES ? n - at : EDC_RANS_LANES, table + at, symbol + at);
 }
 

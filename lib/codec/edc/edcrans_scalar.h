@@ -30,19 +30,38 @@ static inline void decode_lanes(struct edc_reader *r, size_t n, const uint8_t *t
     }
 }
 
+/* All lanes where enough words are left: no branch that depends on the data, which would be guessed
+ * wrong every third time. */
+static inline void decode_all_lanes(struct edc_reader *r, const uint8_t *table, uint8_t *symbol)
+{
+    const uint8_t *p = r->p;
+    for (int i = 0; i < EDC_RANS_LANES; i++) {
+        const uint32_t x = r->state[i];
+        const uint32_t entry =
+            r->tables[(uint32_t)table[i] << EDC_RANS_BITS | (x & (EDC_RANS_TOTAL - 1))];
+        const uint32_t next = (entry >> 8 & 0xFFF) * (x >> EDC_RANS_BITS) + (entry >> 20);
+        const uint32_t low = next < EDC_RANS_LOW, word = (uint32_t)(p[0] | p[1] << 8);
+        symbol[i] = (uint8_t)entry;
+        r->state[i] = next << (16 * low) | (word & (0 - low));
+        p += 2 * low;
+    }
+    r->p = p;
+}
+
 static inline void encode_lanes(struct edc_writer *w, size_t n, const uint8_t *table,
                                 const uint8_t *symbol)
 {
     for (size_t i = n; i-- > 0;) {
         uint32_t x = w->state[i];
-        const uint32_t entry = w->tables[(size_t)table[i] * EDC_SYMBOLS + symbol[i]];
+        const uint32_t entry = w->tables[table[i]].entry[symbol[i]];
         const uint32_t frequency = entry & 0xFFFF;
-        if (x >= frequency << (32 - EDC_RANS_BITS)) {
-            w->p -= 2;
-            w->p[0] = (uint8_t)x;
-            w->p[1] = (uint8_t)(x >> 8);
-            x >>= 16;
-        }
+        const uint32_t high = x >= frequency << (32 - EDC_RANS_BITS);
+        /* Not a branch, which would be guessed wrong every third time: what lies below the lowest
+         * word is written over later. */
+        w->p[-2] = (uint8_t)x;
+        w->p[-1] = (uint8_t)(x >> 8);
+        w->p -= 2 * high;
+        x >>= 16 * high;
         w->state[i] = (x / frequency << EDC_RANS_BITS) + x % frequency + (entry >> 16);
     }
 }

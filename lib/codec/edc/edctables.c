@@ -381,11 +381,15 @@ void edc_build_decoder(const struct edc_table *table, uint32_t slots[EDC_RANS_TO
     }
 }
 
-void edc_build_encoder(const struct edc_table *table, uint32_t entries[EDC_SYMBOLS])
+void edc_build_encoder(const struct edc_table *table, struct edc_encoder_table *encoder)
 {
     uint32_t start = 0;
     for (int s = 0; s < EDC_SYMBOLS; s++) {
-        entries[s] = table->frequency[s] | start << 16;
+        encoder->entry[s] = table->frequency[s] | start << 16;
+        if (s < EDC_SHORT_SYMBOLS) {
+            encoder->frequency[s] = table->frequency[s];
+            encoder->start[s] = (uint16_t)start;
+        }
         start += table->frequency[s];
     }
 }

@@ -40,8 +40,15 @@ void edc_put_table(struct edc_side_writer *w, struct edc_table_models *models,
 bool edc_get_table(struct edc_side_reader *r, struct edc_table_models *models,
                    struct edc_table *table);
 
-/* Look-up tables of the coder: edckernel.h. */
+/* Look-up tables of the coder. The encoder's first symbols are there a second time, for levels that
+ * look up in registers. */
+enum { EDC_SHORT_SYMBOLS = 64, EDC_ENCODER_STEP = 144 };
+struct edc_encoder_table {
+    uint32_t entry[80]; /* frequency | start << 16 */
+    uint16_t frequency[EDC_SHORT_SYMBOLS], start[EDC_SHORT_SYMBOLS];
+};
+_Static_assert(sizeof(struct edc_encoder_table) == EDC_ENCODER_STEP * sizeof(uint32_t), "no gaps");
 void edc_build_decoder(const struct edc_table *table, uint32_t slots[EDC_RANS_TOTAL]);
-void edc_build_encoder(const struct edc_table *table, uint32_t entries[EDC_SYMBOLS]);
+void edc_build_encoder(const struct edc_table *table, struct edc_encoder_table *encoder);
 
 #endif
