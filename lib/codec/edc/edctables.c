@@ -114,10 +114,14 @@ static uint64_t cross_entropy(const uint32_t counts[EDC_SYMBOLS], const uint32_t
     return bits;
 }
 
+/* Contexts that are too many for comparing each with all tables, or all pairs of groups. */
+enum { MANY = 512 };
+
 struct group {
     uint32_t counts[EDC_SYMBOLS];
     uint64_t bits; /* with its table */
     uint64_t key;  /* mean symbol */
+    uint64_t total;
     size_t first;  /* its first context */
 };
 
@@ -136,6 +140,9 @@ static int64_t merge_gain(const struct group *a, const struct group *b)
         sum[s] = a->counts[s] + b->counts[s];
     return (int64_t)(a->bits + b->bits) - (int64_t)(edc_entropy(sum) + table_cost(sum));
 }
+
+/* Of many contexts, only tables near a context's own are tried: they are ordered, too. */
+enum { REFINE_REACH = 4 };
 
 /* Moves every context to the table that codes it with the fewest bits; false without memory. */
 static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], uint8_t *map,
@@ -158,7 +165,10 @@ static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], u
             if (!any)
                 continue;
             uint64_t best = UINT64_MAX;
-            for (int t = 0; t < count; t++) {
+            const int reach = contexts > MANY ? REFINE_REACH : count;
+            const int first = map[i] > reach ? map[i] - reach : 0;
+            const int end = count - map[i] > reach ? map[i] + reach + 1 : count;
+            for (int t = first; t < end; t++) {
                 const uint64_t bits = cross_entropy(counts[i], cost[t]);
                 if (bits < best) {
                     best = bits;
@@ -181,6 +191,31 @@ static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], u
     return ok;
 }
 
+/* Adjacent groups of the order become one until each holds a fair part of all symbols (or is too
+ * large to begin with): what is left is few enough for comparing all pairs again and again. Returns
+ * how many there are; into[i] is where the i-th of the order went. */
+static size_t merge_rare(struct group **order, size_t used, uint64_t total, uint16_t *into)
+{
+    enum { FEW = 256 };
+    const uint64_t rare = used > MANY ? total / FEW : 0;
+    size_t left = 0;
+    uint64_t sum = 0;
+    for (size_t i = 0; i < used; i++) {
+        struct group *const g = order[i];
+        if (i > 0 && sum + g->total <= rare) {
+            struct group *const last = order[left - 1];
+            for (int s = 0; s < EDC_SYMBOLS; s++)
+                last->counts[s] += g->counts[s];
+            sum += g->total;
+        } else {
+            order[left++] = g;
+            sum = g->total;
+        }
+        into[i] = (uint16_t)(left - 1);
+    }
+    return left;
+}
+
 int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool refine, uint8_t *map,
                 struct edc_table tables[EDC_TABLES_MAX], uint64_t *bits)
 {
@@ -194,7 +229,10 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
     size_t *next = malloc(sizeof *next * (contexts + 1));
     size_t *previous = malloc(sizeof *previous * (contexts + 1));
     bool *gone = calloc(contexts + 1, sizeof *gone);
-    if (!groups || !order || !gain || !next || !previous || !gone)
+    uint16_t *into = malloc(sizeof *into * (contexts + 1)); /* of the context at a place: its group */
+    size_t *context_at = malloc(sizeof *context_at * (contexts + 1));
+    uint64_t all = 0;
+    if (!groups || !order || !gain || !next || !previous || !gone || !into || !context_at)
         goto out;
     for (size_t i = 0; i < contexts; i++) {
         struct group *const g = &groups[used];
@@ -207,12 +245,19 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
             continue;
         memcpy(g->counts, counts[i], sizeof g->counts);
         g->key = (sum << 16) / total;
+        g->total = total;
         g->first = i;
-        g->bits = edc_entropy(g->counts) + table_cost(g->counts);
+        all += total;
         order[used] = g;
         used++;
     }
     qsort(order, used, sizeof *order, by_key);
+    const size_t members = used;
+    for (size_t i = 0; i < members; i++)
+        context_at[i] = order[i]->first;
+    used = merge_rare(order, members, all, into);
+    for (size_t i = 0; i < used; i++)
+        order[i]->bits = edc_entropy(order[i]->counts) + table_cost(order[i]->counts);
     for (size_t i = 0; i < used; i++) {
         next[i] = i + 1;
         previous[i] = i - 1; /* of the first one never asked for */
@@ -249,10 +294,12 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
         normalise(order[i]->counts, &tables[result++]);
     }
     int table = -1;
+    size_t place = 0;
     for (size_t i = 0; i < used; i++) { /* groups are runs of the order */
         if (!gone[i])
             table++;
-        map[order[i]->first] = (uint8_t)table;
+        for (; place < members && into[place] == i; place++)
+            map[context_at[place]] = (uint8_t)table;
     }
     if (refine && result > 1)
         for (int round = 0; round < 2; round++)
@@ -277,6 +324,8 @@ out:
     free(next);
     free(previous);
     free(gone);
+    free(into);
+    free(context_at);
     return result;
 }
 
