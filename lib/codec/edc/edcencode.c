@@ -29,6 +29,7 @@ struct range {
     uint32_t offset;
     uint8_t *classes;
     uint16_t *means;
+    struct edc_hash *hash; /* of the rows' bytes, which follow each other; NULL: not asked for */
 };
 
 /* Buffers of the analysis; one block. Symbols and contexts are kept for the whole chunk. */
@@ -171,9 +172,19 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
         memset(a->sums, 0, across * sizeof *a->sums);
         for (uint32_t y = 0; y < height; y++) {
             uint16_t *const *half = rows->pixels.row[0].half;
-            k->split(edc_load_row(h, a->chunk, range->plane, range->first + top + y, range->offset,
-                                  a->line),
-                     h->width, half[0], half[1]);
+            const uint32_t at = range->first + top + y;
+            const uint16_t *const pixels =
+                edc_load_row(h, a->chunk, range->plane, at, range->offset, a->line);
+            if (pixels != a->line && at + 1 < h->height)
+                for (size_t x = 0; x < h->width; x += 32)
+                    __builtin_prefetch(pixels + h->width + x);
+            if (range->hash) /* while they are in the cache */
+                k->hash_update(range->hash,
+                               (const uint8_t *)a->chunk +
+                                   ((size_t)range->plane * h->height + at) * h->width *
+                                       h->item_size,
+                               (size_t)h->width * h->item_size);
+            k->split(pixels, h->width, half[0], half[1]);
             for (int phase = 0; phase < 2; phase++) {
                 const size_t n = rows->half[phase], place = (size_t)(2 * y) + (size_t)phase;
                 const uint16_t *prediction = a->zero;
@@ -278,6 +289,7 @@ struct encoding {
     struct outcome outcome;
     uint32_t *offsets;           /* by strip */
     bool *coded;                 /* by strip */
+    uint64_t *checksums;         /* by strip, of those that are coded, unless they are scattered */
     size_t *plane_at, *extra_at; /* by strip, and the ends */
     uint8_t *symbols, *contexts, *planes, *extra;
     size_t planes_size, extra_size;
@@ -550,6 +562,7 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     const size_t strip_pixels = (size_t)edc_strip_at(h, 0).rows * h->width;
     e->offsets = edc_take(base, &at, (size_t)h->strips, sizeof(uint32_t));
     e->coded = edc_take(base, &at, (size_t)h->strips, sizeof(bool));
+    e->checksums = edc_take(base, &at, (size_t)h->strips, sizeof(uint64_t));
     e->plane_at = edc_take(base, &at, (size_t)h->strips + 1, sizeof(size_t));
     e->extra_at = edc_take(base, &at, (size_t)h->strips + 1, sizeof(size_t));
     e->side.classes = edc_take(base, &at, edc_tiles_total(h) + tiles * 2, sizeof(uint8_t));
@@ -594,6 +607,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     struct edc_header *const h = &e->header;
     struct edc_model *const m = &e->side.model;
     struct output out = {NULL, NULL, e->planes, e->extra, e->extra + e->extra_size};
+    struct edc_hash hash;
     for (uint32_t s = 0; s < h->strips; s++) {
         const struct edc_strip strip = edc_strip_at(h, s);
         e->offsets[s] = 0;
@@ -616,12 +630,15 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
                                     strip.rows,
                                     e->offsets[s],
                                     e->side.classes + edc_tile_start(h, s),
-                                    e->side.means + (size_t)s * edc_tiles_across(h->width)};
+                                    e->side.means + (size_t)s * edc_tiles_across(h->width),
+                                    edc_is_scattered(h) ? NULL : &hash};
+        e->kernels->hash_start(&hash);
         out.symbols = e->symbols + row_at * 2 * e->analysis.half_lanes;
         out.contexts = e->contexts + row_at * 2 * e->analysis.half_lanes;
 
         if (!analyse(&e->analysis, m, &range, &e->outcome, &out))
             e->coded[s] = false; /* its counts stay: they only make the tables a little worse */
+        e->checksums[s] = e->kernels->hash_end(&hash);
     }
     e->plane_at[h->strips] = (size_t)(out.planes - e->planes);
     e->extra_at[h->strips] = (size_t)(out.extra - e->extra);
@@ -712,7 +729,9 @@ static enum emd_status put_strip(struct encoding *e, struct emd_edc_work *work,
         memcpy(dst, raw, n);
     }
     edc_put32(entry, (uint32_t)size | (uint32_t)mode << 30);
-    edc_put64(entry + 4, e->kernels->checksum(raw, n));
+    edc_put64(entry + 4, h->item_size && e->coded[s] && !edc_is_scattered(h)
+                             ? e->checksums[s]
+                             : e->kernels->checksum(raw, n));
     *out = size;
     *coded |= mode == EDC_STRIP_CODED;
     return EMD_OK;
