@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum {
-    SAMPLE_ROWS = 32,
-    SAMPLE_PIXELS = 1 << 16, /* or more rows, of narrow frames */
-    SET_PIXELS = 6000,       /* a set is worth fitting on no fewer */
+    SAMPLE_ROWS = 24,
+    SAMPLE_PIXELS = 3 << 14, /* or more rows, of narrow frames */
+    SET_PIXELS = 4500,       /* a set is worth fitting on no fewer */
     ROUNDS = 2,
     UNKNOWNS = EDC_TAPS + 1
 };
@@ -33,13 +33,17 @@ size_t edc_lay_out_rows(uint8_t *base, uint32_t width, struct edc_rows *rows)
     return at;
 }
 
+/* Of the squares left by four taps, what the others must take off: half of it in nats a pixel, 0.01
+ * bit. */
+static const double TAPS_WORTH = 0.014;
+
 /* Where a frame of few pixels, or of a flat set, starts from: the fit of an average camera. */
 static const struct edc_set standard = {
     .coef = {{6300, 3600, 1900, 0, 0, 0, 4, 0}, {7500, 2300, 1400, 300, 0, 0, 4, 0}}};
 
 /* Sums of one set and phase over tiles, weighted by tile. */
 struct normal {
-    double a[UNKNOWNS][UNKNOWNS], b[UNKNOWNS];
+    double a[UNKNOWNS][UNKNOWNS], b[UNKNOWNS], y2;
     double pixels;
 };
 
@@ -52,14 +56,23 @@ static void add_moments(struct normal *normal, const int32_t moments[EDC_MOMENTS
                 normal->a[i][j] += weight * moments[m];
             else if (i < UNKNOWNS)
                 normal->b[i] += weight * moments[m];
+            else
+                normal->y2 += weight * moments[m];
             if (i == EDC_TAPS && j == EDC_TAPS)
                 normal->pixels += moments[m];
         }
 }
 
-/* Solves by elimination; a slight pull towards zero keeps flat frames solvable. */
-static void solve(struct normal *n, double x[UNKNOWNS])
+/* Solves by elimination; a slight pull towards zero keeps flat frames solvable. few: only the first
+ * taps and the bias are not 0. Returns the sum of squares that is left. */
+static double solve(const struct normal *normal, bool few, double x[UNKNOWNS])
 {
+    struct normal copy = *normal, *const n = &copy;
+    for (int t = EDC_FEW_TAPS; few && t < EDC_TAPS; t++) {
+        for (int i = 0; i < UNKNOWNS; i++)
+            n->a[i][t] = n->a[t][i] = i == t;
+        n->b[t] = 0;
+    }
     for (int i = 0; i < UNKNOWNS; i++) {
         n->a[i][i] = n->a[i][i] * (1 + 1e-6) + 1e-9;
         for (int j = 0; j < i; j++)
@@ -78,6 +91,26 @@ static void solve(struct normal *n, double x[UNKNOWNS])
             x[i] -= n->a[i][j] * x[j];
         x[i] /= n->a[i][i];
     }
+    double left = normal->y2;
+    for (int i = 0; i < UNKNOWNS; i++)
+        left -= normal->b[i] * x[i];
+    return left;
+}
+
+/* Whether all taps are worth their time. */
+static bool need_all_taps(struct normal (*normal)[2], unsigned sets)
+{
+    double gain = 0, pixels = 0, x[UNKNOWNS];
+    for (unsigned s = 0; s < sets; s++)
+        for (int phase = 0; phase < 2; phase++) {
+            const struct normal *const n = &normal[s][phase];
+            const double few = solve(n, true, x), all = solve(n, false, x);
+            if (n->pixels < SET_PIXELS / 8.0 || all <= 0)
+                continue;
+            gain += n->pixels * (few / all - 1);
+            pixels += n->pixels;
+        }
+    return gain > pixels * TAPS_WORTH;
 }
 
 static int16_t to_fixed(double value, double scale)
@@ -137,7 +170,8 @@ bool edc_fit(const struct edc_kernels *k, const struct edc_header *h, const void
     for (int round = 0; round < ROUNDS && tiles; round++) {
         size_t count = 0;
         memset(normal, 0, sizeof *normal * EDC_SETS);
-        for (uint64_t i = 0; i < sample; i++) {
+        /* Half of the rows are enough for a first look, if there are many. */
+        for (uint64_t i = 0; i < sample; i += round == 0 && sample >= SAMPLE_ROWS ? 2 : 1) {
             const uint64_t row = (2 * i + 1) * all_rows / (2 * sample);
             const uint32_t plane = (uint32_t)(row / h->height), y = (uint32_t)(row % h->height);
             load_rows(k, h, chunk, plane, y, offsets[plane * per_plane + y / h->strip_rows], &rows,
@@ -164,12 +198,13 @@ bool edc_fit(const struct edc_kernels *k, const struct edc_header *h, const void
                 }
             }
         }
+        const bool few = !need_all_taps(normal, model->set_count);
         for (unsigned s = 0; s < model->set_count; s++)
             for (int phase = 0; phase < 2; phase++) {
                 double x[UNKNOWNS];
                 if (normal[s][phase].pixels < SET_PIXELS / 8.0)
                     continue;
-                solve(&normal[s][phase], x);
+                solve(&normal[s][phase], few, x);
                 int16_t *const coef = model->sets[s].coef[phase];
                 for (int c = 0; c < EDC_TAPS; c++)
                     coef[c] = to_fixed(x[c], 32768);
@@ -178,7 +213,7 @@ bool edc_fit(const struct edc_kernels *k, const struct edc_header *h, const void
             }
         if (round == 0) {
             /* Sets by intensity, each for as many tiles of the sample. */
-            unsigned sets = (unsigned)(count * EDC_TILE_LANES / SET_PIXELS);
+            unsigned sets = (unsigned)(sample * tiles * EDC_TILE_LANES / SET_PIXELS);
             sets = sets < 1 ? 1 : sets > 6 ? 6 : sets;
             qsort(sums, count, sizeof *sums, by_sum);
             for (unsigned s = 1; s < sets; s++)

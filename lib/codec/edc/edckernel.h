@@ -42,6 +42,8 @@ struct edc_writer {
     const struct edc_encoder_table *tables;
 };
 
+enum { EDC_FEW_TAPS = 4 }; /* where encoders leave the others 0, because they are worth little */
+
 /* What the inner product of one tile's 32 lanes is kept of: the upper triangle of (taps, 1, y). */
 enum { EDC_MOMENTS = (EDC_TAPS + 2) * (EDC_TAPS + 3) / 2 };
 

@@ -41,8 +41,9 @@ static inline vec pair(const uint16_t *a, const uint16_t *b, vec base)
     return v_add(v_sub(v_load(a), base), v_sub(v_load(b), base));
 }
 
-/* The base and the clamped taps of the VL lanes from i on. */
-static inline vec take_taps(const struct edc_view *view, int phase, size_t i, vec tap[EDC_TAPS])
+/* The base and the first 'taps' clamped taps (4 or all) of the VL lanes from i on. */
+static inline vec take_taps(const struct edc_view *view, int phase, size_t i, vec tap[EDC_TAPS],
+                            int taps)
 {
     const uint16_t *const n_even = view->row[1].half[0] + i, *const n_odd =
                                                                  view->row[1].half[1] + i;
@@ -56,7 +57,8 @@ static inline vec take_taps(const struct edc_view *view, int phase, size_t i, ve
         tap[1] = pair(n_even - 1, n_even + 1, base);
         tap[2] = v_sub(v_load(nn_even), base);
         tap[3] = pair(nn_odd - 1, nn_odd, base);
-        tap[5] = pair(n_odd - 2, n_odd + 1, base);
+        if (taps > EDC_FEW_TAPS)
+            tap[5] = pair(n_odd - 2, n_odd + 1, base);
     } else {
         const uint16_t *const even = view->row[0].half[0] + i;
         const vec west = v_load(even);
@@ -65,25 +67,46 @@ static inline vec take_taps(const struct edc_view *view, int phase, size_t i, ve
         tap[1] = pair(n_even, n_even + 1, base);
         tap[2] = v_sub(v_load(nn_odd), base);
         tap[3] = pair(n_odd - 1, n_odd + 1, base);
-        tap[5] = pair(nn_even, nn_even + 1, base);
+        if (taps > EDC_FEW_TAPS)
+            tap[5] = pair(nn_even, nn_even + 1, base);
     }
-    tap[4] = v_sub(v_load(n3), base);
+    if (taps > EDC_FEW_TAPS)
+        tap[4] = v_sub(v_load(n3), base);
     const vec low = v_set(-EDC_CLAMP), high = v_set(EDC_CLAMP);
-    for (int t = 0; t < EDC_TAPS; t++)
+    for (int t = 0; t < taps; t++)
         tap[t] = v_max(v_min(tap[t], high), low);
     return base;
 }
 
 /* Eight times the distance of the prediction from the base. */
-static inline vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS])
+static inline vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS], int taps)
 {
     vec sum = coef[EDC_TAPS];
-    for (int t = 0; t < EDC_TAPS; t++)
+    for (int t = 0; t < taps; t++)
         sum = v_adds(sum, v_mulhrs(v_sll(tap[t], 3), coef[t]));
     return sum;
 }
 
 /* 'restrict' lets compilers turn the plain C layer into vectors, too. */
+static inline void predict_tile(const struct edc_view *rows, int phase, size_t at,
+                                const int16_t c[EDC_COEFS], int taps,
+                                uint16_t *restrict prediction, uint8_t *restrict fraction)
+{
+    vec coef[EDC_COEFS];
+    for (int t = 0; t < EDC_COEFS; t++)
+        coef[t] = v_set(c[t]);
+    uint16_t sums[EDC_TILE_LANES];
+    for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+        vec tap[EDC_TAPS];
+        const vec base = take_taps(rows, phase, i, tap, taps);
+        const vec sum = weigh_taps(tap, coef, taps);
+        v_store(prediction + i, v_add(base, v_sra(sum, 3)));
+        v_store(sums + (i - at), sum);
+    }
+    for (size_t i = at; fraction && i < at + EDC_TILE_LANES; i += VL)
+        v_store8(fraction + i, v_and(v_srl(v_load(sums + (i - at)), 1), v_set(EDC_FRACTIONS - 1)));
+}
+
 static inline void predict_phase(const struct edc_view *view, int phase, size_t n,
                                  const struct edc_set *sets, const uint8_t *set,
                                  uint16_t *restrict prediction, uint8_t *restrict fraction)
@@ -91,20 +114,13 @@ static inline void predict_phase(const struct edc_view *view, int phase, size_t 
     const struct edc_view rows = *view;
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         const int16_t *const c = sets[set[at / EDC_TILE_LANES]].coef[phase];
-        vec coef[EDC_COEFS];
-        for (int t = 0; t < EDC_COEFS; t++)
-            coef[t] = v_set(c[t]);
-        uint16_t sums[EDC_TILE_LANES];
-        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
-            vec tap[EDC_TAPS];
-            const vec base = take_taps(&rows, phase, i, tap);
-            const vec sum = weigh_taps(tap, coef);
-            v_store(prediction + i, v_add(base, v_sra(sum, 3)));
-            v_store(sums + (i - at), sum);
-        }
-        for (size_t i = at; fraction && i < at + EDC_TILE_LANES; i += VL)
-            v_store8(fraction + i,
-                     v_and(v_srl(v_load(sums + (i - at)), 1), v_set(EDC_FRACTIONS - 1)));
+        bool few = true; /* a coefficient of 0 adds nothing */
+        for (int t = EDC_FEW_TAPS; t < EDC_TAPS; t++)
+            few &= c[t] == 0;
+        if (few)
+            predict_tile(&rows, phase, at, c, EDC_FEW_TAPS, prediction, fraction);
+        else
+            predict_tile(&rows, phase, at, c, EDC_TAPS, prediction, fraction);
     }
 }
 
@@ -331,14 +347,14 @@ static void context_values(const struct edc_view *a, int phase, size_t n, uint8_
 static inline vec tile_error(const struct edc_view *view, int phase, size_t i, vec tap[EDC_TAPS],
                              vec *y, const struct edc_set *set)
 {
-    const vec base = take_taps(view, phase, i, tap);
+    const vec base = take_taps(view, phase, i, tap, EDC_TAPS);
     *y = v_sub(v_load(view->row[0].half[phase] + i), base);
     if (!set)
         return *y;
     vec coef[EDC_COEFS];
     for (int t = 0; t < EDC_COEFS; t++)
         coef[t] = v_set(set->coef[phase][t]);
-    return v_sub(*y, v_sra(weigh_taps(tap, coef), 3));
+    return v_sub(*y, v_sra(weigh_taps(tap, coef, EDC_TAPS), 3));
 }
 
 enum { WIDEST = 32768 / 3 };
