@@ -21,6 +21,7 @@ enum {
     IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
     WIDTH_MIN = 8,          /* rows are padded to 128 columns */
     SMALL_PLANE = 1 << 15,  /* pixels; smaller planes share a strip */
+    HALF_COUNT_PIXELS = 1 << 20 /* so many have symbols to spare for their tables */
 };
 
 /* A range of rows being turned into symbols. */
@@ -78,6 +79,8 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
 struct outcome {
     uint32_t (*counts)[EDC_SYMBOLS]; /* by context, edc_map_size of them */
     uint64_t plane_bytes, extra_bytes;
+    bool half; /* counts are of every second row (of EDC_CONTEXT_TILE only), */
+    uint8_t most[EDC_CLASSES * 2]; /* and this the largest literal of the others, by context */
 };
 
 /* Where symbols, contexts, planes and extra bits of a range go. symbols and contexts: 2 half_lanes
@@ -117,13 +120,35 @@ static void count_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t st
     }
 }
 
-/* The counts of EDC_CONTEXT_TILE: entries 4 c to 4 c + 3 become entry c. */
-static void add_up_counts(enum edc_context context, uint32_t (*counts)[EDC_SYMBOLS])
+/* The same of every second row, at half the cost; others only where they hold something rare.
+ * *most: the largest symbol of rows that were left out. */
+static void count_half_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
+                            uint32_t (*counts)[EDC_SYMBOLS], uint8_t *most)
 {
+    uint8_t largest[EDC_TILE_LANES] = {0}, tile_most = *most;
+    count_tile(symbol, n, (rows + 1) / 2, 2 * step, counts);
+    for (uint32_t y = 1; y < rows; y += 2)
+        for (size_t i = 0; i < n; i++)
+            largest[i] = largest[i] > symbol[y * step + i] ? largest[i] : symbol[y * step + i];
+    for (int i = 0; i < EDC_TILE_LANES; i++)
+        tile_most = tile_most > largest[i] ? tile_most : largest[i];
+    if (tile_most >= EDC_LITERALS)
+        count_tile(symbol + step, n, rows / 2, 2 * step, counts);
+    else
+        *most = tile_most;
+}
+
+/* The counts of EDC_CONTEXT_TILE: entries 4 c to 4 c + 3 become entry c. Where every second row was
+ * counted, twice as much; and symbols that may be in the others have occurred. */
+static void add_up_counts(enum edc_context context, struct outcome *outcome)
+{
+    uint32_t(*const counts)[EDC_SYMBOLS] = outcome->counts;
     for (size_t c = 0; context == EDC_CONTEXT_TILE && c < edc_map_size(context); c++)
-        for (int s = 0; s < EDC_SYMBOLS; s++)
-            counts[c][s] = counts[4 * c][s] + counts[4 * c + 1][s] + counts[4 * c + 2][s] +
-                           counts[4 * c + 3][s];
+        for (int s = 0; s < EDC_SYMBOLS; s++) {
+            const uint32_t n = counts[4 * c][s] + counts[4 * c + 1][s] + counts[4 * c + 2][s] +
+                               counts[4 * c + 3][s];
+            counts[c][s] = !outcome->half ? n : n ? 2 * n : outcome->most[c] >= s;
+        }
 }
 
 /* Entries of counts that a context needs. */
@@ -263,9 +288,16 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
         for (int phase = 0; phase < 2 && !local && !values; phase++)
             for (size_t t = 0; t < rows->tiles[phase]; t++) {
                 const size_t at = t * EDC_TILE_LANES, left = rows->half[phase] - at;
-                count_tile(out->symbols + ((size_t)(top * 2) + (size_t)phase) * a->half_lanes + at,
-                           left < EDC_TILE_LANES ? left : EDC_TILE_LANES, height, 2 * a->half_lanes,
-                           outcome->counts + 4 * edc_map(m->context, classes[t], phase));
+                const size_t n = left < EDC_TILE_LANES ? left : EDC_TILE_LANES;
+                const size_t context = edc_map(m->context, classes[t], phase);
+                const uint8_t *const symbols =
+                    out->symbols + ((size_t)(top * 2) + (size_t)phase) * a->half_lanes + at;
+                if (outcome->half)
+                    count_half_tile(symbols, n, height, 2 * a->half_lanes,
+                                    outcome->counts + 4 * context, &outcome->most[context]);
+                else
+                    count_tile(symbols, n, height, 2 * a->half_lanes,
+                               outcome->counts + 4 * context);
             }
         if (local || values) /* the last two rows are those above the next */
             memmove(a->active, a->active + lanes * 2 * height, sizeof(uint16_t) * lanes * 4);
@@ -332,7 +364,7 @@ static uint64_t try_model(struct encoding *e, const struct edc_model *model, boo
             return UINT64_MAX;
         sampled += range.rows;
     }
-    add_up_counts(model->context, outcome.counts);
+    add_up_counts(model->context, &outcome);
     /* As if the whole chunk were like the sample: what tables cost weighs as much as it will. */
     const uint32_t scale = (uint32_t)(all_rows / (sampled ? sampled : 1));
     for (size_t c = 0; c < contexts; c++)
@@ -618,6 +650,9 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
         return status;
     const size_t contexts = edc_map_size(m->context);
     memset(e->outcome.counts, 0, count_entries(m->context) * sizeof *e->outcome.counts);
+    memset(e->outcome.most, 0, sizeof e->outcome.most);
+    e->outcome.half = m->context == EDC_CONTEXT_TILE &&
+                      (uint64_t)h->width * h->height * h->planes >= HALF_COUNT_PIXELS;
     for (uint32_t s = 0; s < h->strips; s++) {
         e->plane_at[s] = (size_t)(out.planes - e->planes);
         e->extra_at[s] = (size_t)(out.extra - e->extra);
@@ -643,7 +678,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     e->plane_at[h->strips] = (size_t)(out.planes - e->planes);
     e->extra_at[h->strips] = (size_t)(out.extra - e->extra);
     uint64_t bits;
-    add_up_counts(m->context, e->outcome.counts);
+    add_up_counts(m->context, &e->outcome);
     const int tables = edc_cluster(contexts, (const uint32_t(*)[EDC_SYMBOLS])e->outcome.counts,
                                    m->context != EDC_CONTEXT_TILE, m->map, m->tables, &bits);
     if (tables < 0)
