@@ -19,12 +19,12 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = {
-    "dials.scale.log", "scaled.json",   "dials.integrate.log", "dials.refine.log",
-    "dials.index.log", "scaled.expt",   "integrated.expt",     "refined.expt",
-    "indexed.expt",    "imported.expt", "not_blank.expt",      "dials.symmetry.log",
-    "dials.cosym.log", "strong.refl",   "dials.import.log",    "dials.find_spots.log",
-    "movie.frames.tsv"};
-enum { NAMES = sizeof names / sizeof *names, FRAMES = NAMES - 1 };
+    "dials.scale.log",  "scaled.json",    "dials.integrate.log", "dials.refine.log",
+    "dials.index.log",  "scaled.expt",    "integrated.expt",     "refined.expt",
+    "indexed.expt",     "imported.expt",  "not_blank.expt",      "dials.symmetry.log",
+    "dials.cosym.log",  "strong.refl",    "dials.import.log",    "dials.find_spots.log",
+    "movie.frames.tsv", "emdprocess.json"};
+enum { NAMES = sizeof names / sizeof *names, FRAMES = NAMES - 2 };
 
 /* The folder of this process, and those of the trial: of the first component and the last. */
 static char folder[] = "/dev/shm/fuzz_trial.XXXXXX";

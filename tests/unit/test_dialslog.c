@@ -443,6 +443,20 @@ START_TEST(trials_are_found_and_judged)
     put("e/P1/", NULL);
     put("f/mP/dials.scale.log", table_312);
     put("g/P1/dials.refine.log", "DIALS 3.8\nsome words\n---\n");
+    /* emdprocess' record counts more than what lies there */
+    put("h/mP/dials.scale.log", table_312);
+    put("h/mP/emdprocess.json",
+        "{\"format\": 1, \"x\": [{}], \"stages\": [{\"name\": \"import\", \"state\": \"done\"},"
+        "{\"name\": \"check\", \"optional\": true, \"state\": \"failed\", \"reason\": \"no\"},"
+        "{\"name\": \"refine_static\", \"optional\": false, \"state\": \"failed\","
+        " \"reason\": \"out of time\"}, {\"name\": \"scale\", \"state\": \"done\"}]}");
+    put("i/mP/dials.scale.log", table_312);
+    put("i/mP/emdprocess.json",
+        "{\"stages\": [{\"name\": \"scale\", \"state\": \"done\"},"
+        "{\"name\": \"filter_blanks\", \"state\": \"failed\", \"reason\": \"all blank\"}]}");
+    put("j/mP/emdprocess.json", "{\"stages\": [{\"name\": \"index\", \"state\": \"running\"}]}");
+    put("k/mP/dials.scale.log", table_312);
+    put("k/mP/emdprocess.json", "{\"stages\": [{\"name\": \"index\", \"state\": ");
 
     struct emd_trial_list list;
     ck_assert_int_eq(emd_trials_find(folder, "P1/not_blank", &list, NULL), EMD_OK);
@@ -483,6 +497,26 @@ START_TEST(trials_are_found_and_judged)
     emd_trial_free(&t);
     t = read_trial("g/P1", "P1");
     ck_assert_str_eq(t.reason, "no result; the log ends: some words");
+    emd_trial_free(&t);
+    t = read_trial("h/mP", "mP");
+    ck_assert_int_eq(t.outcome, EMD_OUTCOME_FAILED);
+    ck_assert_int_eq(t.stage, EMD_STAGE_REFINE);
+    ck_assert_str_eq(t.reason, "refine_static: out of time");
+    emd_trial_free(&t);
+    t = read_trial("i/mP", "mP");
+    ck_assert_int_eq(t.outcome, EMD_OUTCOME_GOOD);
+    emd_trial_free(&t);
+    t = read_trial("i/mP", "mP/not_blank");
+    ck_assert_int_eq(t.outcome, EMD_OUTCOME_FAILED);
+    ck_assert_int_eq(t.stage, EMD_STAGE_BLANKS);
+    ck_assert_str_eq(t.reason, "all blank");
+    emd_trial_free(&t);
+    t = read_trial("j/mP", "mP");
+    ck_assert_int_eq(t.outcome, EMD_OUTCOME_UNFINISHED);
+    ck_assert_str_eq(t.reason, "is running, or was broken off");
+    emd_trial_free(&t);
+    t = read_trial("k/mP", "mP");
+    ck_assert_int_eq(t.outcome, EMD_OUTCOME_GOOD);
     emd_trial_free(&t);
     t = read_trial("nowhere/P1", "P1");
     ck_assert_int_eq(t.outcome, EMD_OUTCOME_UNFINISHED);
