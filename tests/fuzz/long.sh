@@ -1,7 +1,7 @@
 #!/bin/sh
 # long.sh BUILD TARGET SECONDS DIR: one slice of long fuzzing with libFuzzer, to be repeated.
 #   BUILD   a build with -DEMDTOOLS_FUZZ=ON (see CMakeLists.txt here)
-#   TARGET  deflate zstd blosc bitshuffle fletcher32 filter dialslog expt refl trial
+#   TARGET  deflate zstd blosc bitshuffle fletcher32 filter dialslog expt refl trial recipe
 #   DIR     keeps DIR/TARGET/ (the corpus), DIR/TARGET.total (executions and seconds so far), and
 #           DIR/TARGET.log and .log.0 (the last slices); what crashed, hung or grew is
 #           DIR/TARGET.crash-*, .timeout-*, .oom-*
