@@ -5,6 +5,7 @@
 #   ./setup.sh build     install what is needed and build into build/
 #   ./setup.sh sanitize  the unit and fault tests again under ASan, UBSan and TSan
 #   ./setup.sh lint      clang-format, clang-tidy, cppcheck, shellcheck
+#   ./setup.sh packages  Debian packages in build-deb/: plugins, tools, what programs compile with
 #   ./setup.sh install [PREFIX]   build and install (default /usr/local)
 set -eu
 cd "$(dirname "$0")"
@@ -18,6 +19,7 @@ test_packages="check zlib1g-dev hdf5-tools python3-h5py python3-numpy python3-hd
   csh tcsh fish zsh dash shellcheck rsync binutils bitshuffle python3-scipy dials chromium chromium-driver
   slurm-wlm munge"
 lint_packages="clang-format clang-tidy cppcheck shellcheck"
+packaging_packages="dpkg-dev file"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
 
 say() { printf '%s\n' "setup.sh: $*" >&2; }
@@ -120,6 +122,13 @@ build)
   ;;
 sanitize) sanitize ;;
 lint) lint ;;
+packages)
+  # shellcheck disable=SC2086
+  install_packages $build_packages $packaging_packages
+  build deb
+  cpack --config build-deb/CPackConfig.cmake -B build-deb >/dev/null
+  ls build-deb/*.deb
+  ;;
 install)
   # shellcheck disable=SC2086
   install_packages $build_packages

@@ -3,13 +3,16 @@
  *
  *   h5probe version          the version of the HDF5 library
  *   h5probe path             the folders that it searches for plugins
- *   h5probe plugins FILE...  FILE ok ID NAME ABOUT, or FILE error TEXT, or FILE other TEXT for what
- *                            is no filter
+ *   h5probe plugins FOLDER   FILE ok ID NAME ABOUT, or FILE error TEXT, or FILE other TEXT for what
+ *                            is no filter, in the order in which HDF5 looks at them: that of the
+ *                            folder
  *   h5probe file FILE        filter ID yes|no WHERE for each filter of FILE's datasets;
  *                            read DATASET ok, or read DATASET error TEXT, for each kind of pipeline
  *                            (one element of one dataset is read) */
 #include <H5PLextern.h>
+#include <dirent.h>
 #include <dlfcn.h>
+#include <errno.h>
 #include <hdf5.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -93,28 +96,48 @@ static void load_plugin(const char *file)
     put_field(text, '\n');
 }
 
-/* Each in a process of its own: a plugin that crashes is an answer, too. */
-static int show_plugins(int count, char **files)
+/* In a process of its own: a plugin that crashes is an answer, too. */
+static bool load_apart(const char *file)
 {
-    for (int i = 0; i < count; i++) {
-        int state;
+    int state;
+    fflush(stdout);
+    const pid_t child = fork();
+    if (child == 0) {
+        load_plugin(file);
         fflush(stdout);
-        const pid_t child = fork();
-        if (child == 0) {
-            load_plugin(files[i]);
-            fflush(stdout);
-            _exit(0);
-        }
-        if (child < 0 || waitpid(child, &state, 0) != child) {
-            emd_message_error("cannot start a process");
-            return EMD_EXIT_FAILED;
-        }
-        if (WIFSIGNALED(state)) {
-            put_field(files[i], '\t');
-            printf("error\tcrashes when it is loaded (signal %d)\n", WTERMSIG(state));
-        }
+        _exit(0);
     }
-    return EMD_EXIT_OK;
+    if (child < 0 || waitpid(child, &state, 0) != child) {
+        emd_message_error("cannot start a process");
+        return false;
+    }
+    if (WIFSIGNALED(state)) {
+        put_field(file, '\t');
+        printf("error\tcrashes when it is loaded (signal %d)\n", WTERMSIG(state));
+    }
+    return true;
+}
+
+/* HDF5 takes the first plugin with the id that it needs, in the order of readdir. */
+static int show_plugins(const char *folder)
+{
+    const struct dirent *entry;
+    int code = EMD_EXIT_OK;
+    DIR *dir = opendir(folder);
+    if (!dir) {
+        emd_message_error("%s: %s", folder, strerror(errno));
+        return EMD_EXIT_FAILED;
+    }
+    while (code == EMD_EXIT_OK && (entry = readdir(dir))) {
+        char file[8192];
+        if (strncmp(entry->d_name, "lib", 3) != 0 || !strstr(entry->d_name, ".so"))
+            continue;
+        snprintf(file, sizeof file, "%s/%s", folder, entry->d_name);
+        if (!load_apart(file))
+            code = EMD_EXIT_FAILED;
+    }
+    closedir(dir);
+    return code;
 }
 
 /* ---- file ---- */
@@ -270,8 +293,8 @@ int main(int argc, char **argv)
         return emd_finish(show_version());
     if (argc == 2 && strcmp(argv[1], "path") == 0)
         return emd_finish(show_path());
-    if (argc >= 2 && strcmp(argv[1], "plugins") == 0)
-        return emd_finish(show_plugins(argc - 2, argv + 2));
+    if (argc == 3 && strcmp(argv[1], "plugins") == 0)
+        return emd_finish(show_plugins(argv[2]));
     if (argc == 3 && strcmp(argv[1], "file") == 0)
         return emd_finish(show_file(argv[2]));
     emd_message_error("this program serves h5plugin-config");

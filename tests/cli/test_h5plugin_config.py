@@ -219,6 +219,14 @@ class Config(unittest.TestCase):
         self.assertEqual(p.returncode, 0, p.stdout)
         self.assertRegex(p.stdout, r"32015  libbad.so +zstd \(shadowed")
 
+        # Within a folder HDF5 goes by the folder's own order, and so does the doctor.
+        for name in ("libzz.so", "libaa.so", "libmm.so.1"):
+            shutil.copy(os.path.join(PLUGINS, "libh5zzstd.so"), os.path.join(nothing, name))
+        p = run("--doctor", env=clean_env(HDF5_PLUGIN_PATH=nothing))
+        order = [e.name for e in os.scandir(nothing)]
+        self.assertEqual(re.findall(r"^  32015 +(\S+)", p.stdout, re.M), order)
+        self.assertEqual(p.stdout.count("(shadowed"), len(order) - 1)
+
     def test_doctor_on_bad_files(self):
         found = clean_env(HDF5_PLUGIN_PATH=PLUGINS)
         path = self.make_file("z.h5", 32015, (3,))
