@@ -42,6 +42,16 @@ __attribute__((destructor)) static void free_idle(void)
         emd_work_free(idle[--idle_count]);
 }
 
+/* EMDTOOLS_PLUGIN_THREADS: threads for one chunk. One by default: readers bring their own. */
+static unsigned threads_wanted(void)
+{
+    const char *const text = getenv("EMDTOOLS_PLUGIN_THREADS");
+    const long threads = text ? strtol(text, NULL, 10) : 1;
+    return threads < 1                      ? 1
+           : threads > EMD_WORK_THREADS_MAX ? EMD_WORK_THREADS_MAX
+                                            : (unsigned)threads;
+}
+
 /* ---- errors ---- */
 
 static void report(const struct emd_codec *codec, const void *caller, const char *function,
@@ -137,9 +147,9 @@ herr_t emd_filter_set_local(const struct emd_codec *codec, const void *caller, h
 }
 
 /* For a decoded chunk, which HDF5 will free(). A large one is often new memory from the kernel, for
- * free() gives it back: in huge pages it comes with one fault in 2 MiB instead of one in 4 KiB, which
- * saves a first pass over a movie a third of its time. Where malloc would have had it ready, the
- * difference is within the noise. */
+ * free() gives it back: in huge pages it comes with one fault in 2 MiB instead of one in 4 KiB,
+ * which saves a first pass over a movie a third of its time. Where malloc would have had it ready,
+ * the difference is within the noise. */
 static void *new_buffer(size_t n)
 {
     enum { HUGE_PAGE = 2 << 20 };
@@ -203,6 +213,7 @@ size_t emd_filter_run(const struct emd_codec *codec, const void *caller, unsigne
         report(codec, caller, reverse ? "decode" : "encode", "out of memory");
         return 0;
     }
+    emd_work_set_threads(work, threads_wanted());
     status = (reverse ? decode : encode)(codec, work, cd, cd_count, *buffer, n, &out, &size, &err);
     give_back(work);
     if (status != EMD_OK || size == 0) {

@@ -197,16 +197,77 @@ static enum emd_status compress_block(const struct parameters *p, ZSTD_CCtx *cct
     return EMD_OK;
 }
 
+/* One part of a chunk in either direction: blocks 'first' to before 'end'. */
+struct part {
+    size_t first, end;
+    size_t at;     /* decoding: where it begins in the chunk */
+    uint8_t *made; /* encoding: the compressed blocks, and their bytes */
+    size_t size;
+};
+
+struct job {
+    const struct parameters *p;
+    const uint8_t *src;
+    uint8_t *dst;
+    size_t items, capacity; /* items of the original; bytes that fit dst */
+    struct part part[EMD_WORK_THREADS_MAX];
+};
+
+static size_t count_blocks(const struct parameters *p, size_t items)
+{
+    return items / p->block + (items % p->block >= GROUP);
+}
+
+static void cut(struct job *job, unsigned parts)
+{
+    const uint64_t blocks = count_blocks(job->p, job->items);
+    for (unsigned i = 0; i < parts; i++)
+        job->part[i] = (struct part){.first = (size_t)(blocks * i / parts),
+                                     .end = (size_t)(blocks * (i + 1) / parts)};
+}
+
+static enum emd_status compress_part(void *ctx, unsigned i, struct emd_work *work,
+                                     struct emd_error *err)
+{
+    struct job *job = ctx;
+    const struct parameters *p = job->p;
+    struct part *part = &job->part[i];
+    const size_t most = (job->items < p->block ? job->items : p->block) * p->item;
+    size_t room = job->capacity - HEADER, at = 0;
+    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, most);
+    ZSTD_CCtx *cctx = p->mode == MODE_ZSTD ? emd_work_cctx(work) : NULL;
+    part->made = job->dst + HEADER;
+    if (i > 0) {
+        room = (part->end - part->first) * block_bound(p->mode, most);
+        part->made = emd_work_scratch(work, EMD_SCRATCH_PIPE_A, room);
+    }
+    if (!tmp || !part->made || (p->mode == MODE_ZSTD && !cctx))
+        return emd_fail(err, EMD_E_MEMORY, "bitshuffle: out of memory");
+    for (size_t block = part->first; block < part->end; block++) {
+        const size_t start = block * p->block, count = block_items(p, job->items, start);
+        size_t made = 0;
+        if (room - at < 4)
+            return emd_fail(err, EMD_E_BUDGET, "bitshuffle: the result does not fit %zu bytes",
+                            job->capacity);
+        emd_bitshuffle(p->item, job->src + start * p->item, tmp, count);
+        enum emd_status status = compress_block(p, cctx, tmp, count * p->item, part->made + at + 4,
+                                                room - at - 4, &made, err);
+        if (status != EMD_OK)
+            return status;
+        store_big(part->made + at, made, 4);
+        at += 4 + made;
+    }
+    part->size = at;
+    return EMD_OK;
+}
+
 static enum emd_status compress(const struct parameters *p, struct emd_work *work,
                                 const uint8_t *src, size_t n, uint8_t *dst, size_t capacity,
                                 size_t *out, struct emd_error *err)
 {
-    const size_t items = n / p->item, most = items < p->block ? items : p->block;
-    size_t at = HEADER, start = 0, count;
-    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, most * p->item);
-    ZSTD_CCtx *cctx = p->mode == MODE_ZSTD ? emd_work_cctx(work) : NULL;
-    if (!tmp || (p->mode == MODE_ZSTD && !cctx))
-        return emd_fail(err, EMD_E_MEMORY, "bitshuffle: out of memory");
+    struct job job = {p, src, dst, n / p->item, capacity, {{0}}};
+    const unsigned parts = emd_work_parts(work, n);
+    const size_t done = job.items / GROUP * GROUP * p->item; /* the rest follows raw */
     if (p->block > UINT32_MAX / p->item)
         return emd_fail(err, EMD_E_UNSUPPORTED, "bitshuffle: blocks of %zu items of %zu bytes",
                         p->block, p->item);
@@ -214,26 +275,22 @@ static enum emd_status compress(const struct parameters *p, struct emd_work *wor
         return emd_fail(err, EMD_E_BUDGET, "bitshuffle: no room");
     store_big(dst, n, 8);
     store_big(dst + 8, p->block * p->item, 4);
-    for (; (count = block_items(p, items, start)) > 0; start += count) {
-        size_t made = 0;
-        if (capacity - at < 4)
+    cut(&job, parts);
+    enum emd_status status = emd_work_share(work, parts, &job, compress_part, err);
+    if (status != EMD_OK)
+        return status;
+    size_t at = HEADER + job.part[0].size;
+    for (unsigned i = 1; i <= parts; i++) {
+        const uint8_t *from = i < parts ? job.part[i].made : src + done;
+        const size_t size = i < parts ? job.part[i].size : n - done;
+        if (size > capacity - at)
             return emd_fail(err, EMD_E_BUDGET, "bitshuffle: the result does not fit %zu bytes",
                             capacity);
-        emd_bitshuffle(p->item, src + start * p->item, tmp, count);
-        enum emd_status status = compress_block(p, cctx, tmp, count * p->item, dst + at + 4,
-                                                capacity - at - 4, &made, err);
-        if (status != EMD_OK)
-            return status;
-        store_big(dst + at, made, 4);
-        at += 4 + made;
+        if (size > 0)
+            memcpy(dst + at, from, size);
+        at += size;
     }
-    const size_t rest = n - start * p->item;
-    if (rest > capacity - at)
-        return emd_fail(err, EMD_E_BUDGET, "bitshuffle: the result does not fit %zu bytes",
-                        capacity);
-    if (rest > 0)
-        memcpy(dst + at, src + start * p->item, rest);
-    *out = at + rest;
+    *out = at;
     return EMD_OK;
 }
 
@@ -285,33 +342,57 @@ static enum emd_status parse_header(struct parameters *p, const uint8_t *src, si
     return EMD_OK;
 }
 
-static enum emd_status decompress(const struct parameters *p, struct emd_work *work,
-                                  const uint8_t *src, size_t n, uint8_t *dst, size_t bytes,
-                                  struct emd_error *err)
+/* The lengths of all its blocks have been checked. */
+static enum emd_status decompress_part(void *ctx, unsigned i, struct emd_work *work,
+                                       struct emd_error *err)
 {
-    const size_t items = bytes / p->item, most = items < p->block ? items : p->block;
-    size_t at = HEADER, start = 0, count;
-    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, most * p->item);
+    const struct job *job = ctx;
+    const struct parameters *p = job->p;
+    const struct part *part = &job->part[i];
+    const size_t most = (job->items < p->block ? job->items : p->block) * p->item;
+    const uint8_t *src = job->src + part->at;
+    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, most);
     ZSTD_DCtx *dctx = p->mode == MODE_ZSTD ? emd_work_dctx(work) : NULL;
     if (!tmp || (p->mode == MODE_ZSTD && !dctx))
         return emd_fail(err, EMD_E_MEMORY, "bitshuffle: out of memory");
-    for (; (count = block_items(p, items, start)) > 0; start += count) {
-        const size_t size = count * p->item, packed = n - at < 4 ? SIZE_MAX : load_big(src + at, 4);
+    for (size_t block = part->first; block < part->end; block++) {
+        const size_t start = block * p->block, count = block_items(p, job->items, start);
+        const size_t size = count * p->item, packed = (size_t)load_big(src, 4);
         bool ok = false;
-        if (n - at < 4 || packed > n - at - 4)
-            return emd_fail(err, EMD_E_CORRUPT, "bitshuffle: the block of item %zu is cut short",
-                            start);
-        at += 4;
+        src += 4;
         if (p->mode == MODE_ZSTD)
-            ok = ZSTD_decompressDCtx(dctx, tmp, size, src + at, packed) == size;
+            ok = ZSTD_decompressDCtx(dctx, tmp, size, src, packed) == size;
         else if (packed <= INT32_MAX && size <= INT32_MAX)
-            ok = LZ4_decompress_safe((const char *)src + at, (char *)tmp, (int)packed, (int)size) ==
+            ok = LZ4_decompress_safe((const char *)src, (char *)tmp, (int)packed, (int)size) ==
                  (int)size;
         if (!ok)
             return emd_fail(err, EMD_E_CORRUPT, "bitshuffle: the block of item %zu is damaged",
                             start);
-        emd_bitunshuffle(p->item, tmp, dst + start * p->item, count);
-        at += packed;
+        emd_bitunshuffle(p->item, tmp, job->dst + start * p->item, count);
+        src += packed;
+    }
+    return EMD_OK;
+}
+
+static enum emd_status decompress(const struct parameters *p, struct emd_work *work,
+                                  const uint8_t *src, size_t n, uint8_t *dst, size_t bytes,
+                                  struct emd_error *err)
+{
+    struct job job = {p, src, dst, bytes / p->item, bytes, {{0}}};
+    const unsigned parts = emd_work_parts(work, bytes);
+    size_t at = HEADER, start = 0;
+    cut(&job, parts);
+    for (unsigned i = 0; i < parts; i++) {
+        job.part[i].at = at;
+        for (size_t block = job.part[i].first; block < job.part[i].end; block++) {
+            start = block * p->block;
+            const size_t packed = n - at < 4 ? SIZE_MAX : (size_t)load_big(src + at, 4);
+            if (n - at < 4 || packed > n - at - 4)
+                return emd_fail(err, EMD_E_CORRUPT,
+                                "bitshuffle: the block of item %zu is cut short", start);
+            at += 4 + packed;
+            start += block_items(p, job.items, start);
+        }
     }
     const size_t rest = bytes - start * p->item;
     if (n - at != rest)
@@ -319,7 +400,7 @@ static enum emd_status decompress(const struct parameters *p, struct emd_work *w
                         "bitshuffle: %zu bytes follow the blocks instead of %zu", n - at, rest);
     if (rest > 0)
         memcpy(dst + start * p->item, src + at, rest);
-    return EMD_OK;
+    return emd_work_share(work, parts, &job, decompress_part, err);
 }
 
 static enum emd_status decoded_size(const unsigned *cd, size_t cd_count, const void *src, size_t n,

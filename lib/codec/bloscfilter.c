@@ -412,15 +412,16 @@ static bool decode_stream(unsigned format, struct emd_work *work, const uint8_t 
     }
 }
 
-static enum emd_status decode_blocks(const struct header *h, struct emd_work *work,
-                                     const uint8_t *src, size_t n, uint8_t *dst,
-                                     struct emd_error *err)
+/* Blocks 'first' to before 'end'. */
+static enum emd_status decode_blocks(const struct header *h, size_t first, size_t end,
+                                     struct emd_work *work, const uint8_t *src, size_t n,
+                                     uint8_t *dst, struct emd_error *err)
 {
     const bool bits = h->flags & FLAG_BITSHUFFLE, bytes = h->flags & FLAG_SHUFFLE && h->item > 1;
     uint8_t *tmp = NULL;
     if ((bits || bytes) && !(tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, h->block)))
         return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
-    for (size_t i = 0; i < h->blocks; i++) {
+    for (size_t i = first; i < end; i++) {
         struct block b;
         enum emd_status status = find_block(h, src, n, i, &b, err);
         if (status != EMD_OK)
@@ -450,9 +451,26 @@ static enum emd_status decode_blocks(const struct header *h, struct emd_work *wo
     return EMD_OK;
 }
 
+struct decode_job {
+    const struct header *h;
+    const uint8_t *src;
+    size_t n;
+    uint8_t *dst;
+    unsigned parts;
+};
+
+static enum emd_status decode_part(void *ctx, unsigned i, struct emd_work *work,
+                                   struct emd_error *err)
+{
+    const struct decode_job *job = ctx;
+    const uint64_t blocks = job->h->blocks;
+    return decode_blocks(job->h, blocks * i / job->parts, blocks * (i + 1) / job->parts, work,
+                         job->src, job->n, job->dst, err);
+}
+
 /* BloscLZ and Snappy: all lengths are checked here, the rest is c-blosc's. */
 static enum emd_status decode_with_library(const struct header *h, const uint8_t *src, size_t n,
-                                           uint8_t *dst, struct emd_error *err)
+                                           uint8_t *dst, int threads, struct emd_error *err)
 {
     for (size_t i = 0; i < h->blocks; i++) {
         struct block b;
@@ -468,7 +486,7 @@ static enum emd_status decode_with_library(const struct header *h, const uint8_t
     const char *name = compressors[h->format == FORMAT_SNAPPY ? BLOSC_SNAPPY : BLOSC_BLOSCLZ];
     if (blosc_compname_to_compcode(name) < 0)
         return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: the installed c-blosc has no %s", name);
-    int size = blosc_decompress_ctx(src, dst, h->bytes, 1);
+    int size = blosc_decompress_ctx(src, dst, h->bytes, threads);
     if (size < 0 || (size_t)size != h->bytes)
         return emd_fail(err, EMD_E_CORRUPT, "blosc: a %s stream is damaged (code %d)", name, size);
     return EMD_OK;
@@ -501,11 +519,13 @@ static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_wo
         if (h.bytes > 0)
             memcpy(dst, (const uint8_t *)src + HEADER, h.bytes);
     } else if (h.format == FORMAT_BLOSCLZ || h.format == FORMAT_SNAPPY) {
-        status = decode_with_library(&h, src, n, dst, err);
+        const int threads = work ? (int)emd_work_parts(work, h.bytes) : 1;
+        status = decode_with_library(&h, src, n, dst, threads, err);
     } else if (!(work = emd_work_or_new(work, &mine))) {
         status = emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
     } else {
-        status = decode_blocks(&h, work, src, n, dst, err);
+        struct decode_job job = {&h, src, n, dst, emd_work_parts(work, h.bytes)};
+        status = emd_work_share(work, job.parts, &job, decode_part, err);
     }
     if (status == EMD_OK)
         *out = h.bytes;

@@ -56,6 +56,12 @@ struct emd_work;
 struct emd_work *emd_work_new(void); /* NULL: out of memory */
 void emd_work_free(struct emd_work *work);
 
+/* Threads that decode and encode may use for one chunk, the caller's included: 1 in a new work. The
+ * others live within the call. blosc (decoding), bitshuffle and edc (decoding) use them; results do
+ * not depend on it. */
+enum { EMD_WORK_THREADS_MAX = 64 };
+void emd_work_set_threads(struct emd_work *work, unsigned threads);
+
 /* What an encoder may do as it likes, because readers learn it from the chunk itself: never stored
  * with the dataset and never needed to decode. EMD_TUNE_AS_OTHERS gives the bytes that the usual
  * writer of the format gives. Only blosc with zstd looks at the others, and auto.h chooses them:

@@ -28,6 +28,8 @@ enum emd_context {
 
 struct emd_work {
     unsigned tune;
+    unsigned threads;         /* 0: 1 */
+    struct emd_work **helper; /* of the other threads: threads - 1, or NULL */
     struct {
         void *data;
         void (*free)(void *data);
@@ -49,6 +51,17 @@ struct libdeflate_compressor *emd_work_deflater(struct emd_work *work, int level
 /* At least n bytes, 64-byte aligned, of any content; valid until the next call for this slot. NULL:
  * out of memory. */
 void *emd_work_scratch(struct emd_work *work, enum emd_scratch slot, size_t n);
+
+/* How many parts a chunk of n bytes is worth cutting into, 1 to work->threads. */
+unsigned emd_work_parts(const struct emd_work *work, size_t n);
+
+/* Runs part(ctx, 0 .. parts - 1), parts <= work->threads, each on a thread of its own with a work
+ * of its own: the first on the caller's thread with 'work'. The error of the first part that
+ * failed. */
+enum emd_status emd_work_share(struct emd_work *work, unsigned parts, void *ctx,
+                               enum emd_status (*part)(void *ctx, unsigned i, struct emd_work *work,
+                                                       struct emd_error *err),
+                               struct emd_error *err);
 
 /* For functions that were given no work: 'given' itself, or a new one that *mine keeps for
  * emd_work_free. NULL: out of memory. */

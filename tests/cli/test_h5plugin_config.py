@@ -162,6 +162,10 @@ class Config(unittest.TestCase):
              "level 5, bit shuffle, unknown (9)"),
             ("32008 0 4 2 0 2",
              "bitshuffle: bitshuffle version 0.4, items of 2 bytes, blocks of automatic size, lz4"),
+            ("33200 1 2 3 2048 1024 1 2",
+             "edc: parameters 1, items of 2 bytes, effort 2, signed, little-endian, "
+             "frames of 2048 x 1024, 1 in a chunk"),
+            ("33200 1 4 0 0 0 0 1", "edc: parameters 1, items of 4 bytes, effort 1, not as frames"),
             ("1 4", "deflate: level 4"), ("2 2", "shuffle: items of 2 bytes"), ("3", "fletcher32"),
             ("32029 1 2", "terse: 1 2"), ("4711 5", "filter 4711: 5"),
         ):

@@ -3,12 +3,15 @@
  * HDF5_PLUGIN_PATH; files live in memory. */
 #include <H5PLextern.h>
 #include <check.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <hdf5.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "codec/codec.h"
 #include "unit/codecdata.h"
@@ -328,7 +331,15 @@ static void *encode_and_decode(void *argument)
         count = 6;
     }
     for (unsigned round = 0; round < 30; round++) {
-        const size_t n = 2 * (100 + (job->seed * 7919 + round * 104729) % 40000);
+        size_t n = 2 * (100 + (job->seed * 7919 + round * 104729) % 40000);
+        if (round == 0)
+            n = 1200000;               /* worth more than one thread */
+        if (s->id == EMD_FILTER_EDC) { /* stored form: frames of 50 signed columns */
+            const unsigned stored[] = {1, 2, 3, 50, (unsigned)(n / 100), 1, 2};
+            n = n / 100 * 100;
+            memcpy(cd, stored, sizeof stored);
+            count = 7;
+        }
         uint8_t *want = malloc(n);
         void *buffer = malloc(n);
         size_t room = n;
@@ -350,10 +361,11 @@ static void *encode_and_decode(void *argument)
 
 START_TEST(eight_threads)
 {
-    static const char *const files[] = {"zstd", "blosc", "bitshuffle"};
+    static const char *const files[] = {"zstd", "blosc", "bitshuffle", "edc"};
+    setenv("EMDTOOLS_PLUGIN_THREADS", _i ? "3" : "1", 1);
     for (size_t f = 0; f < sizeof files / sizeof files[0]; f++) {
         char path[4096];
-        snprintf(path, sizeof path, "%s/libh5z%s.so", getenv("EMDTOOLS_PLUGINS"), files[f]);
+        snprintf(path, sizeof path, "%s/libh5z%s.so", getenv("HDF5_PLUGIN_PATH"), files[f]);
         void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL), *symbol;
         ck_assert_msg(handle != NULL, "%s", dlerror());
         const void *(*info)(void);
@@ -380,6 +392,72 @@ START_TEST(eight_threads)
 }
 END_TEST
 
+/* Threads of this process, by /proc. */
+static int count_threads(void)
+{
+    int count = 0;
+    DIR *dir = opendir("/proc/self/task");
+    must(dir != NULL);
+    for (const struct dirent *entry; (entry = readdir(dir));)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+/* EMDTOOLS_PLUGIN_THREADS: whatever it says, the chunk in the file and the data read are the same;
+ * no thread stays, a child can go on with it, and the plugins can be unloaded afterwards. */
+START_TEST(inner_threads)
+{
+    enum { WIDTH = 1024 };
+    static const char *const values[] = {"1", "2", "4", "0", "-3", "many", "1000000"};
+    const struct setting *s = &settings[_i];
+    const hsize_t chunk[] = {WIDTH, WIDTH}, origin[] = {0, 0};
+    const size_t bytes = sizeof(int16_t) * WIDTH * WIDTH;
+    int16_t *data = malloc(bytes), *back = malloc(bytes);
+    void *first = malloc(2 * bytes), *stored = malloc(2 * bytes);
+    hsize_t first_size = 0, size = 0;
+    uint32_t mask;
+    must(data && back && first && stored);
+    fill_data(DATA_CAMERA, data, bytes, 3);
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE), space = H5Screate_simple(2, chunk, NULL);
+    must(H5Pset_chunk(list, 2, chunk) >= 0);
+    must(H5Pset_filter(list, s->id, H5Z_FLAG_MANDATORY, s->count, s->cd) >= 0);
+    for (size_t v = 0; v < sizeof values / sizeof values[0]; v++) {
+        setenv("EMDTOOLS_PLUGIN_THREADS", values[v], 1);
+        hid_t set =
+            H5Dcreate2(file, values[v], H5T_STD_I16LE, space, H5P_DEFAULT, list, H5P_DEFAULT);
+        must(H5Dwrite(set, H5T_NATIVE_INT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+        must(H5Dclose(set) >= 0);
+        memset(back, 1, bytes);
+        must(read_again(values[v], H5T_NATIVE_INT16, back) >= 0);
+        must(memcmp(data, back, bytes) == 0);
+        set = H5Dopen2(file, values[v], H5P_DEFAULT);
+        must(H5Dget_chunk_storage_size(set, origin, &size) >= 0 && size <= 2 * bytes);
+        must(H5Dread_chunk(set, H5P_DEFAULT, origin, &mask, stored) >= 0);
+        H5Dclose(set);
+        if (v == 0) {
+            first_size = size;
+            memcpy(first, stored, size);
+        }
+        ck_assert_msg(size == first_size && memcmp(first, stored, size) == 0, "%s, %s threads",
+                      s->name, values[v]);
+        ck_assert_int_eq(count_threads(), 1);
+    }
+    setenv("EMDTOOLS_PLUGIN_THREADS", "4", 1);
+    const pid_t child = fork();
+    must(child >= 0);
+    if (child == 0)
+        _exit(read_again("1", H5T_NATIVE_INT16, back) < 0 || memcmp(data, back, bytes) != 0);
+    int status = 1;
+    must(waitpid(child, &status, 0) == child);
+    ck_assert_int_eq(status, 0);
+    unsetenv("EMDTOOLS_PLUGIN_THREADS");
+    H5Sclose(space);
+    H5Pclose(list);
+    free(data), free(back), free(first), free(stored);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("filters");
@@ -392,10 +470,11 @@ int main(void)
     tcase_add_loop_test(t, list_used_again, 0, SETTINGS);
     tcase_add_loop_test(t, types, 0, SETTINGS);
     tcase_add_loop_test(t, one_item, 0, SETTINGS);
+    tcase_add_loop_test(t, inner_threads, 0, SETTINGS);
     suite_add_tcase(suite, t);
     t = tcase_create("threads");
     tcase_set_timeout(t, 300);
-    tcase_add_test(t, eight_threads);
+    tcase_add_loop_test(t, eight_threads, 0, 2);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

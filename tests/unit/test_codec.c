@@ -857,6 +857,50 @@ START_TEST(automatic_choice)
 }
 END_TEST
 
+/* ---- threads for one chunk ---- */
+
+/* More than one thread gives the same bytes and the same data, and finds the same damage. */
+START_TEST(threads_within_a_chunk)
+{
+    enum { N = 1200005, HELPERS = 3 };
+    static const unsigned threads[HELPERS] = {2, 4, 5};
+    const struct setting *s = &settings[_i];
+    const struct emd_codec *codec = emd_codec_by_id(s->id);
+    if (s->id != EMD_FILTER_BLOSC && s->id != EMD_FILTER_BITSHUFFLE)
+        return; /* a single stream */
+    struct emd_work *one = emd_work_new(), *many = emd_work_new();
+    const size_t n = N;
+    uint8_t *src = get(n), *packed, *again, *back = get(n);
+    fill_data(DATA_CAMERA, src, n, 11);
+    const size_t size = encode(s, one, src, n, &packed);
+    for (int i = 0; i < HELPERS; i++) {
+        size_t out = 0;
+        emd_work_set_threads(many, threads[i]);
+        ck_assert_uint_eq(encode(s, many, src, n, &again), size);
+        must(memcmp(packed, again, size) == 0);
+        memset(back, 0xEE, n);
+        must(codec->decode(s->cd, s->cd_count, many, packed, size, back, n, &out, NULL) == EMD_OK);
+        must(out == n && memcmp(back, src, n) == 0);
+        uint64_t state = 5;
+        for (int round = 0; round < 20; round++) {
+            const size_t at = next_random(&state) % size, cut = round % 2 ? at : size;
+            struct emd_error err[2] = {{.status = EMD_OK}};
+            again[at] ^= 0x55;
+            for (int w = 0; w < 2; w++)
+                err[w].status = codec->decode(s->cd, s->cd_count, w ? many : one, again, cut, back,
+                                              n, &out, &err[w]);
+            again[at] ^= 0x55;
+            must(err[0].status == err[1].status);
+            must(strcmp(err[0].text, err[1].text) == 0);
+        }
+        free(again);
+    }
+    emd_work_free(one);
+    emd_work_free(many);
+    free(src), free(packed), free(back);
+}
+END_TEST
+
 int main(void)
 {
     const int sizes = sizeof item_sizes / sizeof item_sizes[0];
@@ -870,8 +914,6 @@ int main(void)
     suite_add_tcase(suite, t);
     t = tcase_create("codecs");
     tcase_set_timeout(t, 120);
-    tcase_add_loop_test(t, round_trips, 0, SETTINGS);
-    tcase_add_loop_test(t, truncated_and_flipped, 0, SETTINGS);
     tcase_add_loop_test(t, random_and_surplus_input, 0, SETTINGS);
     tcase_add_loop_test(t, absurd_parameters, 0, codecs);
     tcase_add_test(t, zstd_levels_are_clamped);
@@ -882,7 +924,19 @@ int main(void)
     tcase_add_test(t, registry);
     tcase_add_test(t, fletcher_known_sums);
     suite_add_tcase(suite, t);
+    t = tcase_create("threads");
+    tcase_set_tags(t, "threads");
+    tcase_set_timeout(t, 120);
+    tcase_add_loop_test(t, threads_within_a_chunk, 0, SETTINGS);
+    suite_add_tcase(suite, t);
+    t = tcase_create("long");
+    tcase_set_tags(t, "long");
+    tcase_set_timeout(t, 120);
+    tcase_add_loop_test(t, round_trips, 0, SETTINGS);
+    tcase_add_loop_test(t, truncated_and_flipped, 0, SETTINGS);
+    suite_add_tcase(suite, t);
     t = tcase_create("others");
+    tcase_set_tags(t, "long");
     tcase_set_timeout(t, 120);
     tcase_add_test(t, zlib_reads_ours);
     tcase_add_test(t, we_read_zlib);

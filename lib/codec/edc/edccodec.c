@@ -23,7 +23,6 @@ enum {
     FLAG_SIGNED = 2,
     FLAG_BIG_ENDIAN = 4,
     FLAG_INTERLEAVED = 8,
-    THREADS_MAX = 64
 };
 
 /* The frame axes are the last two that are longer than 1; a shorter axis behind them holds frames
@@ -144,27 +143,20 @@ static enum emd_status decoded_size(const unsigned *cd, size_t cd_count, const v
     return emd_edc_decoded_size(src, n, limit, out, err);
 }
 
-/* EMDTOOLS_EDC_THREADS: threads for one chunk. One by default: readers bring their own. */
-static unsigned threads_wanted(void)
-{
-    const char *const text = getenv("EMDTOOLS_EDC_THREADS");
-    const long threads = text ? strtol(text, NULL, 10) : 1;
-    return threads < 1 ? 1 : threads > THREADS_MAX ? THREADS_MAX : (unsigned)threads;
-}
-
 static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_work *work,
                               const void *src, size_t n, void *dst, size_t capacity, size_t *out,
                               struct emd_error *err)
 {
     (void)cd;
     (void)cd_count;
-    return emd_edc_decode(threads_wanted(), own_work(work), src, n, dst, capacity, out, err);
+    return emd_edc_decode(work && work->threads ? work->threads : 1, own_work(work), src, n, dst,
+                          capacity, out, err);
 }
 
 static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
 {
     const struct emd_edc_params params = params_of(cd, cd_count);
-    return emd_edc_work_bytes(&params, n, threads_wanted());
+    return emd_edc_work_bytes(&params, n, 1);
 }
 
 static void libraries(char *text, size_t room)
