@@ -550,10 +550,11 @@ static bool makes(struct json_object *stage, const char *name)
     return false;
 }
 
-bool emd_record_unfinished(const char *folder, const char *name)
+bool emd_record_unfinished(const char *folder, const char *name, char failure[static 256])
 {
     struct emd_record *record;
     bool behind = false, unfinished = false, found = false;
+    failure[0] = '\0';
     if (emd_record_open(folder, &record, NULL) != EMD_OK)
         return false;
     for (size_t i = 0; i < length_of(record->stages) && !found; i++) {
@@ -561,9 +562,15 @@ bool emd_record_unfinished(const char *folder, const char *name)
         struct json_object *optional = emd_json_member(o, "optional", json_type_boolean);
         bool done = strcmp(text_of(o, "state"), "done") == 0;
         found = makes(o, name);
-        behind |= !done && (found || !optional || !json_object_get_boolean(optional));
+        if (!done && (found || !optional || !json_object_get_boolean(optional))) {
+            if (!behind && strcmp(text_of(o, "state"), "failed") == 0)
+                snprintf(failure, 256, "%.60s: %.180s", text_of(o, "name"), text_of(o, "reason"));
+            behind = true;
+        }
         unfinished = found && behind;
     }
+    if (!unfinished)
+        failure[0] = '\0';
     emd_record_free(record);
     return unfinished;
 }

@@ -85,7 +85,8 @@ enum emd_status emd_record_end(struct emd_record *record, const struct emd_plan_
 
 /* Is 'name' in 'folder' an output of a stage that has not finished, or of one that comes after such
  * a stage and will run again? By the record there; false where there is none or it does not know
- * the file. */
-bool emd_record_unfinished(const char *folder, const char *name);
+ * the file. 'failure' is "find_spots: the reason" if it will not come because that stage failed,
+ * else "". */
+bool emd_record_unfinished(const char *folder, const char *name, char failure[static 256]);
 
 #endif

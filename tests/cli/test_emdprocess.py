@@ -341,6 +341,12 @@ class Running(Case):
         self.assertIn("two.txt is not finished: run 'emdprocess test' first",
                       self.run_tool("--force", recipe="second", code=3))
         process.terminate()
+        process.wait()
+        # What failed there will not come.
+        write("test.recipe", RECIPE.replace("cat one.txt >", "echo Sorry: broken; exit 4;"))
+        self.run_tool(code=1)
+        self.assertIn("c/second: failed at one: there is no ../test/two.txt: test failed at two: broken",
+                      self.run_tool("--force", recipe="second", code=1))
 
     def test_foreign_results(self):
         self.movie("c.emd")

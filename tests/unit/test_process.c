@@ -384,8 +384,9 @@ START_TEST(test_record)
     run(&plan, EMD_STAGE_FAILED, 1);
     ck_assert_int_eq(judge(&plan, why), EMD_VERDICT_FAILED);
     ck_assert_str_eq(why, "because \\xff\x01");
-    ck_assert(emd_record_unfinished("trial", "out"));
-    ck_assert(!emd_record_unfinished("trial", "in"));
+    ck_assert(emd_record_unfinished("trial", "out", why));
+    ck_assert_str_eq(why, "s: because \\xff\x01");
+    ck_assert(!emd_record_unfinished("trial", "in", why));
     put("trial/in", "another");
     ck_assert_int_eq(judge(&plan, why), EMD_VERDICT_TODO);
     put("trial/in", "input");

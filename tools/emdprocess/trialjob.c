@@ -388,13 +388,14 @@ static void fail_early(struct trial_job *job, const char *reason, bool not_ready
         job->state = JOB_NOT_READY;
 }
 
-/* An input "../P1/strong.refl" is another trial's: is it there, and finished? */
-static bool waits_for_trial(const struct trial_job *job, char text[static 512])
+/* An input "../P1/strong.refl" is another trial's: is it there, and finished? *lost if it will not
+ * come. */
+static bool waits_for_trial(const struct trial_job *job, char text[static 600], bool *lost)
 {
     const struct emd_plan_stage *stage = current(job);
     for (size_t i = 0; i < stage->inputs.count; i++) {
         const char *input = stage->inputs.word[i];
-        char trial[128], *folder = NULL, *path = NULL;
+        char trial[128], failure[256], *folder = NULL, *path = NULL;
         size_t n = strncmp(input, "../", 3) == 0 ? strcspn(input + 3, "/") : 0;
         if (n == 0 || n >= sizeof trial || input[3 + n] == '\0' || strncmp(input + 3, "..", 2) == 0)
             continue;
@@ -404,11 +405,16 @@ static bool waits_for_trial(const struct trial_job *job, char text[static 512])
         if (asprintf(&path, "%s/%s", folder, input + 4 + n) < 0)
             path = NULL;
         bool missing = path && access(path, F_OK) != 0;
-        bool unfinished = missing || emd_record_unfinished(folder, input + 4 + n);
+        bool unfinished = emd_record_unfinished(folder, input + 4 + n, failure) || missing;
         free(folder);
         free(path);
+        *lost = failure[0] != '\0';
+        if (unfinished && *lost) {
+            snprintf(text, 600, "there is no %.200s: %.100s failed at %s", input, trial, failure);
+            return true;
+        }
         if (unfinished) {
-            snprintf(text, 512, "its input %.200s is not %s: run 'emdprocess %.100s' first", input,
+            snprintf(text, 600, "its input %.200s is not %s: run 'emdprocess %.100s' first", input,
                      missing ? "there" : "finished", trial);
             return true;
         }
@@ -479,12 +485,13 @@ void job_start(struct trial_job *job)
 {
     const struct emd_plan_stage *stage = current(job);
     struct emd_error err;
-    char text[512];
+    char text[600];
+    bool lost = false;
     job->stages_run++;
     job->stage_begun = job_now();
     job->peak_bytes = 0;
-    if (waits_for_trial(job, text)) {
-        fail_early(job, text, true);
+    if (waits_for_trial(job, text, &lost)) {
+        fail_early(job, text, !lost);
         return;
     }
     if (!make_folders(job, stage)) {
