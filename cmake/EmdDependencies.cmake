@@ -10,6 +10,12 @@ function(emd_require target module package)
   if(NOT ${target}_FOUND)
     message(FATAL_ERROR "emdtools needs ${module}: on Debian, apt-get install ${package}")
   endif()
+  # The msgpack-c of Debian 13 names a folder "include", which is none.
+  get_target_property(folders PkgConfig::${target} INTERFACE_INCLUDE_DIRECTORIES)
+  if(folders)
+    list(FILTER folders INCLUDE REGEX "^/")
+    set_target_properties(PkgConfig::${target} PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "${folders}")
+  endif()
 endfunction()
 
 # emd_optional(<target> <pkg-config module> <Debian package> <what is missed without it>)

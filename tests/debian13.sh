@@ -19,8 +19,9 @@ inside() {
   apt-get -qq update
   packages=
   for package in $(sed -n '/^\(build\|test\)_packages="/,/"$/p' setup.sh |
-    sed 's/.*_packages="//; s/"$//') libmsgpack-c-dev; do
-    if apt-cache show "$package" >/dev/null 2>&1; then
+    sed 's/.*_packages="//; s/"$//'); do
+    [ "$package" != libmsgpack-dev ] || package=libmsgpack-c-dev # its name since Debian 13
+    if apt-cache policy "$package" | grep -q 'Candidate: [^(]'; then
       packages="$packages $package"
     else
       say "Debian 13 has no $package"

@@ -9,6 +9,7 @@
  *   h5probe file FILE        filter ID yes|no WHERE for each filter of FILE's datasets;
  *                            read DATASET ok, or read DATASET error TEXT, for each kind of pipeline
  *                            (one element of one dataset is read) */
+#define H5_USE_110_API /* the same calls with HDF5 1.14 */
 #include <H5PLextern.h>
 #include <dirent.h>
 #include <dlfcn.h>

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Linux moves at most 0x7ffff000 bytes a call; smaller steps also keep signals lively. */
@@ -44,4 +45,26 @@ int emd_pwrite_all(int fd, const void *data, size_t n, uint64_t offset)
         n -= (size_t)put;
     }
     return 0;
+}
+
+bool emd_is_local(int fd)
+{
+    static const unsigned long known[] = {
+        /* magic numbers: statfs(2) */
+        0xEF53,     /* ext2, ext3, ext4 */
+        0x58465342, /* xfs */
+        0x9123683E, /* btrfs */
+        0x01021994, /* tmpfs */
+        0x794C7630, /* overlay */
+        0xF2F52010, /* f2fs */
+        0x2FC12FC1, /* zfs */
+        0xCA451A4E, /* bcachefs */
+    };
+    struct statfs fs;
+    if (fstatfs(fd, &fs) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if ((unsigned long)fs.f_type == known[i])
+            return true;
+    return false;
 }

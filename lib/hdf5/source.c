@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -113,29 +112,6 @@ enum emd_status emd_superblock_read(int fd, uint64_t file_size, struct emd_super
     return EMD_OK;
 }
 
-/* File systems of this very machine, where a flock for an instant reaches nobody else's disk. Magic
- * numbers: statfs(2). Everything else (CIFS, SMB2, NFS, FUSE, ...) is taken for a network. */
-static bool is_local(int fd)
-{
-    static const unsigned long known[] = {
-        0xEF53,     /* ext2, ext3, ext4 */
-        0x58465342, /* xfs */
-        0x9123683E, /* btrfs */
-        0x01021994, /* tmpfs */
-        0x794C7630, /* overlay */
-        0xF2F52010, /* f2fs */
-        0x2FC12FC1, /* zfs */
-        0xCA451A4E, /* bcachefs */
-    };
-    struct statfs fs;
-    if (fstatfs(fd, &fs) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if ((unsigned long)fs.f_type == known[i])
-            return true;
-    return false;
-}
-
 enum emd_status emd_source_ask_lock(int fd, struct emd_error *err)
 {
     /* Would a reader's lock be refused? Asking takes nothing. Where the file system cannot tell, it
@@ -146,7 +122,7 @@ enum emd_status emd_source_ask_lock(int fd, struct emd_error *err)
             return emd_fail(err, EMD_E_BUSY, "locked for writing by process %ld", (long)lock.l_pid);
         return emd_fail(err, EMD_E_BUSY, "locked for writing");
     }
-    if (is_local(fd)) {
+    if (emd_is_local(fd)) {
         /* HDF5's own locks are flocks: a writer holds an exclusive one while the file is open. */
         if (flock(fd, LOCK_SH | LOCK_NB) == 0)
             flock(fd, LOCK_UN);

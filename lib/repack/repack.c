@@ -17,6 +17,7 @@
 
 #include "base/safefile.h"
 #include "hdf5/filters.h"
+#include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/rehearse.h"
 #include "hdf5/source.h"
@@ -367,31 +368,48 @@ static bool text_is(struct json_object *o, const char *key, const char *text)
            strcmp(json_object_get_string(value), text) == 0;
 }
 
-enum emd_output_state emd_repack_output_state(const char *input, const char *output)
+struct output_question {
+    const char *input, *output;
+    const struct stat *st; /* of the input */
+};
+
+static void look_at_output(void *ctx, void *answer)
 {
-    struct stat st;
+    const struct output_question *q = ctx;
+    enum emd_output_state *state = answer;
     char mtime[48];
-    if (lstat(output, &st) != 0 && errno == ENOENT)
-        return EMD_OUTPUT_ABSENT;
-    if (stat(input, &st) != 0)
-        return EMD_OUTPUT_FOREIGN;
-    mtime_text(&st.st_mtim, mtime);
+    mtime_text(&q->st->st_mtim, mtime);
     struct emd_source *file;
-    if (emd_source_open(output, &file, NULL) != EMD_OK)
-        return EMD_OUTPUT_FOREIGN;
-    enum emd_output_state state = EMD_OUTPUT_FOREIGN;
+    if (emd_source_open(q->output, &file, NULL) != EMD_OK)
+        return;
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     struct json_object *o = read_provenance(file->file), *size;
-    char *name = file_name(input);
+    char *name = file_name(q->input);
     if (o && json_object_object_get_ex(o, "size", &size) &&
-        json_object_get_int64(size) == st.st_size && text_is(o, "mtime", mtime))
-        state = EMD_OUTPUT_DONE;
+        json_object_get_int64(size) == q->st->st_size && text_is(o, "mtime", mtime))
+        *state = EMD_OUTPUT_DONE;
     else if (o && text_is(o, "source", name))
-        state = EMD_OUTPUT_OUTDATED;
+        *state = EMD_OUTPUT_OUTDATED;
     free(name);
     json_object_put(o);
     emd_hdf5_quiet_end(&quiet);
     emd_source_close(file);
+}
+
+enum emd_output_state emd_repack_output_state(const char *input, const char *output)
+{
+    struct stat st;
+    enum emd_output_state state = EMD_OUTPUT_FOREIGN;
+    struct output_question question = {input, output, &st};
+    const struct emd_guard guard = {.path = output,
+                                    .work = look_at_output,
+                                    .ctx = &question,
+                                    .answer = &state,
+                                    .answer_bytes = sizeof state};
+    if (lstat(output, &st) != 0 && errno == ENOENT)
+        return EMD_OUTPUT_ABSENT;
+    if (stat(input, &st) != 0 || emd_guard_run(&guard, NULL) != EMD_OK)
+        return EMD_OUTPUT_FOREIGN;
     return state;
 }
 

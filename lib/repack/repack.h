@@ -124,7 +124,8 @@ enum emd_output_state {
     EMD_OUTPUT_FOREIGN   /* anything else, or not readable */
 };
 
-/* What 'output' is to 'input', by its provenance: the source's name, size and modification time. */
+/* What 'output' is to 'input', by its provenance: the source's name, size and modification time. In
+ * a process of its own (hdf5/guard.h). */
 enum emd_output_state emd_repack_output_state(const char *input, const char *output);
 
 /* True if it is EMD_OUTPUT_DONE. */

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "hdf5/chunks.h"
 #include "hdf5/filters.h"
+#include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
 #include "repack/visit.h"
@@ -204,12 +205,10 @@ static enum emd_completeness judge(const char *path, enum emd_status status)
     }
 }
 
-enum emd_completeness emd_complete_look(const char *path, struct emd_error *err)
+static enum emd_completeness look_at(const char *path, struct emd_error *err)
 {
     struct look look = {0};
-    struct emd_error own = {.status = EMD_OK};
     enum emd_completeness answer = EMD_COMPLETE;
-    err = err ? err : &own;
     enum emd_status status = emd_hdf5_register_filters(err);
     if (status == EMD_OK)
         status = emd_source_open(path, &look.source, err);
@@ -233,4 +232,29 @@ enum emd_completeness emd_complete_look(const char *path, struct emd_error *err)
     }
     emd_source_close(look.source);
     return answer;
+}
+
+struct answer {
+    enum emd_completeness completeness;
+    struct emd_error error;
+};
+
+static void work(void *ctx, void *out)
+{
+    struct answer *answer = out;
+    answer->completeness = look_at(ctx, &answer->error);
+}
+
+enum emd_completeness emd_complete_look(const char *path, struct emd_error *err)
+{
+    struct answer answer = {.error = {.status = EMD_OK}};
+    const struct emd_guard guard = {.path = path,
+                                    .work = work,
+                                    .ctx = (void *)path,
+                                    .answer = &answer,
+                                    .answer_bytes = sizeof answer};
+    const enum emd_status status = emd_guard_run(&guard, &answer.error);
+    if (err)
+        *err = answer.error;
+    return status == EMD_OK ? answer.completeness : judge(path, status);
 }

@@ -20,8 +20,8 @@ enum emd_completeness {
 };
 
 /* The text of *err says why, unless the answer is EMD_COMPLETE. Reads little: the superblock, the
- * objects, where each chunk lies, the begin of each frame's metadata and samples of its pixels. The
- * HDF5 thread. */
+ * objects, where each chunk lies, the begin of each frame's metadata and samples of its pixels. In
+ * a process of its own (hdf5/guard.h): a file that HDF5 crashes on is damaged. */
 enum emd_completeness emd_complete_look(const char *path, struct emd_error *err);
 
 #endif

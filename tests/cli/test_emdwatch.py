@@ -304,6 +304,48 @@ class Reports(Case):
             self.assertEqual(len(f.readlines()), 1 + 4)
 
 
+@unittest.skipIf(os.environ.get("EMDTOOLS_SANITIZE"), "a sanitizer catches the crash")
+class Crashes(Case):
+    """HDF5 1.10 crashes on some damaged files. That is the file's end, not the node's."""
+
+    shim = os.path.join(os.environ["EMDTOOLS_BUILD_DIR"], "tests", "fault_shim.so")
+
+    def prefix(self, rule):
+        return ("env", f"LD_PRELOAD={self.shim}", f"EMD_FAULT={rule}")
+
+    def test_source(self):
+        for name in ("bad.emd", "good.emd"):
+            shutil.copy(movie(0), f"raw/{name}")
+        with open("raw/bad.emd", "ab") as f:  # zeros at its end would look unfinished
+            f.write(b"\1" * 5000)
+        with Watch("raw", "out", prefix=self.prefix("pread:3:crash:raw/bad.emd")) as w:
+            (event,) = w.wait("damaged", "bad.emd")
+            self.assertIn("HDF5 crashes on it", event["why"])
+            w.wait("done", "good.emd")
+            shutil.copy(movie(1), "raw/later.emd")
+            w.wait("done", "later.emd")
+            w.polls(10)
+            self.assertEqual(len(w.events("damaged")), 1)
+        self.assertEqual(outputs("out"), ["good.emd", "later.emd"])
+
+    def test_output(self):
+        """Nor is it with a damaged file in an output's place: that one stays, and is named."""
+        for name in ("bad.emd", "good.emd"):
+            shutil.copy(movie(0), f"raw/{name}")
+        once("raw", "out")
+        os.utime("out/good.emd", (1, 1))
+        with Watch("raw", "out", prefix=self.prefix("pread:1:crash:out/bad.emd")) as w:
+            (event,) = w.wait("conflict", "bad.emd")
+            self.assertIn("move it away", event["why"])
+            shutil.copy(movie(1), "raw/later.emd")
+            w.wait("done", "later.emd")
+            self.assertEqual([e["file"] for e in w.events("done")], ["later.emd"])
+        os.utime("out/bad.emd", (1, 1))
+        run = subprocess.run([*self.prefix("pread:1:crash:out/bad.emd"), EMDWATCH, "--status", "raw", "out"],
+                             capture_output=True, text=True, check=True)
+        self.assertRegex(run.stdout, r"(?m)^done +2 ")
+
+
 class Names(Case):
     def test_odd_names(self):
         names = ["a b/c  d.emd", "quote'\"`$x.emd", "new\nline.emd", "Ünïcode 電子.emd", "-leading.emd",

@@ -7,7 +7,8 @@
  *         the third on, "*3" every third
  *   WHAT  an error (EIO ENOSPC EINTR EACCES EDQUOT EINVAL); "short": half the bytes are moved;
  *         "eof": nothing is; "flip": one bit in the middle of the written bytes is turned;
- *         "kill": the process dies at once, before the call
+ *         "kill": the process dies at once, before the call; "crash", "spin": a process that it
+ *         forked dies of SIGSEGV, or uses its processor for ever
  *   PART  the file's name must contain this text, "" any
  *
  * With EMD_FAULT_LOG the numbers of matching calls are written to that file at exit, so that a test
@@ -29,7 +30,7 @@
 #include <unistd.h>
 
 enum { MOST_RULES = 8, MOST_FLIPPED = 1 << 26 };
-enum action { ACT_NONE, ACT_ERROR, ACT_SHORT, ACT_EOF, ACT_FLIP, ACT_KILL };
+enum action { ACT_NONE, ACT_ERROR, ACT_SHORT, ACT_EOF, ACT_FLIP, ACT_KILL, ACT_CRASH, ACT_SPIN };
 
 struct rule {
     char call[16], part[64];
@@ -42,7 +43,7 @@ struct rule {
 
 static struct rule rules[MOST_RULES];
 static size_t rule_count;
-static pid_t owner; /* faults are for this process, not for the children that it forks */
+static pid_t owner; /* most faults are for this process, not for the children that it forks */
 
 static void give_up(const char *text)
 {
@@ -77,6 +78,10 @@ static void parse_rule(const char *text)
         rule->action = ACT_FLIP;
     else if (strcmp(what, "kill") == 0)
         rule->action = ACT_KILL;
+    else if (strcmp(what, "crash") == 0)
+        rule->action = ACT_CRASH;
+    else if (strcmp(what, "spin") == 0)
+        rule->action = ACT_SPIN;
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         if (strcmp(what, errors[i].name) == 0) {
             rule->action = ACT_ERROR;
@@ -116,9 +121,10 @@ __attribute__((destructor)) static void finish(void)
 static const struct rule *match(const char *call, int fd, const char *name)
 {
     char link[64], target[PATH_MAX] = "";
-    for (size_t i = 0; i < rule_count && getpid() == owner; i++) {
+    const bool own = getpid() == owner;
+    for (size_t i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];
-        if (strcmp(rule->call, call) != 0)
+        if (strcmp(rule->call, call) != 0 || own == (rule->action >= ACT_CRASH))
             continue;
         if (!name && rule->part[0]) {
             snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -135,6 +141,10 @@ static const struct rule *match(const char *call, int fd, const char *name)
             continue;
         if (rule->action == ACT_KILL)
             kill(getpid(), SIGKILL);
+        if (rule->action == ACT_CRASH)
+            raise(SIGSEGV);
+        while (rule->action == ACT_SPIN)
+            atomic_fetch_add(&rule->seen, 1);
         return rule;
     }
     return NULL;

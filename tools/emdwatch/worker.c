@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "common/message.h"
 #include "common/signals.h"
 #include "node.h"
@@ -80,27 +80,14 @@ static bool scanned_trouble(void *ctx, const char *name, int error)
     return !ferror((FILE *)ctx);
 }
 
-/* Whether a folder lies on a disk of this machine, the kernel of which then sees every change. A
- * watch on a network folder would see only our own, and could hang the node. Magic numbers:
- * statfs(2). */
-static bool is_local(const char *path)
+/* A watch on a network folder would see only our own changes, and could hang the node. */
+static bool can_be_watched(const char *folder)
 {
-    static const unsigned long known[] = {
-        0xEF53,     /* ext2, ext3, ext4 */
-        0x58465342, /* xfs */
-        0x9123683E, /* btrfs */
-        0x01021994, /* tmpfs */
-        0x794C7630, /* overlay */
-        0xF2F52010, /* f2fs */
-        0x2FC12FC1, /* zfs */
-    };
-    struct statfs fs;
-    if (statfs(path, &fs) != 0)
-        return false;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if ((unsigned long)fs.f_type == known[i])
-            return true;
-    return false;
+    const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool local = fd >= 0 && emd_is_local(fd);
+    if (fd >= 0)
+        close(fd);
+    return local;
 }
 
 void emd_worker_scan(const struct emd_node_options *options, int fd)
@@ -114,7 +101,7 @@ void emd_worker_scan(const struct emd_node_options *options, int fd)
                                   .pattern = options->pattern,
                                   .ctx = out,
                                   .file = scanned_file,
-                                  .folder = is_local(options->source) ? scanned_folder : NULL,
+                                  .folder = can_be_watched(options->source) ? scanned_folder : NULL,
                                   .trouble = scanned_trouble};
     struct emd_report r = {.kind = EMD_REPORT_SCANNED};
     r.number = emd_scan_run(&scan);

@@ -1,0 +1,144 @@
+/* See guard.h. */
+#include "hdf5/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { DEFAULT_SECONDS = 60, POLL_MS = 100 };
+
+/* The sanitizers' own tables would count as allocations. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* What the child may allocate beyond its file's size: HDF5's caches and the copy's tables fit in it
+ * many times. */
+static const uint64_t memory_allowance = UINT64_C(1) << 30;
+
+static void limit(int resource, rlim_t most)
+{
+    struct rlimit now;
+    if (getrlimit(resource, &now) == 0 && (now.rlim_cur == RLIM_INFINITY || now.rlim_cur > most)) {
+        now.rlim_cur = most;
+        setrlimit(resource, &now);
+    }
+}
+
+/* What counts towards RLIMIT_DATA already: the stacks of the parent's threads are in it, 8 MiB
+ * each. Sixth number of /proc/self/statm, in pages; 0 where there is none. */
+static uint64_t data_in_use(void)
+{
+    char text[256];
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    const char *p = text;
+    for (int field = 1; p && field < 6; field++)
+        if ((p = strchr(p, ' ')))
+            p++;
+    return p ? (uint64_t)strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+static void run_child(const struct emd_guard *guard, pid_t parent, int fd, uint64_t file_size)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+    /* The parent's handlers clean up what is the parent's; a crash shall be a plain death. */
+    static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGSEGV,
+                                   SIGBUS, SIGABRT, SIGFPE, SIGXCPU};
+    for (size_t i = 0; i < sizeof defaults / sizeof defaults[0]; i++)
+        signal(defaults[i], SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    limit(RLIMIT_CORE, 0);
+    limit(RLIMIT_CPU, guard->seconds ? guard->seconds : DEFAULT_SECONDS);
+    if (!SANITIZED)
+        limit(RLIMIT_DATA, (rlim_t)(data_in_use() + memory_allowance + 4 * file_size));
+    /* The allocator's last words would go to the user's terminal. */
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (null >= 0)
+        dup2(null, STDERR_FILENO);
+    guard->work(guard->ctx, guard->answer);
+    _exit(write(fd, guard->answer, guard->answer_bytes) == (ssize_t)guard->answer_bytes ? 0 : 1);
+}
+
+/* True when the whole answer has come; false where the child died before, or the caller cancelled.
+ */
+static bool await_answer(int fd, const struct emd_guard *guard, bool *cancelled)
+{
+    size_t got = 0;
+    while (got < guard->answer_bytes) {
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        *cancelled = guard->cancelled && guard->cancelled(guard->cancel_ctx);
+        if (*cancelled)
+            return false;
+        if (poll(&wait, 1, POLL_MS) <= 0)
+            continue;
+        ssize_t n = read(fd, (char *)guard->answer + got, guard->answer_bytes - got);
+        if (n == 0)
+            return false;
+        if (n > 0)
+            got += (size_t)n;
+    }
+    return true;
+}
+
+enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *err)
+{
+    struct stat st;
+    int ends[2];
+    if (stat(guard->path, &st) != 0)
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot open");
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot start a process");
+    const pid_t parent = getpid();
+    const pid_t child = fork();
+    if (child == 0)
+        run_child(guard, parent, ends[1], (uint64_t)st.st_size);
+    close(ends[1]);
+    if (child < 0) {
+        close(ends[0]);
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot start a process");
+    }
+    bool cancelled = false;
+    const bool answered = await_answer(ends[0], guard, &cancelled);
+    close(ends[0]);
+    if (cancelled)
+        kill(child, SIGKILL);
+    int end = 0;
+    while (waitpid(child, &end, 0) < 0 && errno == EINTR)
+        ;
+    if (answered)
+        return EMD_OK;
+    if (cancelled)
+        return emd_fail(err, EMD_E_CANCELLED, "stopped on request");
+    if (!WIFSIGNALED(end))
+        return emd_fail(err, EMD_E_CORRUPT, "the file is damaged: HDF5 breaks off on it");
+    if (WTERMSIG(end) == SIGXCPU)
+        return emd_fail(err, EMD_E_CORRUPT, "the file is damaged: HDF5 hangs on it");
+    return emd_fail(err, EMD_E_CORRUPT, "the file is damaged: HDF5 crashes on it (%s)",
+                    strsignal(WTERMSIG(end)));
+}

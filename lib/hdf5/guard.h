@@ -1,0 +1,32 @@
+/* A question to HDF5 about a file that may be damaged, asked by a process of its own.
+ *
+ * HDF5 1.10 trusts parts of a file that have no checksum: of 3600 random damages to small files, 18
+ * made it crash, overrun its buffers or spin for ever. No check from outside covers all of its
+ * formats, so whoever must survive lets a child process ask. */
+#ifndef EMD_HDF5_GUARD_H
+#define EMD_HDF5_GUARD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/status.h"
+
+struct emd_guard {
+    const char *path; /* of the file in question; its size says how much memory is reasonable */
+    unsigned seconds; /* of processor time, after which HDF5 is taken for hanging; 0: 60. A share
+                         that does not answer takes none */
+    void (*work)(void *ctx, void *answer); /* in the child: fills the answer */
+    void *ctx;
+    void *answer; /* plain data, no pointers into the child */
+    size_t answer_bytes;
+    bool (*cancelled)(void *ctx); /* in the parent; may be NULL */
+    void *cancel_ctx;
+};
+
+/* Runs guard->work in a child process and brings its answer back (fork; no other thread may be
+ * inside HDF5 at the moment of the call). EMD_E_CORRUPT where HDF5 crashed, hung or took too much
+ * memory, EMD_E_CANCELLED, EMD_E_IO. The child dies with its parent, dumps no core, and neither
+ * runs exit handlers nor touches files that the parent has open. */
+enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *err);
+
+#endif
