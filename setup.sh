@@ -20,8 +20,8 @@ msgpack=libmsgpack-dev
 demo_packages="hdf5-tools python3-h5py"
 test_packages="check zlib1g-dev hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
   hdf5-filter-plugin-blosc-serial hdf5-filter-plugin util-linux procps file
-  csh tcsh fish zsh dash shellcheck rsync binutils bitshuffle python3-scipy dials chromium chromium-driver
-  slurm-wlm munge"
+  csh tcsh fish zsh dash shellcheck rsync openssh-server binutils bitshuffle python3-scipy dials
+  chromium chromium-driver slurm-wlm munge"
 lint_packages="clang-format clang-tidy cppcheck shellcheck"
 packaging_packages="dpkg-dev file"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"

@@ -1,6 +1,7 @@
 """emdwatch and emdsync with real writers, kills, full disks, odd names; see each test.
 
-With EMDWATCH_CHURN=full (the nightly run) a thousand movies and fifty kills instead of a few.
+With EMDWATCH_CHURN=full (the nightly run) a thousand movies and fifty kills instead of a few, with
+EMDWATCH_DAY=full 24 simulated hours instead of two.
 """
 
 import fcntl
@@ -24,6 +25,8 @@ EMDWATCH, EMDSYNC, EMDSIM = (os.path.join(BIN, t) for t in ("emdwatch", "emdsync
 # Every wait is for something that happens; this is only how long a hopeless one lasts.
 PATIENCE = 120
 CHURN = (1000, 50) if os.environ.get("EMDWATCH_CHURN") == "full" else (80, 6)
+HOURS = 24 if os.environ.get("EMDWATCH_DAY") == "full" else 2
+MINUTE = 0.1  # seconds of a simulated one
 os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"  # of h5py, unless a test wants it
 
 
@@ -413,6 +416,12 @@ class Trouble(Case):
                                  check=False)
             self.assertEqual(run.returncode, 3)
             self.assertIn("another emdwatch", run.stderr)
+            os.mkdir("raw2")  # nor one from another folder into the same
+            run = subprocess.run([EMDWATCH, "--once", "raw2", "out"], capture_output=True, text=True,
+                                 check=False)
+            os.rmdir("raw2")
+            self.assertEqual(run.returncode, 3)
+            self.assertIn("another emdwatch", run.stderr)
             w.process.kill()
             w.process.wait()
         once("raw", "out")
@@ -603,6 +612,68 @@ class Trouble(Case):
             self.assertLess(resident, before[0] + (2 << 20))
 
 
+@unittest.skipIf(os.environ.get("EMDTOOLS_SANITIZE"), "a sanitizer keeps freed memory")
+class Day(Case):
+    """A day at the microscope, a simulated minute a poll: a movie every ten minutes, one in fifty
+    without frames, one in fifty damaged; a growing one, a lock and a lost share now and then; old
+    ones are moved away. The node must not grow, nor keep descriptors or processes."""
+
+    def usage(self, pid):
+        with open(f"/proc/{pid}/statm", encoding="ascii") as f:
+            resident = int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+            children = len(f.read().split())
+        return resident, len(os.listdir(f"/proc/{pid}/fd")), children
+
+    def arrive(self, number):
+        name = f"raw/day/{number}.emd"
+        if number % 50 == 20:
+            subprocess.run([EMDSIM, "-q", "--size", "64", "--frames", "0", name], check=True)
+        elif number % 50 == 40:
+            with open(name, "w", encoding="ascii") as f:
+                f.write("not a movie")
+        else:
+            with open(movie(number), "rb") as f, open(name, "wb") as g:
+                data = f.read()
+                g.write(data[:len(data) // 2])
+                g.flush()
+                time.sleep(3 * MINUTE)
+                g.write(data[len(data) // 2:])
+
+    def test_day(self):
+        os.mkdir("raw/day")
+        used, movies = [], 0
+        with Watch("raw", "out", "--poll", str(MINUTE), "--jobs", "4", settle=str(3 * MINUTE)) as w:
+            begun = time.monotonic()
+            for minute in range(60 * HOURS):
+                time.sleep(max(begun + minute * MINUTE - time.monotonic(), 0))
+                if minute % 10 == 0:
+                    self.arrive(movies)
+                    movies += 1
+                if minute % 120 == 70:  # the share is away for ten minutes
+                    os.rename("raw", "away")
+                    time.sleep(10 * MINUTE)
+                    os.rename("away", "raw")
+                if minute % 60 == 59:
+                    for name in os.listdir("raw/day"):  # what is old goes
+                        if int(name[:-4]) < movies - 30:
+                            os.remove(f"raw/day/{name}")
+                    used.append(self.usage(w.process.pid))
+            expected = sum(i % 50 not in (20, 40) for i in range(movies))
+            w.wait("done", count=expected)
+            wait_for(lambda: self.usage(w.process.pid)[2] <= 1, "no process is left over")
+            self.assertEqual(len({e["file"] for e in w.events("done")}), expected)
+            self.assertEqual(len(w.events("done")), expected)
+            self.assertEqual(len(w.events("empty")), sum(i % 50 == 20 for i in range(movies)))
+            self.assertEqual(len(w.events("damaged")), sum(i % 50 == 40 for i in range(movies)))
+        resident, descriptors, _ = zip(*used)
+        first = max(1, HOURS // 6)  # by then every kind of thing has happened once
+        print(f"{HOURS} hours, {movies} movies: resident KiB {[r >> 10 for r in resident]}, "
+              f"descriptors {descriptors}", file=sys.stderr)
+        self.assertLess(max(resident[first:]), max(resident[:first]) + (1 << 20))
+        self.assertLessEqual(max(descriptors), min(descriptors) + 8)  # of a scan and four workers
+
+
 class Churn(Case):
     def test_kills(self):
         """Movies come at random times while emdwatch is killed and started again."""
@@ -668,9 +739,9 @@ class Sync(Case):
         self.assertEqual(first.returncode, 0)
         self.assertIn(b"stopped", out)
 
-    def check_pipeline(self, source, dst):
+    def check_pipeline(self, source, dst, *options):
         with Watch("raw", "out", "--frame-stats") as w:
-            sync = subprocess.Popen([EMDSYNC, "--interval", "0.2", source, dst], stdout=subprocess.DEVNULL)
+            sync = subprocess.Popen([EMDSYNC, "--interval", "0.2", source, dst, *options], stdout=subprocess.DEVNULL)
             try:
                 for i in range(6):
                     shutil.copy(movie(i), f"raw/m {i}.emd")
@@ -709,6 +780,42 @@ class Sync(Case):
                     return s.connect_ex(("127.0.0.1", port)) == 0
             wait_for(listening, "the daemon")
             self.check_pipeline(f"rsync://127.0.0.1:{port}/movies/", "dst")
+        finally:
+            daemon.terminate()
+            daemon.wait(PATIENCE)
+
+    def test_pipeline_ssh(self):
+        sshd = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")
+        if not sshd or not shutil.which("ssh"):
+            self.skipTest("openssh-server is not installed")
+        for key in ("host", "user"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{key}.key"], check=True)
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        here = os.path.abspath(".")
+        with open("sshd.conf", "w", encoding="ascii") as f:
+            f.write(f"Port {port}\nListenAddress 127.0.0.1\nHostKey {here}/host.key\nPidFile none\n"
+                    f"AuthorizedKeysFile {here}/user.key.pub\nStrictModes no\nUsePAM no\n"
+                    "PasswordAuthentication no\nPermitRootLogin prohibit-password\n")
+        if os.geteuid() == 0:
+            os.makedirs("/run/sshd", exist_ok=True)  # sshd wants it, whatever its configuration
+        with open("sshd.log", "w", encoding="ascii") as log:
+            daemon = subprocess.Popen([sshd, "-D", "-e", "-f", f"{here}/sshd.conf"], stderr=log)
+        ssh = (f"ssh -q -p {port} -i {here}/user.key -F none -o BatchMode=yes -o IdentitiesOnly=yes "
+               f"-o UserKnownHostsFile={here}/known -o StrictHostKeyChecking=no")
+        try:
+            def answers():
+                return daemon.poll() is not None or subprocess.run(
+                    [*ssh.split(), "127.0.0.1", "true"], stdin=subprocess.DEVNULL, check=False).returncode == 0
+            for _ in range(100):
+                if answers():
+                    break
+                time.sleep(0.1)
+            if daemon.poll() is not None or not answers():
+                with open("sshd.log", encoding="utf-8", errors="replace") as log:
+                    self.skipTest(f"sshd cannot be used here: {log.read()[-300:]}")
+            self.check_pipeline(f"127.0.0.1:{here}/out/", "dst", "--", "-e", ssh)
         finally:
             daemon.terminate()
             daemon.wait(PATIENCE)
