@@ -44,6 +44,7 @@ struct repacker {
     bool is_stack;    /* of the dataset that the result speaks of, ... */
     uint64_t largest; /* ... and its data bytes */
     uint64_t done_bytes, total_bytes;
+    size_t list_bytes; /* of the chunk lists that are kept until their datasets are copied */
 
     /* While a dataset is copied. */
     struct emd_dataset *current;
@@ -120,6 +121,13 @@ static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl,
     r->total_bytes += d->data_bytes;
     r->result->data_bytes += d->data_bytes;
     r->result->datasets++;
+    /* A plan counts one list of chunks. Those of many datasets are made again when they are needed.
+     */
+    const size_t list_bytes = d->chunks.count * sizeof *d->chunks.chunk;
+    if (list_bytes > r->budget / 32 - r->list_bytes)
+        emd_chunk_list_free(&d->chunks);
+    else
+        r->list_bytes += list_bytes;
     char codec[64], plan[256];
     emd_pipeline_describe(&d->target, codec, sizeof codec);
     emd_plan_describe(&d->request, &d->plan, plan, sizeof plan);
@@ -263,6 +271,13 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
     struct emd_dataset *d = find_dataset(r, address);
     if (!d)
         return emd_fail(err, EMD_E_CORRUPT, "moved while it was copied");
+    const bool kept = d->chunks.chunk || d->request.chunks == 0;
+    if (!kept)
+        status = emd_chunk_list_get(src, r->source, EMD_CHUNKS_BY_INDEX, 0, &d->chunks, err);
+    if (status == EMD_OK && d->chunks.count != d->request.chunks)
+        status = emd_fail(err, EMD_E_CHANGED, "has another number of chunks than before");
+    if (status != EMD_OK)
+        return status;
     const struct emd_move move = {.request = &d->request,
                                   .plan = &d->plan,
                                   .fd = r->source->fd,
@@ -288,7 +303,8 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
     status = emd_move_run(&move, r->pool, err);
     emd_hdf5_close(&r->type);
     emd_hdf5_quiet_end(&quiet);
-    /* its chunk list is not needed any more */
+    if (kept)
+        r->list_bytes -= d->chunks.count * sizeof *d->chunks.chunk;
     emd_chunk_list_free(&d->chunks);
     return status;
 }

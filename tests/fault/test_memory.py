@@ -101,6 +101,19 @@ class Memory(unittest.TestCase):
         self.assertLess(used[1], used[0] + 4 * MIB)
 
 
+    def test_many_datasets(self):
+        """The budget is for all of two hundred datasets, half of the slack for what HDF5 keeps."""
+        make = ("import h5py\n"
+                "with h5py.File('many.h5', 'w') as f:\n"
+                "    for i in range(200):\n"
+                "        f.create_dataset(f'd{i}', (16 * 300, 16), 'i2', chunks=(16, 16))[:] = i + 1\n")
+        subprocess.run([sys.executable, "-c", make], check=True)
+        code, used, stderr = peak("-q", "-f", "-c", "gzip", "-m", 4 * MIB, "-j", 2, "many.h5", "out.emd")
+        os.unlink("many.h5")
+        self.assertEqual(code, 0, stderr)
+        self.assertLessEqual(used, 4 * MIB + SLACK // 2)
+
+
 def setUpModule():
     fl.work_in_own_folder(unittest.addModuleCleanup, in_memory=True)
 
