@@ -107,12 +107,6 @@ hid_t emd_hdf5_file_access(void)
     if (H5Pset_file_locking(access, false, true) < 0)
         emd_hdf5_close(&access);
 #endif
-    /* HDF5 would keep up to 32 MiB of structure a file. */
-    H5AC_cache_config_t cache = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
-    if (access >= 0 && H5Pget_mdc_config(access, &cache) >= 0) {
-        cache.max_size = (size_t)8 << 20;
-        H5Pset_mdc_config(access, &cache);
-    }
     return access;
 }
 
