@@ -202,6 +202,9 @@ class Submission(unittest.TestCase):
         run = subprocess.run([os.path.join(BIN, "emdprocess"), "--submit", "pbs", "test"],
                              capture_output=True, check=False)
         self.assertEqual(run.returncode, 2)
+        run = subprocess.run([os.path.join(BIN, "emdprocess"), "--submit", "slurm", "-n", "--force", "-m", "2G",
+                              "test"], capture_output=True, text=True, check=True)
+        self.assertIn(" --cpus-per-task=4 --mem=2049M ", run.stdout)
 
 
 if __name__ == "__main__":

@@ -108,6 +108,9 @@ static const struct option long_options[] = {
     {"version", no_argument, NULL, OPT_VERSION},
     {NULL, 0, NULL, 0}};
 
+/* What DIALS makes good use of with one crystal. */
+enum { CORES_OF_A_TASK = 4 };
+
 struct arguments {
     struct process_options process;
     struct slurm_options slurm;
@@ -516,6 +519,8 @@ static int process(struct arguments *a, int *signal_number)
         code = conductor_status(p, selection.tasks, selection.count, selection.skipped);
     } else if (a->submit) {
         a->slurm.dry_run = a->dry_run;
+        if (!a->cores_given) /* this machine's number means nothing there */
+            p->cores = CORES_OF_A_TASK;
         code = submit(a, &selection);
     } else if (a->dry_run) {
         code = conductor_dry_run(p, selection.tasks, selection.count);
