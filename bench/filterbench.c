@@ -2,8 +2,9 @@
  *   write MB/s, read MB/s, raw bytes / stored bytes
  * of raw data and the best of the rounds.
  *   filterbench FRAMES WIDTH HEIGHT ROUNDS [shuffle] [checksum] ID [VALUE...]   (ID 0: no filter)
- *   filterbench FRAMES WIDTH HEIGHT ROUNDS direct LEVEL              (libzstd without HDF5)
- * FRAMES is a file of 16-bit frames. The plugin is what HDF5 finds by HDF5_PLUGIN_PATH. */
+ *   filterbench FRAMES WIDTH HEIGHT ROUNDS [shuffle] plain LEVEL     (zstd by libzstd alone)
+ * FRAMES is a file of 16-bit frames; they are repeated until there are 8 or more. The plugin is
+ * what HDF5 finds by HDF5_PLUGIN_PATH. */
 #include <hdf5.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,8 +13,6 @@
 #include <string.h>
 #include <time.h>
 #include <zstd.h>
-
-#include "codec/transpose8.h"
 
 struct result {
     double write, read; /* seconds, best */
@@ -76,52 +75,40 @@ static void run_hdf5(const int16_t *frames, int16_t *back, size_t count, const h
     H5Fclose(file);
 }
 
-/* Shuffle and ZSTD_compress, with a buffer for each frame: what no filter can beat. */
-static void run_direct(const int16_t *frames, int16_t *back, size_t count, size_t bytes, int level,
-                       struct result *result)
+/* The least that a zstd filter can be: libzstd, malloc and free. */
+static size_t plain_zstd(unsigned flags, size_t cd_count, const unsigned *cd, size_t n,
+                         size_t *room, void **buffer)
 {
-    const size_t bound = ZSTD_compressBound(bytes);
-    size_t *size = calloc(count, sizeof *size), total = 0;
-    char **packed = calloc(count, sizeof *packed), *tmp = malloc(bytes);
-    ZSTD_CCtx *cctx = ZSTD_createCCtx();
-    ZSTD_DCtx *dctx = ZSTD_createDCtx();
-    if (!size || !packed || !tmp || !cctx || !dctx)
+    static ZSTD_CCtx *cctx;
+    static ZSTD_DCtx *dctx;
+    const bool reverse = flags & H5Z_FLAG_REVERSE;
+    if (!cctx) {
+        cctx = ZSTD_createCCtx();
+        dctx = ZSTD_createDCtx();
+    }
+    const size_t most =
+        reverse ? (size_t)ZSTD_getFrameContentSize(*buffer, n) : ZSTD_compressBound(n);
+    void *out = malloc(most);
+    if (!cctx || !dctx || !out)
         stop("out of memory");
-    ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
+    ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, cd_count > 0 ? (int)cd[0] : 3);
     ZSTD_CCtx_setParameter(cctx, ZSTD_c_checksumFlag, 1);
-    double start = now();
-    for (size_t i = 0; i < count; i++) {
-        packed[i] = malloc(bound);
-        if (!packed[i])
-            stop("out of memory");
-        emd_shuffle(2, frames + i * bytes / 2, tmp, bytes);
-        size[i] = ZSTD_compress2(cctx, packed[i], bound, tmp, bytes);
-        total += size[i];
-    }
-    keep_best(&result->write, now() - start);
-    start = now();
-    for (size_t i = 0; i < count; i++) {
-        if (ZSTD_decompressDCtx(dctx, tmp, bytes, packed[i], size[i]) != bytes)
-            stop("libzstd failed");
-        emd_unshuffle(2, tmp, back + i * bytes / 2, bytes);
-        free(packed[i]);
-    }
-    keep_best(&result->read, now() - start);
-    if (memcmp(frames, back, count * bytes) != 0)
-        stop("wrong data");
-    result->ratio = (double)(count * bytes) / (double)total;
-    ZSTD_freeCCtx(cctx);
-    ZSTD_freeDCtx(dctx);
-    free(size);
-    free(packed);
-    free(tmp);
+    const size_t size = reverse ? ZSTD_decompressDCtx(dctx, out, most, *buffer, n)
+                                : ZSTD_compress2(cctx, out, most, *buffer, n);
+    if (ZSTD_isError(size))
+        stop("libzstd failed");
+    free(*buffer);
+    *buffer = out;
+    *room = most;
+    return size;
 }
 
 int main(int argc, char **argv)
 {
     struct result result = {0};
     if (argc < 6)
-        stop("FRAMES WIDTH HEIGHT ROUNDS [shuffle] [checksum] ID [VALUE...] | direct LEVEL");
+        stop("FRAMES WIDTH HEIGHT ROUNDS [shuffle] [checksum] ID [VALUE...] | [shuffle] plain "
+             "LEVEL");
     const hsize_t frame[] = {1, (hsize_t)atol(argv[3]), (hsize_t)atol(argv[2])};
     const int rounds = atoi(argv[4]);
     const size_t bytes = (size_t)(frame[1] * frame[2]) * 2;
@@ -129,39 +116,44 @@ int main(int argc, char **argv)
     if (!f || bytes == 0 || fseek(f, 0, SEEK_END) != 0)
         stop("no frames");
     const long length = ftell(f);
-    const size_t count = length > 0 ? (size_t)length / bytes : 0;
+    const size_t in_file = length > 0 ? (size_t)length / bytes : 0;
+    const size_t count = in_file > 0 ? (8 + in_file - 1) / in_file * in_file : 0;
     int16_t *frames = malloc(count * bytes + 1), *back = malloc(count * bytes + 1);
     rewind(f);
-    if (!frames || !back || count == 0 || fread(frames, bytes, count, f) != count)
+    if (!frames || !back || count == 0 || fread(frames, bytes, in_file, f) != in_file)
         stop("no whole frame");
     fclose(f);
-    if (strcmp(argv[5], "direct") == 0) {
-        for (int i = 0; i < rounds; i++)
-            run_direct(frames, back, count, bytes, argc > 6 ? atoi(argv[6]) : 3, &result);
-    } else {
-        const bool shuffle = strcmp(argv[5], "shuffle") == 0;
-        const bool checksum = argc > 6 && strcmp(argv[5 + shuffle], "checksum") == 0;
-        const int first = 5 + shuffle + checksum;
-        unsigned cd[20];
-        size_t values = 0;
-        if (first >= argc)
-            stop("no filter id");
-        for (int i = first + 1; i < argc && values < 20; i++)
-            cd[values++] = (unsigned)strtoul(argv[i], NULL, 10);
-        hid_t list = H5Pcreate(H5P_DATASET_CREATE);
-        H5Pset_chunk(list, 3, frame);
-        if (shuffle)
-            H5Pset_shuffle(list);
-        if (atoi(argv[first]) == 1)
-            H5Pset_deflate(list, values > 0 ? cd[0] : 4);
-        else if (atoi(argv[first]) != 0 &&
-                 H5Pset_filter(list, atoi(argv[first]), H5Z_FLAG_MANDATORY, values, cd) < 0)
-            stop("no such filter");
-        if (checksum)
-            H5Pset_fletcher32(list);
-        for (int i = 0; i < rounds; i++)
-            run_hdf5(frames, back, count, frame, list, &result);
+    for (size_t i = in_file; i < count; i++)
+        memcpy(frames + i * bytes / 2, frames + (i - in_file) * bytes / 2, bytes);
+    memset(back, 1, count * bytes);
+    const bool shuffle = strcmp(argv[5], "shuffle") == 0;
+    const bool checksum = argc > 6 && strcmp(argv[5 + shuffle], "checksum") == 0;
+    const int first = 5 + shuffle + checksum;
+    unsigned cd[20];
+    size_t values = 0;
+    if (first >= argc)
+        stop("no filter id");
+    H5Z_filter_t id = atoi(argv[first]);
+    if (strcmp(argv[first], "plain") == 0) {
+        const H5Z_class2_t plain = {H5Z_CLASS_T_VERS, 32015, 1, 1, "zstd", NULL, NULL, plain_zstd};
+        id = plain.id;
+        if (H5Zregister(&plain) < 0)
+            stop("the filter cannot be registered");
     }
+    for (int i = first + 1; i < argc && values < 20; i++)
+        cd[values++] = (unsigned)strtoul(argv[i], NULL, 10);
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+    H5Pset_chunk(list, 3, frame);
+    if (shuffle)
+        H5Pset_shuffle(list);
+    if (id == 1)
+        H5Pset_deflate(list, values > 0 ? cd[0] : 4);
+    else if (id != 0 && H5Pset_filter(list, id, H5Z_FLAG_MANDATORY, values, cd) < 0)
+        stop("no such filter");
+    if (checksum)
+        H5Pset_fletcher32(list);
+    for (int i = 0; i < rounds; i++)
+        run_hdf5(frames, back, count, frame, list, &result);
     const double megabytes = (double)(count * bytes) / 1e6;
     printf("%.1f %.1f %.4f\n", megabytes / result.write, megabytes / result.read, result.ratio);
     free(frames);
