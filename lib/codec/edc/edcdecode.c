@@ -141,11 +141,14 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
                 return false;
         }
         const uint8_t *const row_classes = classes + y / EDC_TILE_ROWS * across;
+        uint16_t *const target = edc_row_target(h, d->dst, strip.plane, strip.first + y, r.line);
         for (int phase = 0; phase < 2; phase++) {
             const size_t n = r.rows.half[phase];
             uint8_t *const table = r.table + (size_t)phase * lanes;
             uint16_t *const value = r.rows.pixels.row[0].half[phase];
             uint16_t *const active = r.rows.activity.row[0].half[phase];
+            if (target != r.line) /* on its way until it is written */
+                edc_prefetch(target, h->width, 2 * (unsigned)phase);
             if (m->linear)
                 k->predict(&r.rows.pixels, phase, n, m->sets, r.set, r.prediction,
                            local ? r.fraction : NULL);
@@ -159,6 +162,8 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
                 for (size_t i = 0; i < n; i++)
                     table[i] = map[r.context[i]];
             }
+            if (target != r.line)
+                edc_prefetch(target, h->width, 2 * (unsigned)phase + 1);
             k->decode(&reader, n, table, r.symbol);
             k->restore(n, r.symbol, m->fold, r.low, r.prediction, &planes, &extra, value);
             edc_pad(value, n, lanes, r.rows.pixels.row[0].half[0][0]);
@@ -167,11 +172,6 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
                 edc_pad(active, n, lanes, 0);
             }
         }
-        uint16_t *const target = edc_row_target(h, d->dst, strip.plane, strip.first + y, r.line);
-        /* The next row's cache lines are on their way while it is decoded. */
-        if (target != r.line && y + 1 < strip.rows)
-            for (size_t x = 0; x < h->width; x += 32)
-                __builtin_prefetch(target + h->width + x, 1);
         k->join(r.rows.pixels.row[0].half[0], r.rows.pixels.row[0].half[1], h->width, target);
         if (target == r.line)
             edc_store_row(h, d->dst, strip.plane, strip.first + y, offset, r.line);

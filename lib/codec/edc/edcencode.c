@@ -17,10 +17,10 @@ enum {
     SAMPLE_STRIPS = 5,      /* where candidate models are compared, */
     SAMPLE_STRIP_ROWS = 16, /* each so high */
     ZSTD_LEVEL = 1,
-    OUTLIER = 5,            /* times the mean: no larger residual counts for a class */
-    IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
-    WIDTH_MIN = 8,          /* rows are padded to 128 columns */
-    SMALL_PLANE = 1 << 15,  /* pixels; smaller planes share a strip */
+    OUTLIER = 5,                /* times the mean: no larger residual counts for a class */
+    IMAGE_BYTES_MIN = 1024,     /* below, a model costs more than it saves */
+    WIDTH_MIN = 8,              /* rows are padded to 128 columns */
+    SMALL_PLANE = 1 << 15,      /* pixels; smaller planes share a strip */
     HALF_COUNT_PIXELS = 1 << 20 /* so many have symbols to spare for their tables */
 };
 
@@ -79,7 +79,7 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
 struct outcome {
     uint32_t (*counts)[EDC_SYMBOLS]; /* by context, edc_map_size of them */
     uint64_t plane_bytes, extra_bytes;
-    bool half; /* counts are of every second row (of EDC_CONTEXT_TILE only), */
+    bool half;                     /* counts are of every second row (of EDC_CONTEXT_TILE only), */
     uint8_t most[EDC_CLASSES * 2]; /* and this the largest literal of the others, by context */
 };
 
@@ -200,25 +200,26 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
             const uint32_t at = range->first + top + y;
             const uint16_t *const pixels =
                 edc_load_row(h, a->chunk, range->plane, at, range->offset, a->line);
-            if (pixels != a->line && at + 1 < h->height)
-                for (size_t x = 0; x < h->width; x += 32)
-                    __builtin_prefetch(pixels + h->width + x);
             if (range->hash) /* while they are in the cache */
                 k->hash_update(range->hash,
-                               (const uint8_t *)a->chunk +
-                                   ((size_t)range->plane * h->height + at) * h->width *
-                                       h->item_size,
+                               (const uint8_t *)a->chunk + ((size_t)range->plane * h->height + at) *
+                                                               h->width * h->item_size,
                                (size_t)h->width * h->item_size);
             k->split(pixels, h->width, half[0], half[1]);
             for (int phase = 0; phase < 2; phase++) {
                 const size_t n = rows->half[phase], place = (size_t)(2 * y) + (size_t)phase;
                 const uint16_t *prediction = a->zero;
+                const bool ahead = pixels != a->line && at + 1 < h->height;
+                if (ahead)
+                    edc_prefetch(pixels + h->width, h->width, 2 * (unsigned)phase);
                 edc_pad(half[phase], n, lanes, half[0][0]);
                 if (m->linear) {
                     k->predict(&rows->pixels, phase, n, m->sets, a->set, a->prediction[phase],
                                local ? a->fraction + place * lanes : NULL);
                     prediction = a->prediction[phase];
                 }
+                if (ahead)
+                    edc_prefetch(pixels + h->width, h->width, 2 * (unsigned)phase + 1);
                 k->residuals(n, half[phase], prediction, a->residual + place * lanes, a->sums);
                 if (local || values) {
                     uint16_t *const row = active + (place + 4) * lanes;

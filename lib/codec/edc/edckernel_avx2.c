@@ -49,9 +49,9 @@ static inline const uint8_t *decode_8(const uint32_t *tables, const uint32_t ind
     *symbols = _mm256_and_si256(e, _mm256_set1_epi32(255));
     const __m256i frequency =
         _mm256_and_si256(_mm256_srli_epi32(e, 8), _mm256_set1_epi32(EDC_RANS_TOTAL - 1));
-    const __m256i x = _mm256_add_epi32(
-        _mm256_mullo_epi32(frequency, _mm256_srli_epi32(*state, EDC_RANS_BITS)),
-        _mm256_srli_epi32(e, 20));
+    const __m256i x =
+        _mm256_add_epi32(_mm256_mullo_epi32(frequency, _mm256_srli_epi32(*state, EDC_RANS_BITS)),
+                         _mm256_srli_epi32(e, 20));
     const __m256i low = _mm256_cmpeq_epi32(_mm256_srli_epi32(x, 16), _mm256_setzero_si256());
     const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(low));
     const __m256i words = _mm256_permutevar8x32_epi32(

@@ -16,8 +16,8 @@ static inline __m128i look_up_4(const uint32_t *table, const uint32_t index[4])
 
 static inline __m512i look_up_16(const uint32_t *table, const uint32_t index[16])
 {
-    const __m256i low = _mm256_inserti128_si256(
-        _mm256_castsi128_si256(look_up_4(table, index)), look_up_4(table, index + 4), 1);
+    const __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(look_up_4(table, index)),
+                                                look_up_4(table, index + 4), 1);
     const __m256i high = _mm256_inserti128_si256(
         _mm256_castsi128_si256(look_up_4(table, index + 8)), look_up_4(table, index + 12), 1);
     return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
@@ -82,15 +82,14 @@ static inline uint8_t *encode_16(__m512i *state, __m512i frequency, __m512i star
      * and made smaller by 2^-21, so that the quotient may be one too low but never too high. */
     const __m512 f = _mm512_cvtepu32_ps(frequency);
     __m512 inverse = _mm512_rcp14_ps(f);
-    inverse =
-        _mm512_mul_ps(inverse, _mm512_fnmadd_ps(f, inverse, _mm512_set1_ps(2.0f - 0x1p-21f)));
+    inverse = _mm512_mul_ps(inverse, _mm512_fnmadd_ps(f, inverse, _mm512_set1_ps(2.0f - 0x1p-21f)));
     const __m512i q = _mm512_cvttps_epu32(_mm512_mul_ps(_mm512_cvtepu32_ps(x), inverse));
     const __m512i rest = _mm512_sub_epi32(x, _mm512_mullo_epi32(q, frequency));
     const __mmask16 under = _mm512_cmpge_epi32_mask(rest, frequency);
-    const __m512i next = _mm512_add_epi32(
-        _mm512_add_epi32(_mm512_slli_epi32(q, EDC_RANS_BITS), start), rest);
-    *state = _mm512_mask_add_epi32(
-        next, under, next, _mm512_sub_epi32(_mm512_set1_epi32(EDC_RANS_TOTAL), frequency));
+    const __m512i next =
+        _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(q, EDC_RANS_BITS), start), rest);
+    *state = _mm512_mask_add_epi32(next, under, next,
+                                   _mm512_sub_epi32(_mm512_set1_epi32(EDC_RANS_TOTAL), frequency));
     return p;
 }
 
@@ -99,8 +98,8 @@ static inline uint8_t *encode_32(__m512i state[2], const struct edc_encoder_tabl
                                  const uint8_t *symbol, uint8_t *p)
 {
     const __m512i s = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)symbol));
-    const __m512i frequency = _mm512_permutex2var_epi16(
-        _mm512_loadu_si512(table->frequency), s, _mm512_loadu_si512(table->frequency + 32));
+    const __m512i frequency = _mm512_permutex2var_epi16(_mm512_loadu_si512(table->frequency), s,
+                                                        _mm512_loadu_si512(table->frequency + 32));
     const __m512i start = _mm512_permutex2var_epi16(_mm512_loadu_si512(table->start), s,
                                                     _mm512_loadu_si512(table->start + 32));
     p = encode_16(&state[1], _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(frequency, 1)),

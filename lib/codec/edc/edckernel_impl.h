@@ -89,8 +89,8 @@ static inline vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS],
 
 /* 'restrict' lets compilers turn the plain C layer into vectors, too. */
 static inline void predict_tile(const struct edc_view *rows, int phase, size_t at,
-                                const int16_t c[EDC_COEFS], int taps,
-                                uint16_t *restrict prediction, uint8_t *restrict fraction)
+                                const int16_t c[EDC_COEFS], int taps, uint16_t *restrict prediction,
+                                uint8_t *restrict fraction)
 {
     vec coef[EDC_COEFS];
     for (int t = 0; t < EDC_COEFS; t++)

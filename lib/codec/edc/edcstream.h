@@ -148,6 +148,14 @@ static inline size_t edc_row_lanes(uint32_t width)
     return ((((size_t)width + 1) / 2 + 63) & ~(size_t)63) + (size_t)2 * EDC_PAD;
 }
 
+/* Asks for a quarter of a row's cache lines: all at a time would wait for each other. */
+static inline void edc_prefetch(const uint16_t *row, uint32_t width, unsigned quarter)
+{
+    const size_t part = (((size_t)width + 127) / 128) * 32;
+    for (size_t x = quarter * part; x < (quarter + 1) * part && x < width; x += 32)
+        __builtin_prefetch(row + x, 0);
+}
+
 /* Repeats the ends of a half row of n pixels in its padding; n = 0: all 'empty'. */
 void edc_pad(uint16_t *half, size_t n, size_t lanes, uint16_t empty);
 

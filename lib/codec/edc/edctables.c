@@ -122,7 +122,7 @@ struct group {
     uint64_t bits; /* with its table */
     uint64_t key;  /* mean symbol */
     uint64_t total;
-    size_t first;  /* its first context */
+    size_t first; /* its first context */
 };
 
 static int by_key(const void *a, const void *b)
@@ -229,7 +229,8 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
     size_t *next = malloc(sizeof *next * (contexts + 1));
     size_t *previous = malloc(sizeof *previous * (contexts + 1));
     bool *gone = calloc(contexts + 1, sizeof *gone);
-    uint16_t *into = malloc(sizeof *into * (contexts + 1)); /* of the context at a place: its group */
+    uint16_t *into =
+        malloc(sizeof *into * (contexts + 1)); /* of the context at a place: its group */
     size_t *context_at = malloc(sizeof *context_at * (contexts + 1));
     uint64_t all = 0;
     if (!groups || !order || !gain || !next || !previous || !gone || !into || !context_at)
