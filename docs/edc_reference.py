@@ -457,7 +457,8 @@ class Header:
             check(self.flags == 8 and self.width > 0, "inconsistent header")
             check(self.strips == -(-self.raw_bytes // self.strip_rows), "inconsistent header")
         else:
-            check(self.item_size in (1, 2, 4) and self.strip_rows % 8 == 0, "inconsistent header")
+            check(self.item_size in (1, 2, 4) and self.strip_rows % 8 == 0 and
+                  self.strip_rows < 1 << 31, "inconsistent header")
             check(0 < self.width * self.height < 1 << 31, "inconsistent header")
             check(self.raw_bytes == self.width * self.height * self.planes * self.item_size > 0,
                   "inconsistent header")

@@ -57,6 +57,9 @@ static inline size_t fuzz_user_values(const struct emd_codec *codec, const uint8
         user[1] = c % 4;
         user[2] = c / 4 % 10;
         return 3;
+    case EMD_FILTER_EDC:
+        user[0] = 1 + c % 3;
+        return 1;
     default:
         return 0;
     }

@@ -256,6 +256,14 @@ static void damage(const struct emd_edc_params *p, enum picture picture)
                 ck_assert_msg(got == n && memcmp(back, src, n) == 0, "byte %zu flipped", at);
             broken[at] = stream[at];
         }
+    /* Strips of so many rows that their sum with the height, as 32 bits, begins again at 0. */
+    for (uint32_t rows = 8; rows <= 256; rows += 8) {
+        const uint32_t wrapped = 0 - rows;
+        for (int i = 0; i < 4; i++)
+            broken[20 + i] = (uint8_t)(wrapped >> (8 * i));
+        if (edc_decode_with(best, 1, work, broken, size, back, n, &got, NULL) == EMD_OK)
+            ck_assert(got == n && memcmp(back, src, n) == 0);
+    }
     emd_edc_work_free(work);
 }
 

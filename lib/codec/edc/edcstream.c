@@ -80,6 +80,7 @@ enum emd_status edc_get_header(const void *in, size_t n, struct edc_header *h,
         uint64_t bytes;
         if ((h->item_size != 1 && h->item_size != 2 && h->item_size != 4) || plane == 0 ||
             plane > INT32_MAX || h->planes == 0 || h->strip_rows % EDC_TILE_ROWS != 0 ||
+            h->strip_rows > INT32_MAX /* sums with the height fit 32 bits */ ||
             __builtin_mul_overflow(plane * h->item_size, (uint64_t)h->planes, &bytes) ||
             bytes != h->raw_bytes || (h->flags & EDC_FLAG_MODEL) != (h->model_bytes ? 16 : 0))
             return emd_fail(err, EMD_E_CORRUPT, "edc: inconsistent header");
