@@ -1,11 +1,11 @@
 /* Measures codecs on raw frames, in memory, one frame a chunk:
  *
- *     codecbench [-t SECONDS] [-r ROUNDS] FRAME...
+ *     codecbench [-t SECONDS] [-r ROUNDS] [-c CODEC] FRAME...
  *
  * FRAME is NAME.i2.WIDTH or NAME.u2.WIDTH, little-endian 16-bit pixels. One line for each codec and
  * frame on stdout: frame, codec, bits a pixel, MB of pixels a second encoded and decoded (the best
  * of all rounds; codecs take turns, so that a slow moment of the machine falls on all), tab
- * separated. Every decoded frame is compared with the original. */
+ * separated. -c: that codec only. Every decoded frame is compared with the original. */
 #include <blosc.h>
 #include <charls/charls.h>
 #include <stdbool.h>
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -184,6 +185,19 @@ static const struct contestant contestants[] = {
 };
 enum { CONTESTANTS = sizeof contestants / sizeof contestants[0] };
 
+/* In huge pages, as the filters have their output. */
+static void *new_buffer(size_t n)
+{
+    enum { HUGE_PAGE = 2 << 20 };
+    void *buffer = NULL;
+    if (posix_memalign(&buffer, HUGE_PAGE, n) != 0)
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(buffer, n & ~(size_t)(HUGE_PAGE - 1), MADV_HUGEPAGE);
+#endif
+    return buffer;
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -191,10 +205,11 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static int measure(const struct frame *f, int rounds, double seconds)
+/* only: the one contestant's name, or NULL */
+static int measure(const struct frame *f, int rounds, double seconds, const char *only)
 {
     const size_t capacity = f->n * 2 + 4096;
-    uint8_t *const packed = malloc(capacity), *const back = malloc(f->n);
+    uint8_t *const packed = new_buffer(capacity), *const back = new_buffer(f->n);
     double encode[CONTESTANTS], decode[CONTESTANTS];
     size_t size[CONTESTANTS];
     int failed = packed && back ? 0 : 1;
@@ -203,7 +218,9 @@ static int measure(const struct frame *f, int rounds, double seconds)
     for (int round = 0; round < rounds && !failed; round++)
         for (int c = 0; c < CONTESTANTS && !failed; c++) {
             const struct contestant *const who = &contestants[c];
-            const double end = now() + seconds / rounds / CONTESTANTS;
+            if (only && strcmp(only, who->name) != 0)
+                continue;
+            const double end = now() + seconds / rounds / (only ? 1 : CONTESTANTS);
             do {
                 const double start = now();
                 size[c] = who->encode(f, who->option, packed, capacity);
@@ -224,10 +241,13 @@ static int measure(const struct frame *f, int rounds, double seconds)
                     decode[c] = stop - again;
             } while (now() < end);
         }
-    for (int c = 0; c < CONTESTANTS && !failed; c++)
+    for (int c = 0; c < CONTESTANTS && !failed; c++) {
+        if (only && strcmp(only, contestants[c].name) != 0)
+            continue;
         printf("%s\t%s\t%.4f\t%.0f\t%.0f\n", f->name, contestants[c].name,
                (double)size[c] * 8 / ((double)f->n / 2), (double)f->n / encode[c] / 1e6,
                (double)f->n / decode[c] / 1e6);
+    }
     fflush(stdout);
     free(packed);
     free(back);
@@ -237,12 +257,15 @@ static int measure(const struct frame *f, int rounds, double seconds)
 int main(int argc, char **argv)
 {
     double seconds = 6;
+    const char *only = NULL;
     int rounds = 3, failed = 0, at = 1;
     for (; at + 1 < argc && argv[at][0] == '-'; at += 2) {
         if (strcmp(argv[at], "-t") == 0)
             seconds = atof(argv[at + 1]);
         else if (strcmp(argv[at], "-r") == 0)
             rounds = atoi(argv[at + 1]);
+        else if (strcmp(argv[at], "-c") == 0)
+            only = argv[at + 1];
     }
     cctx = ZSTD_createCCtx();
     dctx = ZSTD_createDCtx();
@@ -263,14 +286,14 @@ int main(int argc, char **argv)
         rewind(file);
         f.is_signed = type == 'i';
         f.height = (uint32_t)(f.n / 2 / f.width);
-        f.pixels = malloc(f.n);
-        scratch = malloc(f.n);
+        f.pixels = new_buffer(f.n);
+        scratch = new_buffer(f.n);
         if (!f.pixels || !scratch || fread(f.pixels, 1, f.n, file) != f.n) {
             fprintf(stderr, "codecbench: %s: cannot be read\n", argv[at]);
             return 1;
         }
         fclose(file);
-        failed = measure(&f, rounds, seconds);
+        failed = measure(&f, rounds, seconds, only);
         free(f.pixels);
         free(scratch);
     }

@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""Reading a simulated movie through h5py, frame by frame: as it is, and as emdrepack's codecs leave it.
+
+One process a file and round, which reads every frame once; interleaved rounds, page cache warm, best
+of the rounds. 'of codec': as a share of what the codec alone does with the same frames in memory.
+"""
+
+import os
+import subprocess
+import sys
+
+import benchlib
+
+READER = """
+import sys, time, h5py
+def stack(group):
+    for item in group.values():
+        found = stack(item) if isinstance(item, h5py.Group) else item
+        if found is not None and found.ndim == 3 and found.size > 1 << 16:
+            return found
+with h5py.File(sys.argv[1], "r") as f:
+    data = stack(f)
+    for i in range(min(data.shape[2], int(sys.argv[2]))):
+        data[:, :, i].tofile(sys.argv[3] % i)
+    start = time.perf_counter()
+    if not int(sys.argv[2]):
+        for i in range(data.shape[2]):
+            data[:, :, i]
+    print(data.size * data.dtype.itemsize / (time.perf_counter() - start) / 1e6)
+"""
+
+
+def read(path, args, dump=0, name=""):
+    run = subprocess.run([sys.executable, "-c", READER, path, str(dump), name], check=True,
+                         stdout=subprocess.PIPE, text=True, env=benchlib.plugin_environment(args))
+    return float(run.stdout)
+
+
+def main():
+    parser = benchlib.parser(__doc__)
+    parser.add_argument("--movie", default="2048x80", metavar="SIDExFRAMES")
+    parser.add_argument("--codecs", default="none,gzip,zstd,blosc,bitshuffle,edc:1,edc",
+                        metavar="CODEC[:LEVEL],...")
+    args = parser.parse_args()
+    side, frames = (int(n) for n in args.movie.split("x"))
+    emdrepack, codecbench = (benchlib.emd_tool(args, n) for n in ("emdrepack", "codecbench"))
+    best, size, codec_rate = {}, {}, {}
+    with benchlib.scratch_folder(args) as folder:
+        movie = os.path.join(folder, f"{args.movie}.frame.emd")
+        if not os.path.exists(movie):
+            subprocess.run([benchlib.emd_tool(args, "emdsim"), "-q", "--size", str(side), "--frames",
+                            str(frames), movie], check=True)
+        codecs = args.codecs.split(",")
+        files = {c: os.path.join(folder, f"read.{c.replace(':', '-')}.emd") for c in codecs}
+        for codec, path in files.items():
+            subprocess.run([emdrepack, "-q", "-f", "-c", codec, movie, path], check=True,
+                           env=benchlib.plugin_environment(args))
+            size[codec] = os.path.getsize(path)
+            benchlib.warm(path)
+        read(movie, args, 2, os.path.join(folder, f"movie%d.i2.{side}"))
+        frame = os.path.join(folder, f"movie1.i2.{side}")
+        for _ in range(args.rounds):
+            for codec, path in files.items():
+                best[codec] = max(best.get(codec, 0), read(path, args))
+            for codec, name in (("edc:1", "edc 1"), ("edc", "edc")):
+                line = subprocess.run([codecbench, "-t", "0.5", "-r", "1", "-c", name, frame],
+                                      check=True, stdout=subprocess.PIPE, text=True).stdout
+                codec_rate[codec] = max(codec_rate.get(codec, 0), float(line.split("\t")[4]))
+        for path in files.values():
+            os.unlink(path)
+    table = benchlib.Table("file", "MB/s", "raw/size", "x gzip", "x none", "of codec")
+    raw = 2 * side * side * frames
+    for codec in codecs:
+        rate = best[codec]
+        table.add(codec, rate, raw / size[codec],
+                  rate / best["gzip"] if "gzip" in best else None,
+                  rate / best["none"] if "none" in best else None,
+                  f"{100 * rate / codec_rate[codec]:.0f} %" if codec in codec_rate else None)
+    benchlib.record(f"reading through h5py: {side} x {side} x {frames} int16", table, args,
+                    [f"best of {args.rounds} interleaved rounds, page cache warm, a process each"])
+
+
+if __name__ == "__main__":
+    main()
