@@ -64,13 +64,14 @@ def measure_idle(args, folder):
     node = subprocess.Popen([emdwatch, "--poll", "1", "--settle", "1", raw, out],
                             stdout=subprocess.PIPE, text=True)
     try:
-        # the first look asks each output what it is; then its processor time is even
-        before, last = cpu_seconds(node.pid), -1.0
-        while True:
-            time.sleep(3)
-            last, before = before, cpu_seconds(node.pid)
-            if last >= 0 and before - last < 0.7 and time.monotonic() - begun > 6:
-                break
+        # the first look asks each output what it is: one process for all, longer than any scan
+        quiet, seen = 0, set()
+        while quiet < 3:
+            time.sleep(2)
+            with open(f"/proc/{node.pid}/task/{node.pid}/children", encoding="ascii") as f:
+                alive = set(f.read().split())
+            quiet = 0 if alive & seen else quiet + 1
+            seen = alive
         first = time.monotonic() - begun
         before = cpu_seconds(node.pid)
         time.sleep(args.polls)

@@ -27,6 +27,9 @@ void emd_strips_reset(struct emd_strips *strips);
 enum emd_status emd_strips_put(struct emd_strips *strips, size_t i, const void *data, size_t n,
                                struct emd_error *err);
 
+/* Bytes of memory that are still free. */
+size_t emd_strips_room(const struct emd_strips *strips);
+
 /* Size of strip i, 0 if it was never put. */
 size_t emd_strips_size(const struct emd_strips *strips, size_t i);
 
