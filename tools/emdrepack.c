@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "common/crew.h"
 #include "common/message.h"
 #include "common/progress.h"
@@ -784,10 +785,8 @@ int main(int argc, char **argv)
         code = EMD_EXIT_FAILED;
         goto out;
     }
-    if (settings.threads == 0) {
-        long cores = sysconf(_SC_NPROCESSORS_ONLN);
-        settings.threads = cores > 0 ? cores : 1;
-    }
+    if (settings.threads == 0)
+        settings.threads = emd_cpu_count();
     const double begun = now();
     code = settings.jobs > 1 && list.count > 1 ? run_at_once(&settings, &list)
                                                : run_in_turn(&settings, &list);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "base/pool.h"
 #include "base/safefile.h"
 #include "common/message.h"
@@ -249,7 +250,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
     int option;
     long number;
     emd_sim_defaults(sim);
-    args->threads = sysconf(_SC_NPROCESSORS_ONLN);
+    args->threads = emd_cpu_count();
     *code = EMD_EXIT_OK;
     while ((option = getopt_long(argc, argv, "fj:q", long_options, NULL)) != -1) {
         bool ok = true;

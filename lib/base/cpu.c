@@ -1,9 +1,11 @@
 #include "base/cpu.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *const names[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
 
@@ -58,4 +60,15 @@ enum emd_simd emd_simd_level(void)
 const char *emd_simd_name(enum emd_simd level)
 {
     return names[level];
+}
+
+unsigned emd_cpu_count(void)
+{
+#ifdef CPU_COUNT
+    cpu_set_t mine; /* fails on machines of more than 1024 cores */
+    if (sched_getaffinity(0, sizeof mine, &mine) == 0 && CPU_COUNT(&mine) > 0)
+        return (unsigned)CPU_COUNT(&mine);
+#endif
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (unsigned)online : 1;
 }

@@ -1,5 +1,6 @@
-/* Which SIMD instructions this process may use. The kernels of lib/codec and lib/repack dispatch on
- * it once, so that one binary runs on every machine of its architecture. */
+/* What this process may use of the machine: SIMD instructions (the kernels of lib/codec and
+ * lib/repack dispatch on them once, so that one binary runs on every machine of its architecture),
+ * and cores. */
 #ifndef EMD_BASE_CPU_H
 #define EMD_BASE_CPU_H
 
@@ -18,5 +19,8 @@ enum emd_simd emd_simd_level(void);
 
 /* "scalar", "sse2", ... */
 const char *emd_simd_name(enum emd_simd level);
+
+/* Cores that this process may run on, >= 1: under taskset or in a Slurm job fewer than there are. */
+unsigned emd_cpu_count(void);
 
 #endif

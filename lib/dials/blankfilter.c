@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/pool.h"
 #include "base/safefile.h"
@@ -109,11 +110,11 @@ static const char *keep_string(struct emd_blankfilter *f, const char *text)
 static enum emd_status start_threads(struct emd_blankfilter *f, struct emd_error *err)
 {
     uint64_t threads = emd_refl_bytes(f->refl) / BYTES_A_THREAD + 1;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const unsigned cores = emd_cpu_count();
     if (threads > MOST_THREADS)
         threads = MOST_THREADS;
-    if (cores > 0 && threads > (uint64_t)cores)
-        threads = (uint64_t)cores;
+    if (threads > cores)
+        threads = cores;
     f->pool = emd_pool_new((unsigned)threads);
     return f->pool ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "cannot start threads");
 }

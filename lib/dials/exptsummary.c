@@ -7,25 +7,6 @@
 
 #include "dials/jsonscan.h"
 
-/* Reads at most 'max' numbers of an array; the number of elements. */
-static size_t read_array(struct emd_json *json, double *out, size_t max)
-{
-    size_t count = 0;
-    if (!emd_json_open(json, '[')) {
-        emd_json_skip(json);
-        return 0;
-    }
-    while (emd_json_item(json)) {
-        double value;
-        if (!emd_json_number(json, &value))
-            value = NAN;
-        if (count < max)
-            out[count] = value;
-        count++;
-    }
-    return count;
-}
-
 static double dot(const double a[3], const double b[3])
 {
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
@@ -67,7 +48,7 @@ static enum emd_status read_crystal(struct emd_json *json, struct emd_cells *cel
                        key[12] == '\0';
         if (!is_axis)
             emd_json_skip(json);
-        else if (read_array(json, axis[key[11] - 'a'], 3) == 3)
+        else if (emd_json_numbers(json, axis[key[11] - 'a'], 3) == 3)
             axes |= 1 << (key[11] - 'a');
     }
     struct emd_cell cell;
@@ -85,7 +66,7 @@ static void read_scan(struct emd_json *json, struct emd_expt_summary *summary)
     while (emd_json_key(json, key, sizeof key)) {
         if (strcmp(key, "image_range") != 0) {
             emd_json_skip(json);
-        } else if (read_array(json, range, 2) == 2 && fabs(range[0]) < 1e9 &&
+        } else if (emd_json_numbers(json, range, 2) == 2 && fabs(range[0]) < 1e9 &&
                    fabs(range[1]) < 1e9 && range[0] <= range[1]) {
             struct emd_image_range r = {(long)range[0], (long)range[1]};
             summary->images += r.last - r.first + 1;

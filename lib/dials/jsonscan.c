@@ -282,3 +282,21 @@ bool emd_json_string(struct emd_json *json, char *text, size_t capacity)
     json->at = after;
     return true;
 }
+
+size_t emd_json_numbers(struct emd_json *json, double *out, size_t capacity)
+{
+    size_t count = 0;
+    if (!emd_json_open(json, '[')) {
+        emd_json_skip(json);
+        return 0;
+    }
+    while (emd_json_item(json)) {
+        double value;
+        if (!emd_json_number(json, &value))
+            value = NAN;
+        if (count < capacity)
+            out[count] = value;
+        count++;
+    }
+    return count;
+}

@@ -47,4 +47,8 @@ bool emd_json_number(struct emd_json *json, double *value);
 bool emd_json_string(struct emd_json *json, char *text, size_t capacity);
 void emd_json_skip(struct emd_json *json);
 
+/* Consumes one value; of an array the first 'capacity' elements, NAN for what is no number. The
+ * number of elements; 0 for what is no array. */
+size_t emd_json_numbers(struct emd_json *json, double *out, size_t capacity);
+
 #endif

@@ -304,24 +304,6 @@ struct plots {
     double level;                   /* significance level of the critical values */
 };
 
-static size_t read_numbers(struct emd_json *json, double *out, size_t capacity)
-{
-    size_t count = 0;
-    if (!emd_json_open(json, '[')) {
-        emd_json_skip(json);
-        return 0;
-    }
-    while (emd_json_item(json)) {
-        double value;
-        if (!emd_json_number(json, &value))
-            value = NAN; /* null: no value for this shell */
-        if (count < capacity)
-            out[count] = value;
-        count++;
-    }
-    return count;
-}
-
 /* The list of curves: the first is CC1/2, the second its critical value. */
 static void read_curves(struct emd_json *json, struct plots *plots)
 {
@@ -337,11 +319,11 @@ static void read_curves(struct emd_json *json, struct plots *plots)
         }
         while (emd_json_key(json, key, sizeof key)) {
             if (strcmp(key, "x") == 0 && curve == 0)
-                plots->middles = read_numbers(json, plots->middle, plots->capacity);
+                plots->middles = emd_json_numbers(json, plots->middle, plots->capacity);
             else if (strcmp(key, "y") == 0 && curve == 0)
-                plots->ccs = read_numbers(json, plots->cc, plots->capacity);
+                plots->ccs = emd_json_numbers(json, plots->cc, plots->capacity);
             else if (strcmp(key, "y") == 0)
-                plots->criticals = read_numbers(json, plots->critical, plots->capacity);
+                plots->criticals = emd_json_numbers(json, plots->critical, plots->capacity);
             else
                 emd_json_skip(json);
         }

@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
+#include "base/pool.h"
 #include "common/message.h"
 
 /* Reading a crystal takes some 50 us warm; a thread is worth it for a few dozen of them. More than
@@ -41,37 +41,34 @@ struct reader {
     const struct list_settings *settings;
     struct emd_trial *trials;
     int rootfd;
-    atomic_size_t next;
-    atomic_bool failed;
 };
 
-static void *read_trials(void *argument)
+static enum emd_status read_trial(void *ctx, size_t job, unsigned slot, unsigned thread,
+                                  struct emd_error *err)
 {
-    struct reader *r = argument;
-    size_t i;
-    while ((i = atomic_fetch_add(&r->next, 1)) < r->list->count)
-        if (emd_trial_read(r->rootfd, r->list->paths[i], r->settings->trial, r->settings->what,
-                           &r->trials[i], NULL) != EMD_OK) {
-            r->trials[i] = (struct emd_trial){0};
-            atomic_store(&r->failed, true);
-        }
-    return NULL;
+    struct reader *r = ctx;
+    (void)slot, (void)thread;
+    return emd_trial_read(r->rootfd, r->list->paths[job], r->settings->trial, r->settings->what,
+                          &r->trials[job], err);
 }
 
-static void read_all(struct reader *r)
+static enum emd_status read_all(struct reader *r, struct emd_error *err)
 {
-    pthread_t threads[THREADS_MAX];
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    size_t wanted = r->list->count / CRYSTALS_A_THREAD;
-    size_t extra = 0;
-    if (cores > THREADS_MAX)
-        cores = THREADS_MAX;
-    while (extra + 1 < (size_t)(cores > 0 ? cores : 1) && extra < wanted &&
-           pthread_create(&threads[extra], NULL, read_trials, r) == 0)
-        extra++;
-    read_trials(r);
-    for (size_t i = 0; i < extra; i++)
-        pthread_join(threads[i], NULL);
+    const size_t count = r->list->count, worthwhile = 1 + count / CRYSTALS_A_THREAD;
+    unsigned threads = emd_cpu_count() < THREADS_MAX ? emd_cpu_count() : THREADS_MAX;
+    if (threads > worthwhile)
+        threads = (unsigned)worthwhile;
+    struct emd_pool *pool = emd_pool_new(threads);
+    if (!pool)
+        return emd_fail(err, EMD_E_MEMORY, "cannot start threads");
+    const struct emd_pool_run run = {.count = count,
+                                     .threads = threads,
+                                     .slots = threads * CRYSTALS_A_THREAD,
+                                     .ctx = r,
+                                     .work = read_trial};
+    enum emd_status status = emd_pool_run(pool, &run, err);
+    emd_pool_free(pool);
+    return status;
 }
 
 /* One row a crystal; a trial without a cell has one row as well. */
@@ -131,11 +128,8 @@ enum emd_status list_rows_read(const struct list_settings *settings, struct list
     }
     rows->trial_count = list.count;
     r.trials = rows->trials;
-    read_all(&r);
-    if (atomic_load(&r.failed)) {
-        status = emd_fail(err, EMD_E_MEMORY, "no memory for %zu crystals", list.count);
+    if ((status = read_all(&r, err)) != EMD_OK)
         goto out;
-    }
     if (settings->want_ratio) {
         rows->ratios = malloc((list.count ? list.count : 1) * sizeof *rows->ratios);
         if (!rows->ratios) {

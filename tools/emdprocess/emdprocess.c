@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "common/message.h"
 #include "dials/textfile.h"
 #include "emdprocess/conductor.h"
@@ -476,16 +476,6 @@ static int submit(struct arguments *a, struct selection *s)
 
 /* ---- main ------------------------------------------------------------------------------------ */
 
-/* Those that this process may use: a batch system or taskset can leave it some only. */
-static unsigned machine_cores(void)
-{
-    cpu_set_t set;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
-        cores = CPU_COUNT(&set);
-    return cores < 1 ? 1 : cores > 1024 ? 1024 : (unsigned)cores;
-}
-
 /* What the machine has, or the control group allows. */
 static double machine_memory(void)
 {
@@ -566,7 +556,7 @@ int main(int argc, char **argv)
     struct arguments a = {.frames_min = 10};
     int signal_number = 0;
     emd_message_init("emdprocess", EMD_NORMAL);
-    a.process.cores = machine_cores();
+    a.process.cores = emd_cpu_count();
     int code = parse_arguments(argc, argv, &a);
     if (code < 0 && a.init)
         code = project_init(a.init, a.process.quiet);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "node.h"
@@ -195,11 +196,10 @@ int main(int argc, char **argv)
     struct emd_node_options o = {.pattern = "*.emd", .watch = {.settle = 180, .poll = 60}};
     struct emd_error error;
     bool status = false;
-    long jobs = 8, threads = sysconf(_SC_NPROCESSORS_ONLN);
+    long jobs = 8, threads = emd_cpu_count();
     int option;
     emd_message_init("emdwatch", EMD_NORMAL);
     emd_repack_defaults(&o.repack);
-    threads = threads > 0 ? threads : 1;
     while ((option = getopt_long(argc, argv, "j:m:c:q", long_options, NULL)) != -1) {
         switch (option) {
         case PATTERN:
