@@ -59,16 +59,23 @@ static void teardown(void)
     must(H5Fclose(file) >= 0);
 }
 
-/* A creation list with one chunk of SIDE x SIDE, or NULL filter. */
-static hid_t list_with(const struct setting *s, unsigned flags, bool around)
+/* HDF5's own filters beside the one that is tested. */
+enum around { ALONE, SHUFFLE_BEFORE, SHUFFLE_BEHIND, AROUND_KINDS };
+
+/* A creation list with one chunk of SIDE x SIDE. */
+static hid_t list_with(const struct setting *s, unsigned flags, enum around around)
 {
     const hsize_t chunk[] = {SIDE, SIDE};
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
     must(H5Pset_chunk(list, 2, chunk) >= 0);
-    if (around)
+    if (around == SHUFFLE_BEFORE)
         must(H5Pset_shuffle(list) >= 0);
+    if (around == SHUFFLE_BEHIND)
+        must(H5Pset_fletcher32(list) >= 0);
     must(H5Pset_filter(list, s->id, flags, s->count, s->cd) >= 0);
-    if (around)
+    if (around == SHUFFLE_BEHIND)
+        must(H5Pset_shuffle(list) >= 0);
+    if (around == SHUFFLE_BEFORE)
         must(H5Pset_fletcher32(list) >= 0);
     return list;
 }
@@ -95,7 +102,7 @@ static herr_t read_again(const char *name, hid_t type, void *values)
 START_TEST(round_trips)
 {
     const struct setting *s = &settings[_i % SETTINGS];
-    const bool around = _i >= SETTINGS;
+    const enum around around = (enum around)(_i / SETTINGS);
     int16_t values[ITEMS], back[ITEMS];
     for (int kind = 0; kind < DATA_KINDS; kind++)
         for (unsigned flags = 0; flags <= H5Z_FLAG_OPTIONAL; flags += H5Z_FLAG_OPTIONAL) {
@@ -136,7 +143,7 @@ START_TEST(damaged_chunks)
     uint32_t mask;
     hsize_t size = 0;
     fill_data(DATA_CAMERA, values, sizeof values, 3);
-    hid_t list = list_with(s, H5Z_FLAG_MANDATORY, false);
+    hid_t list = list_with(s, H5Z_FLAG_MANDATORY, ALONE);
     hid_t set = dataset_with("x", H5T_STD_I16LE, list);
     must(set >= 0);
     must(H5Dwrite(set, H5T_NATIVE_INT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
@@ -199,7 +206,7 @@ START_TEST(absurd_parameters)
         if (s.id == EMD_FILTER_BITSHUFFLE && count > 2)
             many[2] %= 10;
         snprintf(name, sizeof name, "r%d", round);
-        hid_t list = list_with(&s, H5Z_FLAG_MANDATORY, false);
+        hid_t list = list_with(&s, H5Z_FLAG_MANDATORY, ALONE);
         must(H5Pmodify_filter(list, s.id, H5Z_FLAG_MANDATORY, count, many) >= 0);
         hid_t set = dataset_with(name, H5T_STD_I16LE, list);
         if (set >= 0) {
@@ -220,7 +227,7 @@ END_TEST
 START_TEST(list_used_again)
 {
     const struct setting *s = &settings[_i];
-    hid_t list = list_with(s, H5Z_FLAG_MANDATORY, false);
+    hid_t list = list_with(s, H5Z_FLAG_MANDATORY, ALONE);
     unsigned first[20], cd[20], flags, config;
     size_t first_count = 0;
     for (int round = 0; round < 5; round++) {
@@ -247,7 +254,7 @@ END_TEST
 START_TEST(types)
 {
     const struct setting *s = &settings[_i];
-    hid_t list = list_with(s, H5Z_FLAG_MANDATORY, false);
+    hid_t list = list_with(s, H5Z_FLAG_MANDATORY, ALONE);
     const hsize_t three[] = {3};
     hid_t compound = H5Tcreate(H5T_COMPOUND, 11);
     must(H5Tinsert(compound, "a", 0, H5T_STD_U8LE) >= 0);
@@ -464,7 +471,7 @@ int main(void)
     TCase *t = tcase_create("hdf5");
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_set_timeout(t, 300);
-    tcase_add_loop_test(t, round_trips, 0, 2 * SETTINGS);
+    tcase_add_loop_test(t, round_trips, 0, AROUND_KINDS * SETTINGS);
     tcase_add_loop_test(t, damaged_chunks, 0, SETTINGS);
     tcase_add_loop_test(t, absurd_parameters, 0, 4);
     tcase_add_loop_test(t, list_used_again, 0, SETTINGS);

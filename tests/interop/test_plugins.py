@@ -2,6 +2,7 @@
 where these are installed. Bytes of chunks and cd_values are compared with other writers'."""
 
 import glob
+import importlib.util
 import json
 import os
 import subprocess
@@ -116,6 +117,28 @@ class Plugins(unittest.TestCase):
         self.child(PLUGINS, "write", sets)
         got = self.child(PLUGINS, "read", sets)[0]["filters"][0]
         self.assertEqual(got[2], [2, 2, 2, 8192, 5, 2, 5])
+
+    @unittest.skipUnless(importlib.util.find_spec("hdf5plugin"), "no python3-hdf5plugin")
+    def test_hdf5plugin_writes_and_reads_with_ours(self):
+        # Debian's brings no plugins of its own: it knows the parameters, HDF5 finds ours.
+        code = """if True:
+            import sys
+            import h5py, numpy as np, hdf5plugin as p
+            a = np.random.default_rng(1).poisson(50, (4, 64, 64)).astype("<i2")
+            settings = [p.Blosc(cname=c, clevel=3, shuffle=s) for c in ("lz4", "zlib", "zstd")
+                        for s in (p.Blosc.NOSHUFFLE, p.Blosc.SHUFFLE, p.Blosc.BITSHUFFLE)]
+            settings += [p.Bitshuffle(), p.Bitshuffle(nelems=64, lz4=False), p.Zstd(), p.Zstd(clevel=9)]
+            with h5py.File(sys.argv[1], "w") as f:
+                for k, how in enumerate(settings):
+                    f.create_dataset(str(k), data=a, chunks=(1, 64, 64), **how)
+            with h5py.File(sys.argv[1]) as f:
+                for k, how in enumerate(settings):
+                    assert np.array_equal(f[str(k)][:], a), dict(how)
+            loaded = open("/proc/self/maps").read()
+            assert all("libh5z%s.so" % n in loaded for n in ("blosc", "bitshuffle", "zstd")), loaded
+        """
+        p = self.run_with(PLUGINS, [sys.executable, "-c", code, self.file])
+        self.assertEqual(p.returncode, 0, p.stderr)
 
     def test_optional_incompressible(self):
         # A chunk of 7 int16 grows, so it is stored as it is.
