@@ -182,8 +182,9 @@ static void read_entry(struct json_object *o, struct emd_watchlist *list, bool s
             if (outcome != EMD_OUTCOME_CONFLICT)
                 e->state = EMD_WATCH_ASIDE;
             e->outcome = (enum emd_watch_outcome)outcome;
-            e->why = decode_name(get_text(o, "why"));
         }
+        if (json_object_object_get_ex(o, "why", &value))
+            e->why = decode_name(get_text(o, "why"));
     }
     free(output);
     free(name);

@@ -289,6 +289,8 @@ class Reports(Case):
         with open(movie(0), "rb") as f, open("raw/b.emd", "wb") as g:
             g.write(f.read(5000))
         once("raw", "out", code=3)
+        run = subprocess.run([EMDWATCH, "--status", "raw", "out"], capture_output=True, text=True, check=True)
+        self.assertIn("b.emd: the file has 5000 of the", run.stdout)
         with open("raw/c.emd", "w", encoding="ascii") as g:
             g.write("text")
         once("raw", "out", code=1)
