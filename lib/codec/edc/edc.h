@@ -17,9 +17,10 @@
 #include "base/status.h"
 
 enum emd_edc_effort {
-    EMD_EDC_FAST = 1,    /* contexts by tile only */
-    EMD_EDC_DEFAULT = 2, /* local contexts where they save more than 1 % */
-    EMD_EDC_BEST = 3     /* local contexts where they save anything; zstd is always tried, too */
+    EMD_EDC_FAST = 1, /* contexts by tile only */
+    EMD_EDC_DEFAULT =
+        2,           /* local contexts where they save more than 1 % (1.25 of a million pixels) */
+    EMD_EDC_BEST = 3 /* local contexts where they save anything; zstd is always tried, too */
 };
 
 /* One chunk: 'planes' images of width x height. */

@@ -17,11 +17,11 @@ enum {
     SAMPLE_STRIPS = 5,      /* where candidate models are compared, */
     SAMPLE_STRIP_ROWS = 16, /* each so high */
     ZSTD_LEVEL = 1,
-    OUTLIER = 5,                /* times the mean: no larger residual counts for a class */
-    IMAGE_BYTES_MIN = 1024,     /* below, a model costs more than it saves */
-    WIDTH_MIN = 8,              /* rows are padded to 128 columns */
-    SMALL_PLANE = 1 << 15,      /* pixels; smaller planes share a strip */
-    HALF_COUNT_PIXELS = 1 << 20 /* so many have symbols to spare for their tables */
+    OUTLIER = 5,            /* times the mean: no larger residual counts for a class */
+    IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
+    WIDTH_MIN = 8,          /* rows are padded to 128 columns */
+    SMALL_PLANE = 1 << 15,  /* pixels; smaller planes share a strip */
+    LARGE_PIXELS = 1 << 20  /* so many have symbols to spare for their tables, and take time */
 };
 
 /* A range of rows being turned into symbols. */
@@ -397,6 +397,11 @@ static unsigned zero_percent(const struct encoding *e)
     return (unsigned)(zeros * 100 / (rows * h->width));
 }
 
+static bool is_large(const struct edc_header *h)
+{
+    return (uint64_t)h->width * h->height * h->planes >= LARGE_PIXELS;
+}
+
 static enum emd_status choose_model(struct encoding *e, enum emd_edc_effort effort,
                                     struct emd_error *err)
 {
@@ -434,10 +439,11 @@ static enum emd_status choose_model(struct encoding *e, enum emd_edc_effort effo
         candidate.context = others[i].context;
         candidate.fold = !candidate.linear && !is_signed;
         const uint64_t bits = try_model(e, &candidate, &failed);
-        /* Local contexts take a third more time: they must be worth it. */
+        /* Local contexts take twice the time: they must be worth it, the more so where it counts.
+         */
         const uint64_t worth = candidate.context == EDC_CONTEXT_TILE || effort >= EMD_EDC_BEST
                                    ? cost
-                                   : cost - cost / 100;
+                                   : cost - cost / (is_large(&e->header) ? 80 : 100);
         if (bits < worth) {
             cost = bits;
             *best = candidate;
@@ -652,8 +658,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     const size_t contexts = edc_map_size(m->context);
     memset(e->outcome.counts, 0, count_entries(m->context) * sizeof *e->outcome.counts);
     memset(e->outcome.most, 0, sizeof e->outcome.most);
-    e->outcome.half = m->context == EDC_CONTEXT_TILE &&
-                      (uint64_t)h->width * h->height * h->planes >= HALF_COUNT_PIXELS;
+    e->outcome.half = m->context == EDC_CONTEXT_TILE && is_large(h);
     for (uint32_t s = 0; s < h->strips; s++) {
         e->plane_at[s] = (size_t)(out.planes - e->planes);
         e->extra_at[s] = (size_t)(out.extra - e->extra);
