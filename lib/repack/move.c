@@ -3,7 +3,6 @@
 #include "repack/move.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +71,6 @@ struct mover {
     size_t *todo;           /* the touched ones */
     size_t todo_count;
     struct emd_strips *strips;
-    atomic_bool packs; /* STRIPS: strips are compressed, said by the calling thread */
-    uint64_t left;     /* plain bytes of the block that were not stored yet */
-    uint64_t packed_plain, packed_size; /* of the bands that were compressed so far */
 };
 
 static void unravel(unsigned rank, const uint64_t *count, uint64_t i, uint64_t *point)
@@ -778,7 +774,6 @@ static enum emd_status strips_read(void *ctx, size_t job, unsigned slot_number, 
     struct thread_buffers *buffers = &m->thread[thread];
     struct slot_buffers *slot = &m->slot[slot_number];
     struct emd_window window;
-    const bool packs = atomic_load(&m->packs);
     struct cut cut = {.base = buffers->strips, .offset_step = full_strip_bytes(m)};
     band_box(m, job, window.origin, window.shape);
     emd_box_touched(&m->target_grid, window.origin, window.shape, &cut.touched);
@@ -791,30 +786,14 @@ static enum emd_status strips_read(void *ctx, size_t job, unsigned slot_number, 
         uint64_t origin[EMD_RANK_MAX], shape[EMD_RANK_MAX];
         uint32_t mask;
         emd_box_part(&m->target_grid, &cut.touched, i, window.origin, window.shape, origin, shape);
-        const size_t n = emd_box_bytes(m->rank, shape, m->request->item_size);
-        const unsigned char *plain = cut.base + i * cut.offset_step;
-        slot->strip_size[i] = n;
-        if (packs)
-            status = emd_pipeline_encode(
-                m->move->strip_pipeline, buffers->work, plain, n, slot->out + slot->size,
-                cut.offset_step + m->request->strip_overhead, &slot->strip_size[i], &mask, err);
-        if (!packs || slot->strip_size[i] >= n) { /* of that size: plain */
-            memcpy(slot->out + slot->size, plain, n);
-            slot->strip_size[i] = n;
-        }
+        size_t n = emd_box_bytes(m->rank, shape, m->request->item_size);
+        status = emd_pipeline_encode(m->move->strip_pipeline, buffers->work,
+                                     cut.base + i * cut.offset_step, n, slot->out + slot->size,
+                                     cut.offset_step + m->request->strip_overhead,
+                                     &slot->strip_size[i], &mask, err);
         slot->size += slot->strip_size[i];
     }
     return status;
-}
-
-/* Plain strips cost least: as long as what is left of the block would still fit compressed. Bands
- * under way are on top. */
-static void decide_packing(struct mover *m)
-{
-    const double ratio = m->packed_plain ? (double)m->packed_size / (double)m->packed_plain : 1;
-    const double under_way = (double)m->band_bytes * (m->plan->read_slots + 1);
-    atomic_store(&m->packs,
-                 (double)emd_strips_room(m->strips) < under_way + 1.05 * ratio * (double)m->left);
 }
 
 static enum emd_status strips_store(void *ctx, size_t job, unsigned slot_number,
@@ -833,13 +812,6 @@ static enum emd_status strips_store(void *ctx, size_t job, unsigned slot_number,
                                 slot->strip_size[i], err);
         offset += slot->strip_size[i];
     }
-    const size_t plain = emd_box_bytes(m->rank, extent, m->request->item_size);
-    m->left -= plain;
-    if (offset < plain) {
-        m->packed_plain += plain;
-        m->packed_size += offset;
-    }
-    decide_packing(m);
     return status;
 }
 
@@ -873,13 +845,11 @@ static enum emd_status strips_encode(void *ctx, size_t job, unsigned slot, unsig
         const void *data;
         void *const destination[1] = {buffers->raw};
         status = emd_strips_get(m->strips, number, buffers->stored, &data, err);
-        if (status == EMD_OK && stored < n) {
+        if (status == EMD_OK)
             status = emd_pipeline_decode(m->move->strip_pipeline, 0, buffers->work, data, stored,
                                          buffers->strips, n, err);
-            data = buffers->strips;
-        }
         if (status == EMD_OK)
-            emd_box_scatter(&m->target_grid, data, origin, shape, NULL, destination);
+            emd_box_scatter(&m->target_grid, buffers->strips, origin, shape, NULL, destination);
     }
     if (status == EMD_OK)
         status = encode_chunk(m, buffers, chunk, buffers->raw, &m->slot[slot], err);
@@ -910,8 +880,6 @@ static enum emd_status strips_block(struct mover *m, struct emd_pool *pool, stru
                                           .out = r->target_bound,
                                           .slots = m->plan->slots};
     emd_strips_reset(m->strips);
-    m->left = emd_box_bytes(m->rank, m->block_extent, r->item_size);
-    decide_packing(m);
     list_targets(m);
     enum emd_status status = make_buffers(m, &reading, err);
     if (status == EMD_OK)

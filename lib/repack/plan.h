@@ -10,9 +10,8 @@
  *              read in parallel and scattered (transposed) into its target chunks, then these are
  *              encoded in parallel. Nothing is stored between.
  *   STRIPS     the block does not fit: each band is cut into the strips that belong to one target
- *              chunk each; the strips wait in memory, lightly compressed as soon as they would not
- *              fit it otherwise, or, beyond the budget, in one unlinked temporary file; then each
- *              target chunk is put together and encoded.
+ *              chunk each; the strips, lightly compressed, wait in memory or, beyond the budget, in
+ *              one unlinked temporary file; then each target chunk is put together and encoded.
  *
  * peak_bytes counts every buffer that the run allocates; the run keeps to the plan's numbers. */
 #ifndef EMD_REPACK_PLAN_H

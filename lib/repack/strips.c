@@ -108,11 +108,6 @@ enum emd_status emd_strips_put(struct emd_strips *s, size_t i, const void *data,
     return EMD_OK;
 }
 
-size_t emd_strips_room(const struct emd_strips *s)
-{
-    return s->capacity - s->used;
-}
-
 size_t emd_strips_size(const struct emd_strips *s, size_t i)
 {
     return s->strip[i].size;
