@@ -2,8 +2,8 @@
  * out in any order. They lie in memory up to a limit and beyond it in one temporary file that has
  * no name, so that nothing is left behind however the program ends. What comes back from that file
  * is checked against a hash: it is the one place where data lie on a disk without any other check.
- * Keeping strips plain as long as the rest would fit compressed was tried: a tenth less processor time,
- * no less time, twice the memory.
+ * Keeping strips plain as long as the rest would fit compressed was tried: a tenth less processor
+ * time, no less time, twice the memory.
  *
  * Threads: put from one thread; get from any number after the last put. */
 #ifndef EMD_REPACK_STRIPS_H
