@@ -121,6 +121,9 @@ static bool only_space(const char *text, size_t length)
     return true;
 }
 
+/* json-c 0.18 takes bytes above 127 for control characters when it is strict (its issue 875). */
+enum { JSON_C_0_18 = 18 << 8 };
+
 enum emd_status emd_jsondoc_parse(const char *text, size_t length, struct emd_jsondoc *doc,
                                   struct emd_error *err)
 {
@@ -135,8 +138,11 @@ enum emd_status emd_jsondoc_parse(const char *text, size_t length, struct emd_js
     struct json_tokener *tokener = json_tokener_new_ex(DEEPEST);
     if (!tokener)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8 |
-                                        JSON_TOKENER_ALLOW_TRAILING_CHARS);
+    find_style(text, length, doc);
+    int flags = JSON_TOKENER_VALIDATE_UTF8 | JSON_TOKENER_ALLOW_TRAILING_CHARS;
+    if (doc->ascii || json_c_version_num() != JSON_C_0_18)
+        flags |= JSON_TOKENER_STRICT;
+    json_tokener_set_flags(tokener, flags);
     doc->root = json_tokener_parse_ex(tokener, text, (int)length);
     enum json_tokener_error error = json_tokener_get_error(tokener);
     size_t end = json_tokener_get_parse_end(tokener);
@@ -152,7 +158,6 @@ enum emd_status emd_jsondoc_parse(const char *text, size_t length, struct emd_js
         emd_jsondoc_release(doc);
         return status;
     }
-    find_style(text, length, doc);
     return EMD_OK;
 }
 
