@@ -302,6 +302,10 @@ static void read_frames(struct reading *r)
             out->recorded = seen;
             out->images = seen.last - seen.first + 1;
         }
+    } else if (take_expt(r, r->first, "indexed.expt", &summary) && summary.ranges > 0) {
+        /* A trial on another one's spots; several lattices share the images. */
+        out->recorded = summary.range[0];
+        out->images = summary.range[0].last - summary.range[0].first + 1;
     }
     bool found = false;
     for (size_t i = 0; i < sizeof results / sizeof *results && !found; i++) {

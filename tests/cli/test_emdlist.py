@@ -88,6 +88,9 @@ def test_nested(work):
     assert out.splitlines()[1] == "b/P1 -     unfinished at scale: filter_blanks has not run", out
     out, _ = run("-C", work, "--columns", "path,frames,image", "--good", "P1/not_blank")
     assert out.splitlines()[1].split() == ["a/P1", "30/100", "/x/m.emd"], out
+    # a trial on the spots of another one, which has imported.expt
+    os.rename(work + "/a/P1/imported.expt", work + "/a/P1/indexed.expt")
+    assert run("-C", work, "--columns", "path,frames,image", "--good", "P1/not_blank")[0] == out
     # not_blank as a symbolic link to nowhere, a file where a folder should be, a loop
     os.symlink("nowhere", work + "/b/P1/not_blank")
     os.symlink("..", work + "/a/up")
