@@ -125,12 +125,14 @@ class BadInput(unittest.TestCase):
                 run = self.damaged(name, whole[:cut])
                 self.assertIn(run.code, (1, 3) if cut < 8 else (3,), f"{name} cut at {cut}")
 
-    def judge(self, cases):
-        """Successes must have copied what HDF5 reads of the damaged source."""
+    def judge(self, cases, whole):
+        """Successes must have copied what HDF5 reads of the damaged source, or all that was there
+        before the damage: emdrepack finds chunks that a damaged index hides from HDF5's search."""
         answers = compare([(bad, out) for _, bad, out in cases])
         for (what, bad, out), answer in zip(cases, answers):
             with self.subTest(what=what):
-                self.assertEqual(answer, "same", what)
+                if answer != "same":
+                    self.assertEqual(compare([(whole, out)]), ["same"], f"{what}: {answer}")
             os.unlink(bad)
             os.unlink(out)
 
@@ -148,7 +150,7 @@ class BadInput(unittest.TestCase):
                     os.rename("bad.emd", f"bad{i}.emd")
                     os.rename("out.emd", f"out{i}.emd")
                     cases.append((f"{name} zeroed from {cut}", f"bad{i}.emd", f"out{i}.emd"))
-            self.judge(cases)
+            self.judge(cases, path)
 
     def test_turned_bytes(self):
         """Three of four in what steers HDF5, the rest anywhere."""
@@ -172,7 +174,7 @@ class BadInput(unittest.TestCase):
                         os.rename("out.emd", f"out{i}.emd")
                         cases.append((f"{name}, byte {at} is {data[at]}", f"bad{i}.emd",
                                       f"out{i}.emd"))
-            self.judge(cases)
+            self.judge(cases, path)
         print("exit codes:", codes, file=sys.stderr)
 
 
