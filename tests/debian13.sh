@@ -18,6 +18,7 @@ inside() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get -qq update
   packages=
+  # shellcheck disable=SC2013 # words, not lines
   for package in $(sed -n '/^\(build\|test\)_packages="/,/"$/p' setup.sh |
     sed 's/.*_packages="//; s/"$//'); do
     [ "$package" != libmsgpack-dev ] || package=libmsgpack-c-dev # its name since Debian 13

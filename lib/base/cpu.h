@@ -20,7 +20,8 @@ enum emd_simd emd_simd_level(void);
 /* "scalar", "sse2", ... */
 const char *emd_simd_name(enum emd_simd level);
 
-/* Cores that this process may run on, >= 1: under taskset or in a Slurm job fewer than there are. */
+/* Cores that this process may run on, >= 1: under taskset or in a Slurm job fewer than there are.
+ */
 unsigned emd_cpu_count(void);
 
 #endif

@@ -1,3 +1,4 @@
+#!/bin/sh
 # The units: systemd understands them, they are closed as tightly as they say, and the programs work
 # where they can write to one folder only.
 set -eu
