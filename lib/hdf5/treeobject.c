@@ -58,6 +58,19 @@ enum emd_status emd_job_copy_comment(hid_t src, hid_t dst, struct emd_error *err
     return status;
 }
 
+/* Lets the next object have the format of HDF5 1.8 if it needs it; the caller resets the bounds if
+ * *raised, also on failure. */
+static enum emd_status raise_format(struct emd_job *job, hid_t src, hid_t list, bool *raised,
+                                    struct emd_error *err)
+{
+    if (job->low >= H5F_LIBVER_V18)
+        return EMD_OK;
+    const enum emd_status status = emd_tree_needs_new_header(src, list, raised, err);
+    if (status == EMD_OK && *raised && !emd_job_set_bounds(job, H5F_LIBVER_V18, job->high))
+        return emd_hdf5_fail(err, EMD_E_IO, "cannot raise the format's version");
+    return status;
+}
+
 static enum emd_status make_group(struct emd_job *job, hid_t src, hid_t *dst, struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
@@ -68,14 +81,10 @@ static enum emd_status make_group(struct emd_job *job, hid_t src, hid_t *dst, st
         goto out;
     }
     status = emd_tree_set_group_properties(of, list, err);
-    if (status == EMD_OK && job->low < H5F_LIBVER_V18)
-        status = emd_tree_needs_new_header(src, list, &raise, err);
+    if (status == EMD_OK)
+        status = raise_format(job, src, list, &raise, err);
     if (status != EMD_OK)
         goto out;
-    if (raise && !emd_job_set_bounds(job, H5F_LIBVER_V18, job->high)) {
-        status = emd_hdf5_fail(err, EMD_E_IO, "cannot raise the format's version");
-        goto out;
-    }
     *dst = H5Gcreate_anon(job->dst, list, H5P_DEFAULT);
     if (*dst < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot create the group");
@@ -97,14 +106,9 @@ static enum emd_status make_type(struct emd_job *job, hid_t src, hid_t *dst, str
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read the datatype");
         goto out;
     }
-    if (job->low < H5F_LIBVER_V18)
-        status = emd_tree_needs_new_header(src, list, &raise, err);
+    status = raise_format(job, src, list, &raise, err);
     if (status != EMD_OK)
         goto out;
-    if (raise && !emd_job_set_bounds(job, H5F_LIBVER_V18, job->high)) {
-        status = emd_hdf5_fail(err, EMD_E_IO, "cannot raise the format's version");
-        goto out;
-    }
     if (H5Tcommit_anon(job->dst, type, list, H5P_DEFAULT) < 0) {
         /* A kind of type newer than the bounds. */
         raise = true;
@@ -225,14 +229,9 @@ static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row
         if (status != EMD_OK)
             goto out;
     }
-    if (job->low < H5F_LIBVER_V18)
-        status = emd_tree_needs_new_header(src, list, &raise, err);
+    status = raise_format(job, src, list, &raise, err);
     if (status != EMD_OK)
         goto out;
-    if (raise && !emd_job_set_bounds(job, H5F_LIBVER_V18, job->high)) {
-        status = emd_hdf5_fail(err, EMD_E_IO, "cannot raise the format's version");
-        goto out;
-    }
     *dst = H5Dcreate_anon(job->dst, dst_type, space, list, H5P_DEFAULT);
     if (*dst < 0) {
         struct emd_error first = {EMD_OK, ""};
