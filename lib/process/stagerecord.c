@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/safefile.h"
+#include "base/utf8.h"
 #include "dials/jsondoc.h"
 #include "dials/textfile.h"
 
@@ -76,22 +77,6 @@ static bool look_at(int dirfd, const char *path, struct mark *mark)
     return true;
 }
 
-/* Bytes of one character of UTF-8 at p, 0 if it is none (RFC 3629). */
-static size_t character(const unsigned char *p)
-{
-    size_t n = p[0] < 0x80                   ? 1
-               : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
-               : (p[0] & 0xf0) == 0xe0       ? 3
-               : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                             : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    bool bad = n == 3 ? (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] >= 0xa0)
-                      : n == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] >= 0x90));
-    return bad ? 0 : n;
-}
-
 /* JSON is UTF-8, names and logs are bytes: what is no character becomes \xNN. */
 static struct json_object *new_text(const char *text, size_t length)
 {
@@ -100,8 +85,8 @@ static struct json_object *new_text(const char *text, size_t length)
     if (!clean)
         return NULL;
     for (const unsigned char *p = (const unsigned char *)text; length > 0;) {
-        size_t bytes = character(p);
-        if (bytes == 0 || bytes > length) {
+        size_t bytes = emd_utf8_length((const char *)p, length);
+        if (bytes == 0) {
             n += (size_t)sprintf(clean + n, "\\x%02x", *p);
             bytes = 1;
         } else {

@@ -1,6 +1,7 @@
 /* lib/base and tools/common: status texts, safe files, number parsing. */
 #include <check.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/safefile.h"
+#include "base/utf8.h"
 #include "common/message.h"
 
 static char folder[64];
@@ -196,6 +198,24 @@ START_TEST(error_texts)
 }
 END_TEST
 
+START_TEST(characters)
+{
+    ck_assert_uint_eq(emd_utf8_length("a", 1), 1);
+    ck_assert_uint_eq(emd_utf8_length("\xc3\xa4", 2), 2);
+    ck_assert_uint_eq(emd_utf8_length("\xe2\x82\xac", 3), 3);
+    ck_assert_uint_eq(emd_utf8_length("\xf0\x9f\x98\x80", SIZE_MAX), 4);
+    ck_assert_uint_eq(emd_utf8_length("\xc3\xa4", 1), 0); /* cut */
+    ck_assert_uint_eq(emd_utf8_length("", 0), 0);
+    ck_assert_uint_eq(emd_utf8_length("\xe2\x82", SIZE_MAX), 0);     /* the NUL ends it */
+    ck_assert_uint_eq(emd_utf8_length("\xa4", SIZE_MAX), 0);         /* no beginning */
+    ck_assert_uint_eq(emd_utf8_length("\xc0\xaf", SIZE_MAX), 0);     /* overlong */
+    ck_assert_uint_eq(emd_utf8_length("\xe0\x9f\xbf", SIZE_MAX), 0); /* overlong */
+    ck_assert_uint_eq(emd_utf8_length("\xed\xa0\x80", SIZE_MAX), 0); /* a surrogate */
+    ck_assert_uint_eq(emd_utf8_length("\xf4\x90\x80\x80", SIZE_MAX), 0);
+    ck_assert_uint_eq(emd_utf8_length("\xff", SIZE_MAX), 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base");
@@ -212,6 +232,7 @@ int main(void)
     tcase_add_test(text, sizes);
     tcase_add_test(text, numbers);
     tcase_add_test(text, error_texts);
+    tcase_add_test(text, characters);
     suite_add_tcase(suite, safe);
     suite_add_tcase(suite, text);
     SRunner *runner = srunner_create(suite);
