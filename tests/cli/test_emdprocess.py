@@ -3,6 +3,7 @@
 Real DIALS is in tests/interop/test_emdprocess_dials.py. Crystals are tiny simulated movies.
 """
 
+import functools
 import json
 import os
 import random
@@ -12,13 +13,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import unittest
+
+sys.path.insert(0, os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "tests"))
+import waiting  # noqa: E402
 
 BIN = os.environ["EMDTOOLS_BIN"]
 EMDPROCESS, EMDSIM, EMDLIST = (os.path.join(BIN, t) for t in ("emdprocess", "emdsim", "emdlist"))
 # Every wait is for something that happens; this is only how long a hopeless one lasts.
 PATIENCE = 60
+wait_for = functools.partial(waiting.wait_for, patience=PATIENCE)
 KILLS = int(os.environ.get("EMDPROCESS_KILLS", "12"))
 
 # Each stage notes that it ran. 'two' and 'three' need 'one', 'four' needs both.
@@ -79,16 +83,6 @@ def alive(pid):
         return not re.search(r"^State:\s+Z", read(f"/proc/{pid}/status"), re.MULTILINE)
     except OSError:
         return False
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.01)
-    raise AssertionError(f"waited in vain: {what}")
 
 
 class Case(unittest.TestCase):

@@ -20,6 +20,9 @@ import unittest
 import h5py
 import numpy as np
 
+sys.path.insert(0, os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "tests"))
+from waiting import wait_for  # noqa: E402
+
 BIN = os.environ["EMDTOOLS_BIN"]
 EMDWATCH, EMDSYNC, EMDSIM = (os.path.join(BIN, t) for t in ("emdwatch", "emdsync", "emdsim"))
 # Every wait is for something that happens; this is only how long a hopeless one lasts.
@@ -59,16 +62,6 @@ def content(path):
     with h5py.File(path, "r") as f:
         f.visititems(visit)
     return found
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"waited in vain: {what}")
 
 
 def tree(folder):

@@ -17,6 +17,9 @@ if not shutil.which("dials.import"):
 
 from dials.array_family import flex  # noqa: E402
 
+sys.path.insert(0, os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "tests"))
+from waiting import wait_for  # noqa: E402,F401
+
 BIN = os.environ["EMDTOOLS_BIN"]
 DXTBX = os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "share", "emdtools", "dxtbx")
 # Every wait is for something that happens; this is only how long a hopeless one lasts.
@@ -38,16 +41,6 @@ def run(*command, code=0, quiet=False, **keywords):
     if result.returncode != code:
         raise AssertionError(f"{command}: exit {result.returncode}, not {code}\n{result.stdout[-3000:]}")
     return result.stdout
-
-
-def wait_for(condition, what):
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited in vain: {what()}")
 
 
 def table(path):
