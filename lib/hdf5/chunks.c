@@ -88,6 +88,11 @@ enum emd_status emd_chunk_grid_get(hid_t dataset, struct emd_chunk_grid *grid,
         goto out;
     }
     grid->chunk_bytes = values.variable ? 0 : (size_t)bytes;
+    unsigned options;
+    if (H5Pget_chunk_opts(dcpl, &options) < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at the dataset");
+    else
+        grid->plain_edges = options & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS;
 out:
     emd_hdf5_close(&type);
     emd_hdf5_close(&space);
@@ -102,6 +107,15 @@ void emd_chunk_offset(const struct emd_chunk_grid *grid, uint64_t index, hsize_t
         offset[i] = index % grid->count[i] * grid->chunk[i];
         index /= grid->count[i];
     }
+}
+
+/* The filters that a chunk was stored without: HDF5's own mask does not tell of plain edges. */
+static uint32_t left_out(const struct emd_chunk_grid *grid, const hsize_t *offset, uint32_t mask)
+{
+    for (unsigned i = 0; i < grid->rank && grid->plain_edges; i++)
+        if (grid->dims[i] - offset[i] < grid->chunk[i])
+            return UINT32_MAX;
+    return mask;
 }
 
 void emd_chunk_list_free(struct emd_chunk_list *list)
@@ -151,7 +165,7 @@ static enum emd_status add_chunk(struct listing *listing, const hsize_t *offset,
         .index = index,
         .address = list->has_addresses ? address : EMD_CHUNK_NO_ADDRESS,
         .bytes = bytes,
-        .mask = mask,
+        .mask = left_out(grid, offset, mask),
     };
     return EMD_OK;
 }
@@ -426,6 +440,8 @@ enum emd_status emd_chunk_read(hid_t dataset, const struct emd_chunk_grid *grid,
     else if (H5Dread_chunk(dataset, H5P_DEFAULT, offset, mask, buffer) < 0)
 #endif
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot read chunk %" PRIu64, chunk->index);
+    else
+        *mask = left_out(grid, offset, *mask);
     emd_hdf5_quiet_end(&quiet);
     return status;
 }

@@ -36,6 +36,7 @@ struct emd_chunk_grid {
     size_t item_size;             /* bytes of an element in the file; 0 where it has
  variable-length parts: HDF5 does not tell their size there */
     size_t chunk_bytes;           /* of a decoded chunk; 0 where item_size is */
+    bool plain_edges;             /* chunks that reach over the edge are stored without filters */
 };
 
 /* One stored chunk, 32 bytes. */
@@ -43,7 +44,7 @@ struct emd_chunk {
     uint64_t index;   /* place in the grid, row-major (last axis fastest) */
     uint64_t address; /* from the start of the file, for pread; or EMD_CHUNK_NO_ADDRESS */
     uint64_t bytes;   /* stored, > 0; with no filters exactly chunk_bytes */
-    uint32_t mask;    /* bit i set: filter i was left out */
+    uint32_t mask;    /* bit i set: filter i was left out; all set at a plain edge */
 };
 
 struct emd_chunk_list {
