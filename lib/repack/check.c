@@ -8,6 +8,7 @@
 #include "hdf5/h5call.h"
 #include "hdf5/rehearse.h"
 #include "hdf5/source.h"
+#include "hdf5/values.h"
 #include "repack/dataset.h"
 #include "repack/repack.h"
 #include "repack/visit.h"
@@ -122,60 +123,71 @@ static enum emd_status check_chunks(struct checker *c, const struct emd_pipeline
     return emd_move_run(&move, c->pool, err);
 }
 
-/* Everything else: read by HDF5 in slices of whole rows of the first axis. */
-static enum emd_status check_by_hdf5(struct checker *c, hid_t id, struct emd_error *err)
+/* Reads a box by HDF5, in halves of halves of at most 'most' bytes or one element. */
+static enum emd_status read_box(struct checker *c, hid_t type, hid_t space, const hsize_t *start,
+                                const hsize_t *count, int rank, uint64_t most,
+                                struct emd_error *err)
 {
+    hsize_t elements = 1, half[H5S_MAX_RANK], middle[H5S_MAX_RANK];
+    int longest = 0;
+    for (int a = 0; a < rank; a++) {
+        elements *= count[a];
+        longest = count[a] > count[longest] ? a : longest;
+    }
+    const uint64_t bytes = elements * H5Tget_size(type);
+    if (bytes > most && elements > 1) {
+        memcpy(half, count, (size_t)rank * sizeof *half);
+        memcpy(middle, start, (size_t)rank * sizeof *middle);
+        half[longest] = count[longest] / 2;
+        enum emd_status status = read_box(c, type, space, start, half, rank, most, err);
+        middle[longest] += half[longest];
+        half[longest] = count[longest] - half[longest];
+        return status == EMD_OK ? read_box(c, type, space, middle, half, rank, most, err) : status;
+    }
+    if (is_cancelled(c))
+        return emd_fail(err, EMD_E_CANCELLED, "stopped on request");
     enum emd_status status = EMD_OK;
-    hsize_t dims[H5S_MAX_RANK], start[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK];
-    void *data = NULL;
-    hid_t type = H5Dget_type(id), space = H5Dget_space(id), memory = H5I_INVALID_HID;
-    int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
-    hssize_t points = rank < 0 ? -1 : H5Sget_simple_extent_npoints(space);
-    size_t item = type < 0 ? 0 : H5Tget_size(type);
-    if (points < 0 || item == 0) {
-        report(c, c->path, "its type or extent cannot be read");
-        goto out;
-    }
-    if (points == 0 || H5Dget_storage_size(id) == 0)
-        goto out; /* nothing is stored */
-    uint64_t rows = rank > 0 ? dims[0] : 1, row = item;
-    for (int a = 1; a < rank; a++)
-        row *= dims[a];
-    uint64_t step = row < slice_bytes ? slice_bytes / row : 1;
-    if (step > rows)
-        step = rows;
-    data = malloc((size_t)(step * row));
-    if (!data) {
-        status = emd_fail(err, EMD_E_MEMORY, "out of memory for %" PRIu64 " bytes", step * row);
-        goto out;
-    }
-    for (uint64_t at = 0; at < rows && status == EMD_OK; at += step) {
-        if (is_cancelled(c)) {
-            status = emd_fail(err, EMD_E_CANCELLED, "stopped on request");
-            break;
-        }
-        for (int a = 0; a < rank; a++)
-            count[a] = dims[a];
-        if (rank > 0) {
-            start[0] = at;
-            count[0] = step < rows - at ? step : rows - at;
-            H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL);
-        }
-        memory = rank > 0 ? H5Screate_simple(rank, count, NULL) : H5Screate(H5S_SCALAR);
-        if (H5Dread(id, type, memory, space, H5P_DEFAULT, data) < 0) {
-            struct emd_error error;
-            emd_hdf5_fail(&error, EMD_E_CORRUPT, "cannot be read");
-            report(c, c->path, error.text);
-            at = rows;
-        } else if (H5Tdetect_class(type, H5T_VLEN) > 0 || H5Tdetect_class(type, H5T_STRING) > 0) {
-            H5Dvlen_reclaim(type, memory, H5P_DEFAULT, data);
-        }
-        emd_hdf5_close(&memory);
-        on_progress(c, step * row);
-    }
-out:
+    hid_t memory = H5Screate_simple(1, &elements, NULL);
+    void *data = malloc((size_t)bytes);
+    if (!data)
+        status = emd_fail(err, EMD_E_MEMORY, "out of memory for %" PRIu64 " bytes", bytes);
+    else if (memory < 0 ||
+             (rank > 0 &&
+              H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0) ||
+             H5Dread(c->id, type, memory, space, H5P_DEFAULT, data) < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
+    else
+        on_progress(c, bytes);
     free(data);
     emd_hdf5_close(&memory);
+    return status;
+}
+
+/* Everything else that is stored: whole chunks, which HDF5 cannot decode in parts, or slices of
+ * what has none. */
+static enum emd_status check_by_hdf5(struct checker *c, bool chunked, struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    struct emd_chunk_list list = {.count = 0};
+    const struct emd_chunk_grid *grid = &list.grid;
+    hsize_t start[H5S_MAX_RANK] = {0}, count[H5S_MAX_RANK];
+    hid_t type = H5Dget_type(c->id), space = H5Dget_space(c->id);
+    const int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, count, NULL);
+    if (type < 0 || rank < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "its type or extent cannot be read");
+    else if (chunked)
+        status = emd_chunk_list_get(c->id, c->source, EMD_CHUNKS_BY_INDEX, 0, &list, err);
+    else if (H5Sget_simple_extent_npoints(space) > 0 && H5Dget_storage_size(c->id) > 0)
+        status = read_box(c, type, space, start, count, rank, slice_bytes, err);
+    for (size_t i = 0; i < list.count && status == EMD_OK; i++) {
+        emd_chunk_offset(grid, list.chunk[i].index, start);
+        for (int a = 0; a < rank; a++) {
+            const hsize_t left = grid->dims[a] - start[a];
+            count[a] = left < grid->chunk[a] ? left : grid->chunk[a];
+        }
+        status = read_box(c, type, space, start, count, rank, UINT64_MAX, err);
+    }
+    emd_chunk_list_free(&list);
     emd_hdf5_close(&space);
     emd_hdf5_close(&type);
     return status;
@@ -191,25 +203,26 @@ static enum emd_status check_dataset(void *ctx, hid_t id, const char *path, stru
     c->path = path;
     c->id = id;
     c->result->datasets++;
-    /* Variable-length data lie outside the chunks, and other filters are HDF5's business. */
+    struct emd_values values = {0};
     hid_t type = H5Dget_type(id), dcpl = H5Dget_create_plist(id);
-    bool elsewhere = H5Tdetect_class(type, H5T_VLEN) > 0 ||
-                     (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) > 0);
+    enum emd_status status = emd_values_make(type, &values, err);
+    emd_values_free(&values);
     emd_hdf5_close(&type);
-    enum emd_status status = EMD_OK;
-    bool chunked = dcpl >= 0 && H5Pget_layout(dcpl) == H5D_CHUNKED;
-    if (chunked)
+    /* The rehearsal has copied what is not plain, value by value. */
+    const bool seen = values.variable || values.references;
+    const bool chunked = dcpl >= 0 && H5Pget_layout(dcpl) == H5D_CHUNKED;
+    if (status == EMD_OK && chunked)
         status = emd_filters_get(dcpl, &pipeline, &ours, err);
     emd_hdf5_close(&dcpl);
-    if (status == EMD_OK && chunked && ours && !elsewhere) {
+    if (status == EMD_OK && !seen && ours) { /* filters of others are HDF5's business */
         status = emd_chunk_list_get(id, c->source, EMD_CHUNKS_BY_ADDRESS, 0, &list, err);
         c->chunks = &list;
         if (status == EMD_OK)
             status = check_chunks(c, &pipeline, budget, err);
         emd_chunk_list_free(&list);
+    } else if (status == EMD_OK && !seen) {
+        status = check_by_hdf5(c, chunked, err);
     }
-    if (status == EMD_OK && (!chunked || !ours || elsewhere))
-        status = check_by_hdf5(c, id, err);
     if (status == EMD_E_CORRUPT || status == EMD_E_INCOMPLETE || status == EMD_E_UNSUPPORTED) {
         report(c, path, err->text);
         status = EMD_OK;

@@ -137,7 +137,7 @@ static enum emd_status find_contiguous(const struct emd_source *source, hid_t id
     const struct emd_plan_request *r = &d->request;
     haddr_t offset = H5Dget_offset(id);
     *found = false;
-    if (offset == HADDR_UNDEF)
+    if (!emd_hdf5_is_allocated(id))
         return EMD_OK; /* never written */
     /* one row at the start, at most 4 KiB, is enough to tell places apart */
     uint64_t shape[EMD_RANK_MAX];

@@ -147,16 +147,16 @@ static enum emd_status look_at_dataset(void *ctx, hid_t id, const char *path, st
         for (size_t i = 0; status == EMD_OK && stack && list.has_addresses && i < list.count; i++)
             if (chunk_is_zero(look->source->fd, &list.chunk[i]))
                 look_odd(look, "%s: chunk %" PRIu64 " is all zeros", path, list.chunk[i].index + 1);
-    } else if (layout == H5D_CONTIGUOUS) {
-        const haddr_t at = H5Dget_offset(id);
+    } else if (layout == H5D_CONTIGUOUS && emd_hdf5_is_allocated(id)) {
+        const haddr_t at = H5Dget_offset(id); /* from the start of the file */
         const hsize_t n = H5Dget_storage_size(id);
         const uint64_t size = (uint64_t)look->source->id.size;
-        if (at != HADDR_UNDEF && (at > size || n > size - at))
+        if (at > size || n > size - at)
             status = emd_fail(err, EMD_E_INCOMPLETE, "reaches behind the end of the file");
         /* all frames of a pixel lie side by side: the end comes last */
         const uint64_t tail = n < READ_BYTES ? n : READ_BYTES;
-        if (status == EMD_OK && stack && at != HADDR_UNDEF && n > 0 &&
-            range_is_zero(look->source->fd, at + look->source->user_block + n - tail, tail))
+        if (status == EMD_OK && stack && n > 0 &&
+            range_is_zero(look->source->fd, at + n - tail, tail))
             look_odd(look, "%s: the last %" PRIu64 " bytes are zeros", path, tail);
     }
     if (status == EMD_OK && stack)

@@ -1,5 +1,6 @@
-"""emdrepack: codecs, layouts, budgets, names, exit codes, JSON, provenance, dry runs, --check."""
+"""emdrepack: codecs, layouts, sources of other programs, budgets, names, exit codes, JSON, provenance, dry runs, --check."""
 
+import ctypes
 import glob
 import hashlib
 import json
@@ -154,6 +155,65 @@ class Layouts(unittest.TestCase):
             with h5py.File(name, "r") as f, h5py.File("sparse.h5", "r") as g:
                 self.assertEqual(f["d"].id.get_num_chunks(), chunks)
                 np.testing.assert_array_equal(f["d"][:], g["d"][:])
+
+
+class OtherPrograms(unittest.TestCase):
+    """What instruments do not write."""
+
+    def same(self, source):
+        for codec in ("auto", "gzip", "none"):
+            emdrepack("-q", "-f", "--verify", "file", "-c", codec, source, "packed.h5")
+            emdrepack("-q", "--check", "packed.h5")
+            with h5py.File(source, "r") as a, h5py.File("packed.h5", "r") as b:
+                for name in a:
+                    np.testing.assert_array_equal(a[name][:], b[name][:], (source, codec, name))
+        emdrepack("-q", "--check", source)
+
+    def test_edge_chunks_without_filters(self):
+        with open("/proc/self/maps") as maps:
+            path = next(line.split()[-1] for line in maps if "/libhdf5" in line and "_hl" not in line)
+        set_options = ctypes.CDLL(path).H5Pset_chunk_opts
+        set_options.argtypes = [ctypes.c_int64, ctypes.c_uint]
+        data = np.random.default_rng(1).integers(0, 9, (300, 150)).astype("<u2")
+        with h5py.File("edges.h5", "w", libver="latest") as f:
+            for name, add in (("shuffle", lambda p: p.set_shuffle()),
+                              ("gzip", lambda p: p.set_deflate(4)),
+                              ("same as wanted", lambda p: (p.set_shuffle(), p.set_deflate(4))),
+                              ("foreign", lambda p: p.set_scaleoffset(h5py.h5z.SO_INT, 0)),
+                              ("many", lambda p: p.set_shuffle())):
+                plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+                plist.set_chunk((2, 4) if name == "many" else (64, 64))
+                add(plist)
+                dont_filter_partial_chunks = 2
+                self.assertGreaterEqual(set_options(plist.id, dont_filter_partial_chunks), 0)
+                made = h5py.h5d.create(f.id, name.encode(), h5py.h5t.STD_U16LE,
+                                       h5py.h5s.create_simple(data.shape), plist)
+                h5py.Dataset(made)[:] = data
+        self.same("edges.h5")
+
+    def test_never_written_behind_a_user_block(self):
+        for size in 512, 1024:
+            with h5py.File("block.h5", "w", userblock_size=size) as f:
+                for width in 1, 4000:
+                    h5py.h5d.create(f.id, b"never %d" % width, h5py.h5t.STD_U8LE,
+                                    h5py.h5s.create_simple((400000 // width, width)))
+                f["written"] = np.random.default_rng(2).integers(0, 99, (1000, 1000), "u1")
+            self.same("block.h5")
+
+    def test_huge_and_nearly_empty(self):
+        text = h5py.string_dtype()
+        with h5py.File("sparse.h5", "w") as f:
+            f.create_dataset("texts", (1, 2 ** 60, 2), text, chunks=(1, 64, 2))[0, 0, 0] = "x"
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plist.set_chunk((1, 64))
+            plist.set_scaleoffset(h5py.h5z.SO_INT, 0)
+            made = h5py.h5d.create(f.id, b"foreign", h5py.h5t.STD_U16LE,
+                                   h5py.h5s.create_simple((2 ** 50, 64)), plist)
+            h5py.Dataset(made)[5] = 7
+        emdrepack("-q", "--check", "sparse.h5", timeout=60)
+        emdrepack("-q", "-f", "--verify", "file", "sparse.h5", "packed.h5", timeout=60)
+        with h5py.File("packed.h5", "r") as f:
+            self.assertEqual((f["texts"][0, 0, 0], f["foreign"][5, 0]), (b"x", 7))
 
 
 class Determinism(unittest.TestCase):
