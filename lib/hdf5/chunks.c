@@ -179,15 +179,16 @@ static int take_iterated(const hsize_t *offset, unsigned mask, haddr_t address, 
     return listing->status == EMD_OK ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
-static enum emd_status list_by_iteration(hid_t dataset, struct listing *listing)
+static enum emd_status list_all(hid_t dataset, hid_t space, struct listing *listing)
 {
+    (void)space;
     if (H5Dchunk_iter(dataset, H5P_DEFAULT, take_iterated, listing) < 0 &&
         listing->status == EMD_OK)
         return emd_hdf5_fail(listing->err, EMD_E_CORRUPT, "cannot list the chunks");
     return listing->status;
 }
 #else
-static enum emd_status list_by_number(hid_t dataset, hid_t space, struct listing *listing)
+static enum emd_status list_all(hid_t dataset, hid_t space, struct listing *listing)
 {
     for (size_t i = 0; i < listing->capacity; i++) {
         hsize_t offset[EMD_RANK_MAX], bytes = 0;
@@ -201,6 +202,7 @@ static enum emd_status list_by_number(hid_t dataset, hid_t space, struct listing
     }
     return EMD_OK;
 }
+#endif
 
 /* Asks each place of the grid. 1.10 answers for an empty place with a failure, newer ones with size
  * zero; that all chunks were found is seen from their number. */
@@ -220,7 +222,22 @@ static enum emd_status list_by_place(hid_t dataset, struct listing *listing)
     }
     return EMD_OK;
 }
-#endif
+
+/* Where a dataset can grow along one axis, newer files number the chunks as if that axis were the
+ * first. Their lists, also a search by coordinates, forget this and tell wrong coordinates (seen
+ * with 1.10.8); looking up a single place is right. */
+static bool coordinates_are_wrong(hid_t dataset, hid_t space, const struct emd_chunk_grid *grid)
+{
+    H5D_chunk_index_t index;
+    hsize_t most[EMD_RANK_MAX];
+    bool several = false; /* chunks along an axis before the growing one */
+    if (H5Dget_chunk_index_type(dataset, &index) < 0 || index != H5D_CHUNK_IDX_EARRAY ||
+        H5Sget_simple_extent_dims(space, NULL, most) < 0)
+        return false;
+    for (unsigned i = 0; i < grid->rank && most[i] != H5S_UNLIMITED; i++)
+        several = several || most[i] > grid->chunk[i];
+    return several;
+}
 
 static int compare_index(const void *a, const void *b)
 {
@@ -371,15 +388,16 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
                               .status = EMD_OK,
                               .err = err};
     list->has_addresses = source != NULL;
-#if HAVE_CHUNK_ITER
-    (void)sparse_factor;
-    (void)sparse_floor;
-    status = list_by_iteration(dataset, &listing);
-#else
     const uint64_t places = count > UINT64_MAX / sparse_factor ? UINT64_MAX : count * sparse_factor;
     const bool sparse = list->grid.total > places && list->grid.total > sparse_floor;
-    if (count <= EMD_CHUNKS_INFO_MAX || (sparse && count <= INFO_PATIENCE))
-        status = list_by_number(dataset, space, &listing);
+    const bool wrong = coordinates_are_wrong(dataset, space, &list->grid);
+#if HAVE_CHUNK_ITER
+    const bool can_list = true;
+#else
+    const bool can_list = count <= EMD_CHUNKS_INFO_MAX || (sparse && count <= INFO_PATIENCE);
+#endif
+    if (can_list && !wrong)
+        status = list_all(dataset, space, &listing);
     else if (!sparse)
         status = list_by_place(dataset, &listing);
     else
@@ -387,7 +405,6 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
                           "%" PRIu64 " chunks scattered over a grid of %" PRIu64
                           " are too many for this version of HDF5",
                           (uint64_t)count, list->grid.total);
-#endif
     if (status != EMD_OK)
         goto out;
     if (list->count != count) {

@@ -3,10 +3,10 @@
  *
  * Finding them: H5Dchunk_iter where this HDF5 has it (1.10.10, 1.12.3, 1.14); else
  * H5Dget_chunk_info, which starts from the first chunk at each call, for up to EMD_CHUNKS_INFO_MAX
- * chunks; beyond that the grid is asked chunk by chunk what is stored, and the list has no
- * addresses: read with emd_chunk_read. Addresses in a file with a user block are counted from
- * different places by different versions of HDF5: one chunk is read both ways and compared before
- * any is trusted.
+ * chunks; beyond that, and where HDF5 lists wrong coordinates, the grid is asked chunk by chunk
+ * what is stored, and the list has no addresses: read with emd_chunk_read. Addresses in a file with
+ * a user block are counted from different places by different versions of HDF5: one chunk is read
+ * both ways and compared before any is trusted.
  *
  * Threads: making a list and emd_chunk_read belong to the HDF5 thread (h5call.h); a finished list
  * is plain data. */
@@ -44,7 +44,8 @@ struct emd_chunk {
     uint64_t index;   /* place in the grid, row-major (last axis fastest) */
     uint64_t address; /* from the start of the file, for pread; or EMD_CHUNK_NO_ADDRESS */
     uint64_t bytes;   /* stored, > 0; with no filters exactly chunk_bytes */
-    uint32_t mask;    /* bit i set: filter i was left out; all set at a plain edge */
+    uint32_t mask;    /* bit i set: filter i was left out; all set at a plain edge. Not known
+                         where there are no addresses: emd_chunk_read tells */
 };
 
 struct emd_chunk_list {

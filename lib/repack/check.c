@@ -68,7 +68,10 @@ static enum emd_status fetch(void *ctx, const struct emd_chunk *chunk, const uin
     struct checker *c = ctx;
     uint32_t mask;
     (void)origin;
-    return emd_chunk_read(c->id, &c->chunks->grid, chunk, data, n, &mask, err);
+    enum emd_status status = emd_chunk_read(c->id, &c->chunks->grid, chunk, data, n, &mask, err);
+    if (status == EMD_OK)
+        c->chunks->chunk[chunk - c->chunks->chunk].mask = mask;
+    return status;
 }
 
 static enum emd_status discard(void *ctx, const uint64_t *origin, const struct emd_encoded *chunk,
@@ -217,7 +220,7 @@ static enum emd_status check_dataset(void *ctx, hid_t id, const char *path, stru
     if (status == EMD_OK && !seen && ours) { /* filters of others are HDF5's business */
         status = emd_chunk_list_get(id, c->source, EMD_CHUNKS_BY_ADDRESS, 0, &list, err);
         c->chunks = &list;
-        if (status == EMD_OK)
+        if (status == EMD_OK && list.count > 0)
             status = check_chunks(c, &pipeline, budget, err);
         emd_chunk_list_free(&list);
     } else if (status == EMD_OK && !seen) {

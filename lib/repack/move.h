@@ -35,8 +35,8 @@ struct emd_move {
     const char *spill_folder;
 
     void *ctx;
-    /* A source chunk through HDF5, as request->fetch says: chunk->bytes stored bytes, or the whole
-     * decoded chunk; n is that size. */
+    /* A source chunk through HDF5, as request->fetch says: chunk->bytes stored bytes (chunk->mask
+     * is right from then on), or the whole decoded chunk; n is that size. */
     enum emd_status (*fetch)(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
                              void *data, size_t n, struct emd_error *err);
     /* An encoded target chunk. Called in a fixed order. */

@@ -200,6 +200,41 @@ class OtherPrograms(unittest.TestCase):
                 f["written"] = np.random.default_rng(2).integers(0, 99, (1000, 1000), "u1")
             self.same("block.h5")
 
+    def test_growing_axis_behind_others(self):
+        def corner(shape, chunk):
+            return (slice(shape[0] - chunk[0], shape[0]), *map(slice, chunk[1:]))
+        for number, (shape, chunk, most) in enumerate((
+                ((64, 48), (16, 16), (64, None)), ((48, 64), (16, 16), (48, None)),
+                ((32, 32, 5), (16, 16, 1), (32, 32, None)), ((8, 24, 8), (4, 8, 4), (8, None, 8)),
+                ((64, 48), (16, 16), (None, 48)), ((16, 96), (16, 16), (16, None)))):
+            with h5py.File(f"growing{number}.h5", "w", libver="latest") as f:
+                for name, filters in (("plain", {}), ("gzip", {"compression": "gzip"})):
+                    full = f.create_dataset(name, shape, "<u2", maxshape=most, chunks=chunk, **filters)
+                    full[:] = np.random.default_rng(number).integers(0, 999, shape)
+                    part = f.create_dataset(name + " part", shape, "<u2", maxshape=most, chunks=chunk,
+                                            **filters)
+                    part[corner(shape, chunk)] = 7
+                texts = f.create_dataset("texts", shape, h5py.string_dtype(), maxshape=most,
+                                         chunks=chunk)
+                texts[corner(shape, chunk)] = "here"
+            self.same(f"growing{number}.h5")
+
+    def test_many_chunks_of_noise_stay_plain(self):
+        noise = np.random.default_rng(3).integers(0, 256, (70 * 32, 70 * 32)).astype("u1")
+        noise[:500] = 3
+        with h5py.File("noise.h5", "w") as f:
+            f.create_dataset("noise", data=noise, chunks=(32, 32))
+        emdrepack("-q", "-f", "-c", "zstd", "noise.h5", "noise_zstd.h5")
+        self.same("noise_zstd.h5")
+        emdrepack("-q", "-f", "--chunk", "64,64", "noise_zstd.h5", "packed.h5")
+        with h5py.File("packed.h5", "r") as f:
+            np.testing.assert_array_equal(f["noise"][:], noise)
+
+    def test_no_frames(self):
+        with h5py.File("none.h5", "w") as f:
+            f.create_dataset("none", (16, 16, 0), "<i2", chunks=(16, 16, 1), maxshape=(16, 16, None))
+        self.same("none.h5")
+
     def test_huge_and_nearly_empty(self):
         text = h5py.string_dtype()
         with h5py.File("sparse.h5", "w") as f:
