@@ -450,6 +450,7 @@ class Crystals(Case):
         out = self.run_tool(code=3)
         self.assertRegex(out, "bad/test: not ready at one: .+")
         self.assertIn("good/test: done", out)
+        self.assertRegex(self.run_tool("--status"), "not ready  bad/test one: .+")
         listed = self.run_tool(tool=EMDLIST)
         self.assertRegex(listed, r"bad/test +- +failed at [a-z_]+: .*bytes that it should have")
         self.movie("bad.emd")

@@ -445,7 +445,7 @@ int conductor_status(const struct process_options *options, struct process_task 
             state = locked ? "running" : lost ? "failed" : begun ? "unfinished" : "waiting";
         }
         if (tasks[t].trouble[0]) {
-            state = "failed";
+            state = tasks[t].not_ready ? "not ready" : "failed";
             why = tasks[t].trouble;
         } else if (locked) {
             state = "running";
