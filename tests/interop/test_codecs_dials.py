@@ -3,10 +3,13 @@ class says what is in the file: shape, tilts, pedestal, gain, whatever is missin
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import types
 import unittest
+import unittest.mock
 
 import dialslib as d
 import h5py
@@ -148,6 +151,25 @@ class Format(unittest.TestCase):
         panel = d.models("imported.expt")["detector"][0]["panels"][0]
         self.assertEqual((panel["pedestal"], panel["gain"]), (-64, 3))
 
+    def test_electrons(self):
+        """From dxtbx 3.16 on a beam says what it is made of: asked for there, and only there."""
+        from dxtbx.model import beam
+        name = simulate("probe.emd", "--size", 32, "--frames", 2)
+        make = beam.BeamFactory.make_polarized_beam
+        asked = []
+
+        def record(**model):
+            asked.append(model.pop("probe", None))
+            return make(**model)
+
+        with unittest.mock.patch.object(beam.BeamFactory, "make_polarized_beam", record):
+            self.open(name)
+            electron = beam.Probe.electron if hasattr(beam, "Probe") else None
+            probe = types.SimpleNamespace(electron="electron")
+            with unittest.mock.patch.object(beam, "Probe", probe, create=True):
+                self.open(name)
+        self.assertEqual(asked, [electron, "electron"])
+
     def test_several_images(self):
         """A survey image beside the movie: the movie is taken."""
         name = simulate("several.emd", "--size", 32, "--frames", 12)
@@ -163,6 +185,38 @@ class Format(unittest.TestCase):
             file["Data/Image/x/Data"] = np.zeros((4, 4, 4))
         self.assertFalse(FormatVeloxEMD.understand("other.emd"))
 
+    def install(self, env, how):
+        """The one line of docs/dials.md that has 'how' in it."""
+        with open(os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "docs", "dials.md"), encoding="utf-8") as f:
+            (line,) = (x.strip() for x in f if "emdtools.pth" in x and how in x)
+        shutil.copytree(d.DXTBX, "prefix/share/emdtools/dxtbx", dirs_exist_ok=True)
+        line = re.sub("^python3", os.environ["EMDTOOLS_PYTHON"], line)
+        subprocess.run(line.replace("PREFIX", os.path.abspath("prefix")), shell=True, check=True, env=env)
+
+    def test_other_prefix(self):
+        """As in conda: a Python of its own, with DIALS in its site-packages and as dials.python."""
+        simulate("conda.emd", "--size", 64, "--frames", 12)
+        subprocess.run([os.environ["EMDTOOLS_PYTHON"], "-m", "venv", "--without-pip", "conda"], check=True)
+        python = os.path.abspath("conda/bin/python")
+        ask = [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+        site = subprocess.run(ask, check=True, capture_output=True, text=True).stdout.strip()
+        self.assertTrue(site.startswith(os.path.abspath("conda")), site)
+        with open(f"{site}/theirs.pth", "w", encoding="utf-8") as f:
+            f.write(os.path.dirname(os.path.dirname(h5py.__file__)) + "\n")
+        os.symlink("python", "conda/bin/dials.python")
+        os.symlink(f"{sys.prefix}/lib/cctbx", "conda/lib/cctbx")  # where Debian's cctbx looks for its settings
+        env = dict(os.environ, PATH=f"{os.path.abspath('conda/bin')}:{os.environ['PATH']}", PYTHONNOUSERSITE="1")
+        env.pop("PYTHONPATH", None)
+        find = ("import importlib.metadata as m; "  # as well as by pkg_resources, which dxtbx uses
+                "print(*[e.load().__name__ for e in m.entry_points(group='dxtbx.format') "
+                "if e.name.startswith('FormatVeloxEMD:')], '.')")
+        self.assertEqual(d.run("dials.python", "-c", find, env=env).split(), ["."])
+        self.install(env, "dials.python")
+        self.assertEqual(d.run("dials.python", "-c", find, env=env).split(), ["FormatVeloxEMD", "."])
+        d.run("dials.python", "-m", "dials.command_line.dials_import", "conda.emd",
+              "output.experiments=conda.expt", env=env)
+        self.assertEqual(d.models("conda.expt")["scan"][0]["image_range"], [1, 12])
+
     def test_yields(self):
         """To an installed FormatVelox, unless asked; by the one line that docs/dials.md shows."""
         simulate("movie2.emd", "--size", 64, "--frames", 12)
@@ -170,12 +224,7 @@ class Format(unittest.TestCase):
         env = dict(os.environ, PYTHONUSERBASE=site)
         env.pop("PYTHONPATH", None)
         python = os.environ["EMDTOOLS_PYTHON"]
-        with open(os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "docs", "dials.md"), encoding="utf-8") as f:
-            line = next(x.strip() for x in f if "emdtools.pth" in x and "getusersitepackages" in x)
-        os.makedirs("prefix/share/emdtools")
-        shutil.copytree(d.DXTBX, "prefix/share/emdtools/dxtbx")
-        subprocess.run(line.replace("python3", python).replace("PREFIX", os.path.abspath("prefix")),
-                       shell=True, check=True, env=env)
+        self.install(env, "getusersitepackages")
         d.run("dials.import", "movie2.emd", "output.experiments=found.expt", env=env)
 
         os.makedirs("theirs/theirs.egg-info")

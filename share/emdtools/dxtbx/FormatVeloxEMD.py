@@ -239,9 +239,10 @@ class FormatVeloxEMD(FormatHDF5):
             "polarization": (0, 1, 0),
             "polarization_fraction": 0.5,
         }
-        try:  # dxtbx 3.12 and later tell electrons from X-rays
-            from dxtbx.model import Probe
+        try:  # dxtbx 3.16 and later tell electrons from X-rays
+            from dxtbx.model.beam import Probe
 
-            return self._beam_factory.make_polarized_beam(probe=Probe.electron, **model)
-        except (ImportError, TypeError):
-            return self._beam_factory.make_polarized_beam(**model)
+            model["probe"] = Probe.electron
+        except ImportError:
+            pass
+        return self._beam_factory.make_polarized_beam(**model)
