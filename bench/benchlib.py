@@ -28,6 +28,8 @@ import argparse
 import collections
 import contextlib
 import datetime
+import json
+import math
 import os
 import platform
 import re
@@ -188,13 +190,21 @@ class Result:
         return (max(walls) - min(walls)) / self.wall
 
 
-def interleave(runs, rounds, slow=(), warmup=False):
+def interleave(runs, rounds, slow=(), warmup=False, rotate=False, keep=None):
     """Measures all runs in interleaved rounds; {name: Result}. Those named in 'slow' run in the
-    first round only. A contestant that fails is reported on stderr and left out."""
+    first round only. 'rotate': each round begins with another one, so that nobody always follows the
+    same neighbour. 'keep': a file with the whole rounds of earlier calls, which count as well, so that
+    many rounds can be measured a few minutes at a time. A contestant that fails is reported on stderr
+    and left out."""
     results = {run.name: Result(run.name) for run in runs}
     alive = list(runs)
+    if keep and os.path.exists(keep):
+        with open(keep, encoding="utf-8") as f:
+            for name, samples in json.load(f).items():
+                results[name].samples = [Sample(*s, b"") for s in samples]
     for number in range(-1 if warmup else 0, rounds):
-        for run in list(alive):
+        first = len(results[alive[0].name].samples) % len(alive) if rotate and alive else 0
+        for run in alive[first:] + alive[:first]:
             if number != 0 and run.name in slow:
                 continue
             try:
@@ -208,21 +218,39 @@ def interleave(runs, rounds, slow=(), warmup=False):
                 results[run.name].samples.append(sample)
             if sys.stderr.isatty():
                 print(f"\r\033[K{number + 1}/{rounds} {run.name}", end="", file=sys.stderr)
+        if keep:
+            with open(keep, "w", encoding="utf-8") as f:
+                json.dump({name: [s[:4] for s in r.samples] for name, r in results.items()}, f)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     return results
 
 
-def paired_ratio(base, other, what="wall"):
-    """How many times faster 'other' is than 'base': the median of the ratios round by round. Where
-    one of them ran once only, its figure is paired with every round of the other."""
+def _paired_ratios(base, other, what):
     a = [getattr(s, what) for s in base.samples]
     b = [getattr(s, what) for s in other.samples]
     if len(a) == 1:
         a *= len(b)
     if len(b) == 1:
         b *= len(a)
-    return statistics.median(x / y for x, y in zip(a, b) if y > 0)
+    return [x / y for x, y in zip(a, b) if y > 0]
+
+
+def paired_ratio(base, other, what="wall"):
+    """How many times faster 'other' is than 'base': the median of the ratios round by round. Where
+    one of them ran once only, its figure is paired with every round of the other."""
+    return statistics.median(_paired_ratios(base, other, what))
+
+
+def paired_interval(base, other, what="wall", confidence=0.9):
+    """Where the median of those ratios lies if there were endless rounds: (low, high), by order
+    statistics, which assume nothing about how the noise is distributed. None: too few rounds."""
+    ratios = sorted(_paired_ratios(base, other, what))
+    n, k, outside = len(ratios), 0, 2 * 0.5 ** len(ratios)
+    while k < n // 2 and outside <= 1 - confidence:
+        k += 1
+        outside += 2 * math.comb(n, k) * 0.5**n
+    return (ratios[k - 1], ratios[n - k]) if k else None
 
 
 # --- tables and the record -----------------------------------------------------------------------

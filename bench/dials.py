@@ -2,12 +2,14 @@
 """dials.import and dials.find_spots on one movie, uncompressed and by codec; and what emdprocess adds to
 the bare commands of the same stages.
 
-    python3 bench/dials.py [--part codecs|overhead]
+    python3 bench/dials.py [--part import|find_spots|overhead]
 
 Needs DIALS (Debian: dials python3-hdf5plugin). The spots are the same from every file: that is
-checked. Wall time is of nproc processes; CPU is of all of them.
+checked. Wall time is of nproc processes; CPU is of all of them. Rounds of earlier calls with the same
+--scratch count as well.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -26,6 +28,7 @@ def environment(args):
 
 
 def make_movies(args, scratch):
+    """What is in --scratch from the last time is taken again."""
     movie = os.path.join(scratch, "movie.emd")
     if not os.path.exists(movie):
         subprocess.run([benchlib.emd_tool(args, "emdsim"), "-q", "--size", args.size, "--frames", args.frames, movie],
@@ -33,43 +36,74 @@ def make_movies(args, scratch):
     movies = {"uncompressed": movie}
     for codec in CODECS:
         movies[codec] = os.path.join(scratch, f"{codec}.emd")
-        subprocess.run([benchlib.emd_tool(args, "emdrepack"), "-f", "-q", "-c", codec, movie, movies[codec]], check=True)
+        if not os.path.exists(movies[codec]):
+            subprocess.run([benchlib.emd_tool(args, "emdrepack"), "-q", "-c", codec, movie, movies[codec]], check=True)
     return movies
 
 
-def codecs(args, scratch):
+def between(interval):
+    """An interval as text."""
+    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+
+
+def codecs(args, scratch, stages):
     movies = make_movies(args, scratch)
     env = environment(args)
-    runs, spots = [], {}
+    contestants, spots = {"import": [], "find_spots": []}, {}
     for name, movie in movies.items():
         expt, refl = (os.path.join(scratch, f"{name}.{x}") for x in ("expt", "refl"))
         log = f"output.log={os.path.join(scratch, name)}.log"
-        runs.append(benchlib.Run(f"import, {name}", [*IMPORT, movie, f"output.experiments={expt}", log],
-                                 output=expt, env=env))
-        runs.append(benchlib.Run(f"find_spots, {name}", [*SPOTS, expt, f"output.reflections={refl}",
-                                                         f"nproc={args.nproc}", log], output=refl, env=env))
+        contestants["import"].append(benchlib.Run(
+            name, [*IMPORT, movie, f"output.experiments={expt}", log], output=expt, env=env))
+        contestants["find_spots"].append(benchlib.Run(
+            name, [*SPOTS, expt, f"output.reflections={refl}", f"nproc={args.nproc}", log], output=refl, env=env))
         spots[name] = refl
         benchlib.warm(movie)
-    results = benchlib.interleave(runs, args.rounds, warmup=args.warmup)
-    sizes = {os.path.getsize(r) for r in spots.values()}
-    assert len(sizes) == 1, f"not the same spots: {sizes}"
-    table = benchlib.Table("contestant", "movie MB", "wall s", "CPU s", "spread", "wall vs uncompressed",
-                           "CPU vs uncompressed", "times faster than gzip")
-    for run in runs:
-        stage, name = run.name.split(", ")
-        r, base, gzip = (results[f"{stage}, {n}"] for n in (name, "uncompressed", "gzip"))
-        table.add(run.name, os.path.getsize(movies[name]) / 1e6, r.wall, r.cpu, r.spread,
-                  1 / benchlib.paired_ratio(base, r), 1 / benchlib.paired_ratio(base, r, "cpu"),
-                  benchlib.paired_ratio(gzip, r))
-    benchlib.record(f"dials: import and find_spots, {args.size} x {args.size} x {args.frames}", table, args,
-                    notes=[f"nproc={args.nproc}; warm page cache; the same spots from every file",
-                           f"{args.rounds} interleaved rounds"])
+    for stage in stages:
+        if stage != "import":
+            for run in contestants["import"]:
+                run.measure()
+        results = benchlib.interleave(contestants[stage], args.rounds, warmup=args.warmup, rotate=True,
+                                      keep=os.path.join(scratch, f"rounds.{stage}"))
+        table = benchlib.Table("contestant", "movie MB", "wall s", "CPU s", "wall vs uncompressed", "90 % interval",
+                               "CPU vs uncompressed", "90 % interval", "wall vs gzip", "90 % interval")
+        base, gzip = results["uncompressed"], results["gzip"]
+        for name, r in results.items():
+            # "How many times faster is the base than r" is r as a part of the base.
+            cells = []
+            for other, what in ((base, "wall"), (base, "cpu"), (gzip, "wall")):
+                cells += [benchlib.paired_ratio(r, other, what), between(benchlib.paired_interval(r, other, what))]
+            table.add(name, os.path.getsize(movies[name]) / 1e6, r.wall, r.cpu, *cells)
+        notes = [f"nproc={args.nproc}; warm page cache; {len(base.samples)} interleaved rounds, each beginning with "
+                 "another movie; ratios are medians of the rounds'"]
+        if stage == "find_spots":
+            sizes = {os.path.getsize(r) for r in spots.values()}
+            assert len(sizes) == 1, f"not the same spots: {sizes}"
+            notes.append("the same spots from every file")
+        benchlib.record(f"dials: {stage}, {args.size} x {args.size} x {args.frames}", table, args, notes=notes)
+
+
+def make_stand_ins(bare, folder):
+    """Programs that do nothing but copy the results that DIALS left in 'bare': what is measured with
+    them is what is around the commands."""
+    results = os.path.join(folder, "results")
+    shutil.copytree(bare, results)
+    for program, files in (("dials.import", "imported.expt"), ("dials.find_spots", "strong.refl")):
+        path = os.path.join(folder, program)
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(f"#!/bin/sh\nexec cp {results}/{files} .\n")
+        os.chmod(path, 0o755)
 
 
 def overhead(args, scratch):
-    """Stages of the P1 recipe by emdprocess and by hand."""
+    """Stages of the P1 recipe by emdprocess and by hand. How much the two differ is lost in the noise of
+    DIALS' own ten seconds; so the same is measured around commands that only copy DIALS' results, and
+    compared with what the real ones take."""
     project = os.path.join(scratch, "project")
-    shutil.rmtree(project, ignore_errors=True)
+    stand_ins = os.path.join(scratch, "stand-ins")
+    for folder in (project, stand_ins):
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
     os.makedirs(os.path.join(project, "images"))
     movie = make_movies(args, scratch)["uncompressed"]
     os.link(movie, os.path.join(project, "images", "movie.emd"))
@@ -81,43 +115,66 @@ def overhead(args, scratch):
             os.makedirs(folder)
         return remove
 
-    tool = benchlib.emd_tool(args, "emdprocess")
     shell = (f"cd {bare} && dials.import ../../images/movie.emd panel.pedestal=-40 && "
              f"dials.find_spots imported.expt gain=0.8 max_separation=4 nproc={args.nproc}")
+    tool = [benchlib.emd_tool(args, "emdprocess"), "-q", "--project", project, "-j", args.nproc, "--stage",
+            "import,find_spots"]
     env = environment(args)
-    runs = [benchlib.Run("bare commands", ["sh", "-c", shell], env=env, before=fresh(bare)),
-            benchlib.Run("emdprocess", [tool, "-q", "--project", project, "-j", args.nproc, "--stage",
-                                        "import,find_spots", "P1"], env=env, before=fresh(trial))]
-    results = benchlib.interleave(runs, args.rounds, warmup=args.warmup)
-    table = benchlib.Table("contestant", "wall s", "CPU s", "spread", "wall vs bare", "CPU vs bare")
-    for run in runs:
-        r, base = results[run.name], results["bare commands"]
-        table.add(run.name, r.wall, r.cpu, r.spread, 1 / benchlib.paired_ratio(base, r),
-                  1 / benchlib.paired_ratio(base, r, "cpu"))
-    done = benchlib.Run("nothing to do", runs[1].argv, env=env)
-    r = benchlib.interleave([done], 5)[done.name]
-    table.add("emdprocess, nothing to do", r.wall, r.cpu, r.spread, None, None)
-    benchlib.record("dials: what emdprocess adds to import and find_spots", table, args,
-                    notes=[f"{args.size} x {args.size} x {args.frames}, nproc={args.nproc}, "
-                           f"{args.rounds} interleaved rounds"])
+    quick = dict(env, PATH=f"{stand_ins}:{env['PATH']}")
+    by_hand = benchlib.Run("bare commands", ["sh", "-c", shell], env=env, before=fresh(bare))
+    by_tool = benchlib.Run("emdprocess", [*tool, "P1"], env=env, before=fresh(trial))
+    real = benchlib.interleave([by_hand, by_tool], args.rounds, warmup=args.warmup, rotate=True,
+                               keep=os.path.join(scratch, "rounds.overhead"))
+    with open(os.path.join(trial, "emdprocess.json"), encoding="utf-8") as f:
+        commands = sum(s.get("cpu_seconds", 0) for s in json.load(f)["stages"])
+    own = real["emdprocess"].samples[-1].cpu - commands
+    unchanged = benchlib.Run("emdprocess, nothing to do", by_tool.argv, env=env)
+    real.update(benchlib.interleave([unchanged], 20))
+
+    make_stand_ins(bare, stand_ins)
+    hand = benchlib.Run("copying instead, bare", by_hand.argv, env=quick, before=fresh(bare))
+    ours = benchlib.Run("copying instead, emdprocess", by_tool.argv, env=quick, before=fresh(trial))
+    copied = benchlib.interleave([hand, ours], 10 * args.rounds, warmup=True, rotate=True)
+    added = sorted(o.wall - h.wall for o, h in zip(copied[ours.name].samples, copied[hand.name].samples))
+
+    table = benchlib.Table("contestant", "rounds", "wall s", "CPU s", "wall vs bare", "90 % interval", "CPU vs bare",
+                           "90 % interval")
+    for name, r in {**real, **copied}.items():
+        cells = [None, "-", None, "-"]
+        if name in ("bare commands", "emdprocess"):
+            base = real["bare commands"]
+            cells = [x for what in ("wall", "cpu") for x in (
+                benchlib.paired_ratio(r, base, what), between(benchlib.paired_interval(r, base, what)))]
+        table.add(name, len(r.samples), r.wall, r.cpu, *cells)
+    total = real["bare commands"].wall
+    middle, most = added[len(added) // 2], added[len(added) * 9 // 10]
+    benchlib.record("dials: what emdprocess adds to import and find_spots", table, args, notes=[
+        f"{args.size} x {args.size} x {args.frames}, nproc={args.nproc}, interleaved rounds",
+        f"around commands that only copy DIALS' results, emdprocess adds {1000 * middle:.0f} ms (nine of ten "
+        f"times at most {1000 * most:.0f}): {100 * middle / total:.2f} % ({100 * most / total:.2f} %) of the "
+        "bare commands' time",
+        f"CPU beside that of the commands, in the last real round: {1000 * own:.0f} ms, "
+        f"{100 * own / real['bare commands'].cpu:.2f} %"])
 
 
 def main():
-    p = benchlib.parser(__doc__, rounds=3)
+    p = benchlib.parser(__doc__, rounds=5)
     p.add_argument("--size", default="1024")
     p.add_argument("--frames", default="160")
     p.add_argument("--nproc", default=str(os.cpu_count()))
     p.add_argument("--warmup", action="store_true", help="one round more, which does not count")
-    p.add_argument("--part", choices=("codecs", "overhead"), help="only this (both)")
+    p.add_argument("--part", choices=("import", "find_spots", "overhead"), help="only this (all)")
     args = p.parse_args()
     args.build = os.path.abspath(args.build)
     if not shutil.which("dials.import"):
         sys.exit("dials.py: DIALS is not installed")
     with benchlib.scratch_folder(args) as scratch:
         scratch = os.path.abspath(scratch)
-        for part in (codecs, overhead):
-            if args.part in (None, part.__name__):
-                part(args, scratch)
+        stages = [s for s in ("import", "find_spots") if args.part in (None, s)]
+        if stages:
+            codecs(args, scratch, stages)
+        if args.part in (None, "overhead"):
+            overhead(args, scratch)
 
 
 if __name__ == "__main__":
