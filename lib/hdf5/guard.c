@@ -108,9 +108,9 @@ static bool await_answer(int fd, const struct emd_guard *guard, bool *cancelled)
 
 enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *err)
 {
-    struct stat st;
+    struct stat st = {0};
     int ends[2];
-    if (stat(guard->path, &st) != 0)
+    if (guard->path && stat(guard->path, &st) != 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot open");
     if (pipe2(ends, O_CLOEXEC) != 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot start a process");

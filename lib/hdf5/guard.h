@@ -12,7 +12,8 @@
 #include "base/status.h"
 
 struct emd_guard {
-    const char *path; /* of the file in question; its size says how much memory is reasonable */
+    const char *path; /* of the file in question, whose size says how much memory is reasonable;
+                         NULL: its raw data are not looked at */
     unsigned seconds; /* of processor time, after which HDF5 is taken for hanging; 0: 60. A share
                          that does not answer takes none */
     void (*work)(void *ctx, void *answer); /* in the child: fills the answer */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <libgen.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,16 +16,15 @@
 
 #include "base/safefile.h"
 #include "hdf5/filters.h"
-#include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/rehearse.h"
 #include "hdf5/source.h"
 #include "hdf5/tree.h"
 #include "repack/dataset.h"
+#include "repack/provenance.h"
 #include "repack/verify.h"
 #include "repack/visit.h"
 
-static const char provenance_name[] = "emdrepack";
 /* Written data are pushed towards the disk in such steps, so that the final fsync finds little left
  * to do: encoding and the disk work side by side. */
 static const uint64_t writeback_step = (uint64_t)16 << 20;
@@ -309,131 +307,6 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
     return status;
 }
 
-/* Modification time as the provenance says it: exact, and a text, since JSON numbers may not be. */
-static void mtime_text(const struct timespec *mtime, char text[48])
-{
-    snprintf(text, 48, "%" PRId64 ".%09ld", (int64_t)mtime->tv_sec, mtime->tv_nsec);
-}
-
-static char *file_name(const char *path)
-{
-    char *copy = strdup(path), *name = copy ? strdup(basename(copy)) : NULL;
-    free(copy);
-    return name;
-}
-
-static enum emd_status write_provenance(const struct repacker *r, hid_t file, struct emd_error *err)
-{
-    char mtime[48], *name = file_name(r->source->path);
-    struct json_object *o = json_object_new_object();
-    if (!o || !name) {
-        free(name);
-        json_object_put(o);
-        return emd_fail(err, EMD_E_MEMORY, "out of memory");
-    }
-    mtime_text(&r->source->id.mtime, mtime);
-    json_object_object_add(o, "version", json_object_new_string(EMDTOOLS_VERSION));
-    json_object_object_add(o, "codec", json_object_new_string(r->options->codec.text));
-    json_object_object_add(o, "source", json_object_new_string(name));
-    json_object_object_add(o, "size", json_object_new_int64(r->source->id.size));
-    json_object_object_add(o, "mtime", json_object_new_string(mtime));
-    const char *text =
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-    enum emd_status status = EMD_OK;
-    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR), attribute = H5I_INVALID_HID;
-    if (type < 0 || space < 0 || H5Tset_size(type, strlen(text)) < 0 ||
-        H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
-        (attribute = H5Acreate2(file, provenance_name, type, space, H5P_DEFAULT, H5P_DEFAULT)) <
-            0 ||
-        H5Awrite(attribute, type, text) < 0)
-        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write the attribute %s", provenance_name);
-    emd_hdf5_close(&attribute);
-    emd_hdf5_close(&space);
-    emd_hdf5_close(&type);
-    json_object_put(o);
-    free(name);
-    return status;
-}
-
-/* The provenance of a file, or NULL; the caller puts it. */
-static struct json_object *read_provenance(hid_t file)
-{
-    struct json_object *o = NULL;
-    if (H5Aexists(file, provenance_name) <= 0)
-        return NULL;
-    hid_t attribute = H5Aopen(file, provenance_name, H5P_DEFAULT);
-    hid_t type = attribute < 0 ? H5I_INVALID_HID : H5Aget_type(attribute);
-    size_t n = type < 0 ? 0 : H5Tget_size(type);
-    if (n > 0 && n < 65536 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
-        H5Aget_storage_size(attribute) == n) {
-        char *text = calloc(1, n + 1);
-        if (text && H5Aread(attribute, type, text) >= 0)
-            o = json_tokener_parse(text);
-        free(text);
-    }
-    emd_hdf5_close(&type);
-    emd_hdf5_close(&attribute);
-    return o;
-}
-
-static bool text_is(struct json_object *o, const char *key, const char *text)
-{
-    struct json_object *value;
-    return text && json_object_object_get_ex(o, key, &value) &&
-           json_object_is_type(value, json_type_string) &&
-           strcmp(json_object_get_string(value), text) == 0;
-}
-
-struct output_question {
-    const char *input, *output;
-    const struct stat *st; /* of the input */
-};
-
-static void look_at_output(void *ctx, void *answer)
-{
-    const struct output_question *q = ctx;
-    enum emd_output_state *state = answer;
-    char mtime[48];
-    mtime_text(&q->st->st_mtim, mtime);
-    struct emd_source *file;
-    if (emd_source_open(q->output, &file, NULL) != EMD_OK)
-        return;
-    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
-    struct json_object *o = read_provenance(file->file), *size;
-    char *name = file_name(q->input);
-    if (o && json_object_object_get_ex(o, "size", &size) &&
-        json_object_get_int64(size) == q->st->st_size && text_is(o, "mtime", mtime))
-        *state = EMD_OUTPUT_DONE;
-    else if (o && text_is(o, "source", name))
-        *state = EMD_OUTPUT_OUTDATED;
-    free(name);
-    json_object_put(o);
-    emd_hdf5_quiet_end(&quiet);
-    emd_source_close(file);
-}
-
-enum emd_output_state emd_repack_output_state(const char *input, const char *output)
-{
-    struct stat st;
-    enum emd_output_state state = EMD_OUTPUT_FOREIGN;
-    struct output_question question = {input, output, &st};
-    const struct emd_guard guard = {.path = output,
-                                    .work = look_at_output,
-                                    .ctx = &question,
-                                    .answer = &state,
-                                    .answer_bytes = sizeof state};
-    if (lstat(output, &st) != 0 && errno == ENOENT)
-        return EMD_OUTPUT_ABSENT;
-    if (stat(input, &st) != 0 || emd_guard_run(&guard, NULL) != EMD_OK)
-        return EMD_OUTPUT_FOREIGN;
-    return state;
-}
-
-bool emd_repack_is_done(const char *input, const char *output)
-{
-    return emd_repack_output_state(input, output) == EMD_OUTPUT_DONE;
-}
-
 /* Refuses outputs that would touch the source or replace what may not be replaced. */
 static enum emd_status check_output(const struct repacker *r, const char *output,
                                     struct emd_error *err)
@@ -493,7 +366,7 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
                                              .choose = choose,
                                              .copy = copy,
                                              .cancelled = is_cancelled,
-                                             .omit_root_attribute = provenance_name};
+                                             .omit_root_attribute = EMD_PROVENANCE_NAME};
     hid_t file = H5I_INVALID_HID;
     enum emd_status status =
         emd_tree_create(r->source, emd_safefile_temp(r->file), NULL, &file, err);
@@ -501,7 +374,7 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
         status = emd_tree_copy(r->source->file, file, &options, err);
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     if (status == EMD_OK && r->options->provenance)
-        status = write_provenance(r, file, err);
+        status = emd_provenance_write(file, r->source, r->options->codec.text, err);
     if (status == EMD_OK && H5Fflush(file, H5F_SCOPE_LOCAL) < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write %s", emd_safefile_temp(r->file));
     if (!emd_hdf5_close(&file) && status == EMD_OK)
@@ -517,7 +390,7 @@ static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
                                                   .path = emd_safefile_temp(r->file),
                                                   .dataset = r->dataset,
                                                   .count = r->count,
-                                                  .omit_root_attribute = provenance_name,
+                                                  .omit_root_attribute = EMD_PROVENANCE_NAME,
                                                   .ctx = r,
                                                   .cancelled = is_cancelled};
     note(r, "reading the output back");

@@ -4,7 +4,8 @@
  *          \-> image-like data: plan (plan.h) --> workers read, encode, verify --> in order into
  *              the output, under a temporary name --> fsync, rename
  *
- * Output bytes depend on source, codec and version alone, never on threads or timing. The source is
+ * Output bytes depend on source (with its name, folder and time), codec and version alone, never on
+ * threads or timing. The source is
  * opened for reading only, is never locked, and is checked again before the output gets its name.
  */
 #ifndef EMD_REPACK_REPACK_H
@@ -119,14 +120,23 @@ enum emd_status emd_repack_file(const char *input, const char *output,
 
 enum emd_output_state {
     EMD_OUTPUT_ABSENT,
-    EMD_OUTPUT_DONE,     /* a finished repack of 'input' as it is now */
-    EMD_OUTPUT_OUTDATED, /* a repack of a file of that name in another state */
-    EMD_OUTPUT_FOREIGN   /* anything else, or not readable */
+    EMD_OUTPUT_DONE, /* a finished repack of 'input' as it is now: its size and modification time,
+                        wherever it lies (a share may be mounted in another place) */
+    EMD_OUTPUT_OUTDATED, /* a repack of the same file, by folder and name, in another state */
+    EMD_OUTPUT_FOREIGN,  /* anything else: replacing it would lose another movie */
+    EMD_OUTPUT_UNKNOWN   /* it (or the input) cannot be looked at now, or is locked */
 };
 
-/* What 'output' is to 'input', by its provenance: the source's name, size and modification time. In
- * a process of its own (hdf5/guard.h). */
-enum emd_output_state emd_repack_output_state(const char *input, const char *output);
+/* What the file 'path' is to 'input', by its provenance. */
+struct emd_output {
+    const char *input, *path;
+    enum emd_output_state state;
+    struct emd_error why; /* of FOREIGN and UNKNOWN; names both files */
+};
+
+/* Fills state and why of each. In processes of their own (hdf5/guard.h): an output on which HDF5
+ * crashes is FOREIGN. */
+void emd_outputs_look(struct emd_output *output, size_t count);
 
 /* True if it is EMD_OUTPUT_DONE. */
 bool emd_repack_is_done(const char *input, const char *output);

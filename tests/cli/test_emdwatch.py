@@ -326,6 +326,22 @@ class Crashes(Case):
             self.assertEqual(len(w.events("damaged")), 1)
         self.assertEqual(outputs("out"), ["good.emd", "later.emd"])
 
+    def test_hang(self):
+        """It spins on others: their processor time is limited."""
+        for name in ("bad.emd", "good.emd"):
+            shutil.copy(movie(0), f"raw/{name}")
+        with open("raw/bad.emd", "ab") as f:  # zeros at its end would look unfinished
+            f.write(b"\1" * 5000)
+        limited = ("sh", "-c", 'ulimit -St 2; exec "$@"', "sh")
+        with Watch("raw", "out", prefix=(*limited, *self.prefix("pread:3:spin:raw/bad.emd"))) as w:
+            w.wait("done", "good.emd")
+            (event,) = w.wait("damaged", "bad.emd")
+            self.assertIn("HDF5 hangs on it", event["why"])
+        with Watch("raw", "out", prefix=(*limited, *self.prefix("pread:1:spin:out/good.emd"))) as w:
+            (event,) = w.wait("conflict", "good.emd")
+            self.assertIn("HDF5 hangs on it", event["why"])
+        self.assertEqual(outputs("out"), ["good.emd"])
+
     def test_output(self):
         """Nor is it with a damaged file in an output's place: that one stays, and is named."""
         for name in ("bad.emd", "good.emd"):
@@ -395,6 +411,59 @@ class Names(Case):
         os.remove("out/a.emd")
         once("raw", "out")
         self.assert_copied(movie(0), "out/a.emd")
+
+    def test_another_source_of_the_same_target(self):
+        """A movie of the same name from elsewhere does not replace the first one's output."""
+        os.makedirs("raw/day")
+        shutil.copy(movie(0), "raw/day/a.emd")
+        once("raw", "out")
+        for f in (f"elsewhere/day/{n}.emd" for n in "ab"):
+            os.makedirs(os.path.dirname(f), exist_ok=True)
+            shutil.copy(movie(1), f)
+        self.addCleanup(shutil.rmtree, "elsewhere", ignore_errors=True)
+        before = content("out/day/a.emd")
+        conflict, *_ = [e for e in once("elsewhere", "out", code=1) if e["event"] == "conflict"]
+        self.assertIn(os.path.realpath("raw/day/a.emd"), conflict["why"])
+        self.assertIn(os.path.realpath("elsewhere/day/a.emd"), conflict["why"])
+        self.assertEqual(content("out/day/a.emd"), before)
+        self.assert_copied(movie(1), "out/day/b.emd")
+        self.assertEqual([e["event"] for e in once("raw", "out")], ["summary"])
+        os.remove("out/day/a.emd")
+        once("elsewhere", "out")
+        self.assert_copied(movie(1), "out/day/a.emd")
+        shutil.copy(movie(2), "elsewhere/day/a.emd")  # its own source changes
+        once("elsewhere", "out")
+        self.assert_copied(movie(2), "out/day/a.emd")
+
+    def test_a_share_under_another_path(self):
+        """Another place, other inodes and coarser times do not make another movie of it."""
+        shutil.copy(movie(0), "raw/a.emd")
+        os.utime("raw/a.emd", ns=(1, 1700000000123456789))
+        once("raw", "out")
+        before = os.stat("out/a.emd")
+        for ns in (1700000000123456789, 1700000000123456700, 1700000000123000000, 1700000000000000000):
+            with tempfile.TemporaryDirectory(dir=".") as share:
+                shutil.copy(movie(0), f"{share}/a.emd")
+                os.utime(f"{share}/a.emd", ns=(1, ns))
+                self.assertEqual([e["event"] for e in once(share, "out")], ["summary"])
+                os.utime(f"{share}/a.emd", ns=(1, ns + 10**9))
+                self.assertEqual([e["event"] for e in once(share, "out", code=1)], ["conflict", "summary"])
+        self.assertEqual(os.stat("out/a.emd").st_ino, before.st_ino)
+
+    def test_an_output_in_use(self):
+        """One that cannot be looked at now is no conflict: it is asked again."""
+        shutil.copy(movie(0), "raw/a.emd")
+        once("raw", "out")
+        with open("out/a.emd", "rb") as f:
+            fcntl.flock(f, fcntl.LOCK_EX)
+            once("raw", "out", code=3)
+            w = Watch("raw", "out")
+            w.wait("trouble", "a.emd")
+        with w:
+            shutil.copy(movie(1), "raw/a.emd")
+            w.wait("done", "a.emd")
+            self.assert_copied(movie(1), "out/a.emd")
+            self.assertEqual(w.events("conflict"), [])
 
     def test_target_inside_the_source(self):
         shutil.copy(movie(0), "raw/a.emd")
@@ -696,7 +765,10 @@ class Churn(Case):
             os.makedirs(f"raw/s {i % 7}", exist_ok=True)
             shutil.copy(movie(i), f"raw/s {i % 7}/{i}.emd")
         with Watch("raw", "out", settle="0.1") as w:
-            wait_for(lambda: len([f for f in outputs("out") if f.endswith(".emd")]) == movies, "all outputs")
+            made = 0
+            while made < movies:  # as long as it goes on, a slow machine may take its time
+                made = wait_for(lambda: (n := len([f for f in outputs("out") if f.endswith(".emd")])) > made and n,
+                                f"more than {made} outputs")
             wait_for(lambda: not [f for f in outputs("out") if f.endswith(".tmp")], "no temps")
             done += [e["file"] for e in w.events("done")]
         self.assertEqual(len(outputs("out")), movies)

@@ -159,6 +159,17 @@ class SystemCalls(Faulty):
                         os.unlink("here/out.emd")
                     self.nothing_left()
 
+    @unittest.skipIf(os.environ.get("EMDTOOLS_SANITIZE"), "a sanitizer catches the crash")
+    def test_hdf5_crashes_or_hangs(self):
+        """Only the process that asked it dies, of a limit where it spins."""
+        source = self.source()
+        limited = ("sh", "-c", 'ulimit -St 2; exec "$@"', "sh")
+        for fault, says in (("crash", "HDF5 crashes on it"), ("spin", "HDF5 hangs on it")):
+            run = emdrepack("-q", source, "here/out.emd", fault=f"pread:3:{fault}:{source}", codes=(1,),
+                            prefix=limited)
+            self.assertIn(says, run.stderr)
+            self.nothing_left()
+
     def test_turned_bits_on_the_way_to_the_disk(self):
         """--verify=file reads back what was written: every turned bit in the data is found."""
         for plan, (_, memory) in PLANS.items():

@@ -34,6 +34,8 @@ static const double longest_silence = 60, shortest_silence = 2;
 /* What says nothing for so long will not come back: it is killed, and the file tried again later.
  */
 static const double hopeless_silence = 3600;
+/* So many looks at outputs take long enough to be spoken of. */
+enum { many_checks = 1000 };
 /* How long an aborted worker may take to tidy up before it is killed. */
 static const double abort_grace = 10;
 
@@ -43,6 +45,7 @@ struct child {
     int fd;
     struct emd_watch_entry *entry; /* REPACK */
     unsigned threads;
+    size_t files; /* CHECK: so many, if that is worth saying */
     double begun, heard;
     uint64_t done_bytes;
     bool stalled, has_result;
@@ -262,21 +265,25 @@ static void end_scan(struct node *node, bool clean)
     node->dirty = node->dirty || emd_watchlist_settling(&node->list);
 }
 
-static void checked(struct node *node, const char *name, const struct emd_report *r)
+static void checked(struct node *node, const char *name, const char *why,
+                    const struct emd_report *r)
 {
     struct emd_watch_entry *e = emd_watchlist_find(&node->list, name);
     if (!e || e->state != EMD_WATCH_CHECKING || !emd_watch_id_equal(&e->source, &r->source) ||
         !emd_watch_id_equal(&e->target, &r->target))
         return; /* changed while it was looked at: asked again */
-    emd_watchlist_checked(&node->list, e, r->number == EMD_OUTPUT_DONE,
-                          r->number == EMD_OUTPUT_OUTDATED, emd_node_now());
-    if (r->number == EMD_OUTPUT_FOREIGN) {
-        if (emd_watchlist_finish(&node->list, e, EMD_OUTCOME_CONFLICT,
-                                 "the output exists and was not made from this file; move it away",
-                                 emd_node_now()))
-            event(node, "conflict", e->name, e->why, NULL);
-        node->dirty = true;
+    const bool unknown = r->number == EMD_OUTPUT_UNKNOWN;
+    if (!unknown && r->number != EMD_OUTPUT_FOREIGN) {
+        emd_watchlist_checked(&node->list, e, r->number == EMD_OUTPUT_DONE,
+                              r->number == EMD_OUTPUT_OUTDATED, emd_node_now());
+        return;
     }
+    const enum emd_watch_outcome outcome = unknown ? EMD_OUTCOME_TROUBLE : EMD_OUTCOME_CONFLICT;
+    if (emd_watchlist_finish(&node->list, e, outcome, why, emd_node_now()))
+        event(node, emd_watch_outcome_text(outcome), e->name, e->why, NULL);
+    if (unknown)
+        e->state = EMD_WATCH_NEW; /* nothing is done to it before the answer: asked again */
+    node->dirty = true;
 }
 
 static void understand(struct node *node, struct child *c, const struct emd_report *r,
@@ -303,7 +310,7 @@ static void understand(struct node *node, struct child *c, const struct emd_repo
         end_scan(node, r->number != 0);
         break;
     case EMD_REPORT_CHECKED:
-        checked(node, name, r);
+        checked(node, name, output, r);
         break;
     case EMD_REPORT_PROGRESS:
         c->done_bytes = (uint64_t)r->number;
@@ -389,6 +396,16 @@ static void finish_repack(struct node *node, struct child *c, int wait_status)
     node->failed += outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_CONFLICT;
 }
 
+static void report_checked(const struct node *node, const struct child *c)
+{
+    char text[96];
+    if (c->files == 0 || node->stops)
+        return;
+    snprintf(text, sizeof text, "%zu files with an output in %.1f s", c->files,
+             emd_node_now() - c->begun);
+    news(node, "checked", NULL, text);
+}
+
 static void end_child(struct node *node, struct child *c)
 {
     int status = 0;
@@ -403,6 +420,8 @@ static void end_child(struct node *node, struct child *c)
         finish_repack(node, c, status);
     if (c->kind == SCAN && !c->has_result)
         end_scan(node, false); /* killed: what it did not see is not gone */
+    if (c->kind == CHECK)
+        report_checked(node, c);
     close(c->fd);
     free(c->data);
     free(c->why);
@@ -573,18 +592,30 @@ static void take_hints(struct node *node)
         node->next_scan = node->last_scan + least;
 }
 
-static bool needs_check(const struct node *node)
+static size_t needing_check(const struct node *node)
 {
+    size_t n = 0;
     for (size_t i = 0; i < node->list.count; i++)
-        if (node->list.entry[i]->state == EMD_WATCH_CHECKING && node->list.entry[i]->missing < 0)
-            return true;
-    return false;
+        n += node->list.entry[i]->state == EMD_WATCH_CHECKING && node->list.entry[i]->missing < 0;
+    return n;
+}
+
+/* Asks what outputs are that were there before: all of them after a start, which is said. */
+static void start_check(struct node *node)
+{
+    const size_t n = needing_check(node);
+    if (n == 0 || !start_child(node, CHECK, NULL, 0) || n < many_checks)
+        return;
+    char text[64];
+    snprintf(text, sizeof text, "%zu files with an output", n);
+    news(node, "checking", NULL, text);
+    find_child(node, CHECK)->files = n;
 }
 
 /* --once: nothing more can come of waiting. */
 static bool is_over(const struct node *node)
 {
-    if (!node->scanned || node->children || needs_check(node))
+    if (!node->scanned || node->children || needing_check(node) > 0)
         return false;
     return node->source_lost || node->target_lost || !emd_watchlist_settling(&node->list);
 }
@@ -654,8 +685,8 @@ static void run(struct node *node)
                 node->last_scan = now;
                 node->next_scan = now + node->options->watch.poll;
             }
-            if (!find_child(node, SCAN) && !find_child(node, CHECK) && needs_check(node))
-                start_child(node, CHECK, NULL, 0);
+            if (!find_child(node, SCAN) && !find_child(node, CHECK))
+                start_check(node);
             start_repacks(node);
             if (node->options->once && is_over(node))
                 return;
@@ -679,7 +710,7 @@ static int summarise(const struct node *node)
         done += e->state == EMD_WATCH_DONE;
         empty += e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_EMPTY;
         aside += e->state == EMD_WATCH_ASIDE && e->outcome != EMD_OUTCOME_EMPTY;
-        waiting += e->state == EMD_WATCH_WAITING;
+        waiting += e->state == EMD_WATCH_WAITING || e->state == EMD_WATCH_NEW;
     }
     char text[160];
     snprintf(text, sizeof text,

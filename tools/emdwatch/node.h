@@ -26,7 +26,7 @@ enum emd_report_kind {
     EMD_REPORT_FOLDER,   /* a scan reads a folder of a local file system: name */
     EMD_REPORT_TROUBLE,  /* a scan could not read: name, number = errno */
     EMD_REPORT_SCANNED,  /* the scan is over; number: all was seen */
-    EMD_REPORT_CHECKED,  /* number: enum emd_output_state, name */
+    EMD_REPORT_CHECKED,  /* number: enum emd_output_state, name, output = why */
     EMD_REPORT_PROGRESS, /* number: bytes done */
     EMD_REPORT_RESULT,   /* number: enum emd_watch_outcome, name = why, result */
     EMD_REPORT_CLEANED   /* number: temporary files removed */

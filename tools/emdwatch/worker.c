@@ -111,22 +111,34 @@ void emd_worker_scan(const struct emd_node_options *options, int fd)
 
 /* ---- check, clean ---------------------------------------------------------------------------- */
 
+/* So many at a time: the node hears how it goes. */
+enum { CHECKS = 256 };
+
 void emd_worker_check(const struct emd_node_options *options, const struct emd_watchlist *list,
                       int fd)
 {
-    for (size_t i = 0; i < list->count; i++) {
+    static struct emd_output output[CHECKS];
+    const struct emd_watch_entry *entry[CHECKS];
+    for (size_t i = 0, n = 0; i < list->count; i++) {
         const struct emd_watch_entry *e = list->entry[i];
-        if (e->state != EMD_WATCH_CHECKING || e->missing >= 0)
+        if (e->state == EMD_WATCH_CHECKING && e->missing < 0) {
+            entry[n] = e;
+            output[n++] = (struct emd_output){.input = emd_node_path(options->source, e->name),
+                                              .path = emd_node_path(options->target, e->output)};
+        }
+        if (n < CHECKS && i + 1 < list->count)
             continue;
-        char *input = emd_node_path(options->source, e->name);
-        char *output = emd_node_path(options->target, e->output);
-        struct emd_report r = {.kind = EMD_REPORT_CHECKED,
-                               .number = emd_repack_output_state(input, output),
-                               .source = e->source,
-                               .target = e->target};
-        send(fd, &r, e->name, NULL);
-        free(input);
-        free(output);
+        emd_outputs_look(output, n);
+        for (size_t k = 0; k < n; k++) {
+            struct emd_report r = {.kind = EMD_REPORT_CHECKED,
+                                   .number = output[k].state,
+                                   .source = entry[k]->source,
+                                   .target = entry[k]->target};
+            send(fd, &r, entry[k]->name, output[k].why.text);
+            free((char *)output[k].input);
+            free((char *)output[k].path);
+        }
+        n = 0;
     }
 }
 

@@ -1,0 +1,232 @@
+/* See provenance.h. */
+#include "repack/provenance.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "hdf5/guard.h"
+#include "hdf5/h5call.h"
+#include "repack/repack.h"
+
+/* One process looks at so many outputs: starting it takes longer than a look. */
+enum { LOOKS_AT_ONCE = 64 };
+
+/* Modification time as the provenance says it: exact, and a text, since JSON numbers may not be. */
+static void mtime_text(const struct timespec *mtime, char text[48])
+{
+    snprintf(text, 48, "%" PRId64 ".%09ld", (int64_t)mtime->tv_sec, mtime->tv_nsec);
+}
+
+static char *file_name(const char *path)
+{
+    char *copy = strdup(path), *name = copy ? strdup(basename(copy)) : NULL;
+    free(copy);
+    return name;
+}
+
+/* Where the file lies, without links; NULL if that cannot be told. */
+static char *file_folder(const char *path)
+{
+    char *copy = strdup(path), *folder = copy ? realpath(dirname(copy), NULL) : NULL;
+    free(copy);
+    return folder;
+}
+
+enum emd_status emd_provenance_write(hid_t file, const struct emd_source *source, const char *codec,
+                                     struct emd_error *err)
+{
+    char mtime[48], *name = file_name(source->path), *folder = file_folder(source->path);
+    struct json_object *o = json_object_new_object();
+    if (!o || !name) {
+        free(name);
+        free(folder);
+        json_object_put(o);
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    }
+    mtime_text(&source->id.mtime, mtime);
+    json_object_object_add(o, "version", json_object_new_string(EMDTOOLS_VERSION));
+    json_object_object_add(o, "codec", json_object_new_string(codec));
+    json_object_object_add(o, "source", json_object_new_string(name));
+    if (folder)
+        json_object_object_add(o, "folder", json_object_new_string(folder));
+    json_object_object_add(o, "size", json_object_new_int64(source->id.size));
+    json_object_object_add(o, "mtime", json_object_new_string(mtime));
+    const char *text =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    enum emd_status status = EMD_OK;
+    hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR), attribute = H5I_INVALID_HID;
+    if (type < 0 || space < 0 || H5Tset_size(type, strlen(text)) < 0 ||
+        H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+        (attribute = H5Acreate2(file, EMD_PROVENANCE_NAME, type, space, H5P_DEFAULT, H5P_DEFAULT)) <
+            0 ||
+        H5Awrite(attribute, type, text) < 0)
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write the attribute %s", EMD_PROVENANCE_NAME);
+    emd_hdf5_close(&attribute);
+    emd_hdf5_close(&space);
+    emd_hdf5_close(&type);
+    json_object_put(o);
+    free(name);
+    free(folder);
+    return status;
+}
+
+/* The provenance of a file, or NULL; the caller puts it. */
+static struct json_object *read_provenance(hid_t file)
+{
+    struct json_object *o = NULL;
+    if (H5Aexists(file, EMD_PROVENANCE_NAME) <= 0)
+        return NULL;
+    hid_t attribute = H5Aopen(file, EMD_PROVENANCE_NAME, H5P_DEFAULT);
+    hid_t type = attribute < 0 ? H5I_INVALID_HID : H5Aget_type(attribute);
+    size_t n = type < 0 ? 0 : H5Tget_size(type);
+    if (n > 0 && n < 65536 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+        H5Aget_storage_size(attribute) == n) {
+        char *text = calloc(1, n + 1);
+        if (text && H5Aread(attribute, type, text) >= 0)
+            o = json_tokener_parse(text);
+        free(text);
+    }
+    emd_hdf5_close(&type);
+    emd_hdf5_close(&attribute);
+    return o;
+}
+
+/* ---- what an output is ----------------------------------------------------------------------- */
+
+static const char *get_text(struct json_object *o, const char *key)
+{
+    struct json_object *value;
+    return json_object_object_get_ex(o, key, &value) && json_object_is_type(value, json_type_string)
+               ? json_object_get_string(value)
+               : "";
+}
+
+/* Whether both are the same time, one of them perhaps as a file system or a server with coarser
+ * times shows it: a share can be mounted in another way. */
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+    const long x = a->tv_nsec, y = b->tv_nsec;
+    if (a->tv_sec != b->tv_sec)
+        return false;
+    for (long unit = 1; unit <= 1000000000; unit *= 10)
+        if (x - x % unit == y - y % unit)
+            return x == y || x % unit == 0 || y % unit == 0;
+    return false;
+}
+
+static bool is_state(struct json_object *provenance, const struct stat *st)
+{
+    struct json_object *size;
+    struct timespec mtime = {0};
+    int64_t seconds;
+    if (!json_object_object_get_ex(provenance, "size", &size) ||
+        json_object_get_int64(size) != st->st_size ||
+        sscanf(get_text(provenance, "mtime"), "%" SCNd64 ".%9ld", &seconds, &mtime.tv_nsec) != 2)
+        return false;
+    mtime.tv_sec = (time_t)seconds;
+    return is_same_time(&mtime, &st->st_mtim);
+}
+
+/* Whether it is the machine that refuses, and not the file. */
+static bool is_trouble(enum emd_status status)
+{
+    return status == EMD_E_IO || status == EMD_E_BUSY || status == EMD_E_MEMORY;
+}
+
+static void compare(struct emd_output *output, struct json_object *provenance,
+                    const struct stat *input)
+{
+    char *name = file_name(output->input), *folder = file_folder(output->input);
+    const char *old_name = get_text(provenance, "source");
+    const char *old_folder = get_text(provenance, "folder");
+    if (!name || !folder) {
+        output->state = EMD_OUTPUT_UNKNOWN;
+        emd_fail(&output->why, EMD_E_IO, "cannot tell where %s lies", output->input);
+    } else if (is_state(provenance, input)) {
+        output->state = EMD_OUTPUT_DONE;
+    } else if (strcmp(old_name, name) == 0 && strcmp(old_folder, folder) == 0) {
+        output->state = EMD_OUTPUT_OUTDATED;
+    } else if (*old_name) {
+        emd_fail(&output->why, EMD_E_EXISTS,
+                 "%s was made from %s%s%s, not from %s/%s; move it away", output->path, old_folder,
+                 *old_folder ? "/" : "", old_name, folder, name);
+    } else {
+        emd_fail(&output->why, EMD_E_EXISTS, "%s exists and was not made from %s/%s; move it away",
+                 output->path, folder, name);
+    }
+    free(name);
+    free(folder);
+}
+
+static void look(struct emd_output *output)
+{
+    struct stat st;
+    struct emd_source *file;
+    output->state = EMD_OUTPUT_FOREIGN;
+    if (lstat(output->path, &st) != 0 && errno == ENOENT) {
+        output->state = EMD_OUTPUT_ABSENT;
+    } else if (stat(output->input, &st) != 0) {
+        output->state = EMD_OUTPUT_UNKNOWN;
+        emd_fail_errno(&output->why, EMD_E_IO, errno, "cannot look at %s", output->input);
+    } else if (emd_source_open(output->path, &file, &output->why) != EMD_OK) {
+        if (is_trouble(output->why.status))
+            output->state = EMD_OUTPUT_UNKNOWN;
+        emd_fail_prefix(&output->why, output->why.status, "%s was not made from %s; move it away",
+                        output->path, output->input);
+    } else {
+        struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+        struct json_object *provenance = read_provenance(file->file);
+        compare(output, provenance, &st);
+        json_object_put(provenance);
+        emd_hdf5_quiet_end(&quiet);
+        emd_source_close(file);
+    }
+}
+
+static void look_at_all(void *ctx, void *answer)
+{
+    const size_t *count = ctx;
+    struct emd_output *output = answer;
+    for (size_t i = 0; i < *count; i++)
+        look(&output[i]);
+}
+
+static enum emd_status look_guarded(struct emd_output *output, size_t count, struct emd_error *err)
+{
+    /* the answer's pointers are the parent's own */
+    const struct emd_guard guard = {.work = look_at_all,
+                                    .ctx = &count,
+                                    .answer = output,
+                                    .answer_bytes = count * sizeof *output};
+    return emd_guard_run(&guard, err);
+}
+
+void emd_outputs_look(struct emd_output *output, size_t count)
+{
+    for (size_t at = 0; at < count; at += LOOKS_AT_ONCE) {
+        const size_t n = count - at < LOOKS_AT_ONCE ? count - at : LOOKS_AT_ONCE;
+        if (look_guarded(output + at, n, NULL) == EMD_OK)
+            continue;
+        for (size_t i = at; i < at + n; i++) { /* one of them killed it */
+            struct emd_error why;
+            if (look_guarded(output + i, 1, &why) == EMD_OK)
+                continue;
+            output[i].state = is_trouble(why.status) ? EMD_OUTPUT_UNKNOWN : EMD_OUTPUT_FOREIGN;
+            emd_fail(&output[i].why, why.status, "%s was not made from %s: %s; move it away",
+                     output[i].path, output[i].input, why.text);
+        }
+    }
+}
+
+bool emd_repack_is_done(const char *input, const char *path)
+{
+    struct emd_output output = {.input = input, .path = path};
+    emd_outputs_look(&output, 1);
+    return output.state == EMD_OUTPUT_DONE;
+}
