@@ -11,6 +11,10 @@
 #include "repack/box.h"
 #include "repack/strips.h"
 
+/* What is read at a time where it is inspected: a level-2 cache holds it together with what else is
+ * in use. */
+enum { inspect_step = 256 << 10 };
+
 /* Scratch of one thread; sizes by plan. */
 struct thread_buffers {
     struct emd_work *work;
@@ -134,6 +138,28 @@ static enum emd_status read_source(const struct mover *m, void *data, size_t n, 
     return emd_source_read(m->move->fd, data, n, address, err);
 }
 
+static void inspect_chunk(const struct mover *m, const uint64_t *origin, const void *raw)
+{
+    if (m->move->inspect)
+        m->move->inspect(m->move->ctx, origin, raw, 0, m->target_bytes);
+}
+
+/* A target chunk as it is stored, inspected in parts that are still in the level-2 cache. */
+static enum emd_status read_and_inspect(const struct mover *m, const uint64_t *origin,
+                                        unsigned char *raw, uint64_t address, struct emd_error *err)
+{
+    const size_t whole = m->target_bytes, unit = m->move->inspect_unit;
+    const size_t step = unit == 0 || unit > inspect_step ? whole : inspect_step / unit * unit;
+    enum emd_status status = EMD_OK;
+    for (size_t at = 0; at < whole && status == EMD_OK; at += step) {
+        const size_t n = whole - at < step ? whole - at : step;
+        status = read_source(m, raw + at, n, address + at, err);
+        if (status == EMD_OK && m->move->inspect)
+            m->move->inspect(m->move->ctx, origin, raw, at, at + n);
+    }
+    return status;
+}
+
 /* Names the chunk in an error from below. */
 static enum emd_status chunk_failed(const struct mover *m, enum emd_status status,
                                     const uint64_t *origin, struct emd_error *err)
@@ -192,19 +218,12 @@ static enum emd_status fetch_chunk(const struct mover *m, const struct emd_chunk
     return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
 }
 
-static void inspect_chunk(const struct mover *m, const uint64_t *origin, const void *raw)
-{
-    if (m->move->inspect)
-        m->move->inspect(m->move->ctx, origin, raw);
-}
-
 /* One target chunk into the slot, verified. */
 static enum emd_status encode_chunk(const struct mover *m, struct thread_buffers *buffers,
                                     const uint64_t *origin, const unsigned char *raw,
                                     struct slot_buffers *slot, struct emd_error *err)
 {
     const struct emd_pipeline *pipeline = m->move->target_pipeline;
-    inspect_chunk(m, origin, raw);
     if (m->request->hash)
         slot->hash = emd_box_hash(&m->target_grid, origin, raw);
     enum emd_status status =
@@ -394,11 +413,17 @@ static enum emd_status same_work(void *ctx, size_t job, unsigned slot_number, un
         }
     } else {
         const unsigned char *raw = buffers->raw;
-        if (m->request->contiguous)
-            status = load_range(m, origin, buffers->raw, err);
+        const struct emd_chunk *chunk = m->request->contiguous ? NULL : &m->move->chunk[job];
+        const bool plain = chunk && !slot->fetched && m->move->source_pipeline->count == 0 &&
+                           chunk->bytes == m->target_bytes;
+        if (plain)
+            status = read_and_inspect(m, origin, buffers->raw, chunk->address, err);
+        else if (chunk)
+            status = load_chunk(m, buffers, chunk, slot->fetched, buffers->raw, &raw, err);
         else
-            status = load_chunk(m, buffers, &m->move->chunk[job], slot->fetched, buffers->raw, &raw,
-                                err);
+            status = load_range(m, origin, buffers->raw, err);
+        if (status == EMD_OK && !plain)
+            inspect_chunk(m, origin, raw);
         if (status == EMD_OK)
             status = encode_chunk(m, buffers, origin, raw, slot, err);
     }
@@ -666,8 +691,9 @@ static enum emd_status gather_encode(void *ctx, size_t job, unsigned slot, unsig
     size_t target = m->todo[job];
     uint64_t origin[EMD_RANK_MAX];
     target_origin(m, target, origin);
-    enum emd_status status = encode_chunk(
-        m, &m->thread[thread], origin, m->memory + target * m->target_bytes, &m->slot[slot], err);
+    const unsigned char *raw = m->memory + target * m->target_bytes;
+    inspect_chunk(m, origin, raw);
+    enum emd_status status = encode_chunk(m, &m->thread[thread], origin, raw, &m->slot[slot], err);
     return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
 }
 
@@ -851,8 +877,10 @@ static enum emd_status strips_encode(void *ctx, size_t job, unsigned slot, unsig
         if (status == EMD_OK)
             emd_box_scatter(&m->target_grid, buffers->strips, origin, shape, NULL, destination);
     }
-    if (status == EMD_OK)
+    if (status == EMD_OK) {
+        inspect_chunk(m, chunk, buffers->raw);
         status = encode_chunk(m, buffers, chunk, buffers->raw, &m->slot[slot], err);
+    }
     return status == EMD_OK ? EMD_OK : chunk_failed(m, status, chunk, err);
 }
 

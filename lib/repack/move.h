@@ -45,9 +45,13 @@ struct emd_move {
     /* If not NULL: chunks that cannot be read and decoded go here instead of ending the run
      * (SAME_GRID only). */
     void (*damaged)(void *ctx, const struct emd_error *error);
-    /* If not NULL: looks at each target chunk while it lies plain in memory. Any thread, any order;
-     * with request->copy_stored only where it is verified. */
-    void (*inspect)(void *ctx, const uint64_t *origin, const void *raw);
+    /* If not NULL: looks at each target chunk while it lies plain in memory, at its bytes from
+     * 'begin' to 'end', all of them once, upwards. Any thread, chunks in any order; with
+     * request->copy_stored only where it is verified. Parts other than the whole are multiples of
+     * 'inspect_unit' bytes (but for the last), so that they are seen while they are in the cache;
+     * 0: the whole chunk. */
+    void (*inspect)(void *ctx, const uint64_t *origin, const void *raw, size_t begin, size_t end);
+    size_t inspect_unit;
     void (*progress)(void *ctx, uint64_t bytes); /* plain bytes done since the last call */
     bool (*cancelled)(void *ctx);
 };

@@ -223,18 +223,19 @@ static enum emd_status write_chunk(void *ctx, const uint64_t *origin,
     return r->current->request.hash ? keep_hash(r->current, origin, chunk->hash, err) : EMD_OK;
 }
 
-static void inspect(void *ctx, const uint64_t *origin, const void *raw)
+static void inspect(void *ctx, const uint64_t *origin, const void *raw, size_t begin, size_t end)
 {
     const struct repacker *r = ctx;
-    r->options->inspector->chunk(r->options->inspector->ctx, origin, raw);
+    r->options->inspector->chunk(r->options->inspector->ctx, origin, raw, begin, end);
 }
 
 /* Whether the inspector wants to see this dataset. */
-static bool is_inspected(const struct repacker *r, const struct emd_dataset *d, const char *path)
+static bool is_inspected(const struct repacker *r, const struct emd_dataset *d, const char *path,
+                         size_t *unit)
 {
     const struct emd_repack_stack stack = {path, d->frames_last, &d->shape, d->request.dims};
     return r->options->inspector && d->is_stack &&
-           r->options->inspector->begin(r->options->inspector->ctx, &stack);
+           r->options->inspector->begin(r->options->inspector->ctx, &stack, unit);
 }
 
 static void on_progress(void *ctx, uint64_t bytes)
@@ -276,6 +277,8 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
         status = emd_fail(err, EMD_E_CHANGED, "has another number of chunks than before");
     if (status != EMD_OK)
         return status;
+    size_t inspect_unit = 0;
+    const bool inspected = is_inspected(r, d, path, &inspect_unit);
     const struct emd_move move = {.request = &d->request,
                                   .plan = &d->plan,
                                   .fd = r->source->fd,
@@ -290,7 +293,8 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
                                   .ctx = r,
                                   .fetch = fetch_chunk,
                                   .write = write_chunk,
-                                  .inspect = is_inspected(r, d, path) ? inspect : NULL,
+                                  .inspect = inspected ? inspect : NULL,
+                                  .inspect_unit = inspect_unit,
                                   .progress = on_progress,
                                   .cancelled = is_cancelled};
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();

@@ -63,11 +63,14 @@ struct emd_safefile;
 /* Looks at pixels on their way, so that nobody has to read them a second time. */
 struct emd_repack_inspector {
     void *ctx;
-    /* Is this stack of interest? On the calling thread. */
-    bool (*begin)(void *ctx, const struct emd_repack_stack *stack);
-    /* A target chunk of that stack, decoded, whole (behind the dataset's edge lies padding). Each
-     * once, from any thread, in any order; chunks that were never written do not come. */
-    void (*chunk)(void *ctx, const uint64_t *origin, const void *raw);
+    /* Is this stack of interest? *unit (0 at entry): chunks may come in parts of multiples of so
+     * many bytes; 0: whole. On the calling thread. */
+    bool (*begin)(void *ctx, const struct emd_repack_stack *stack, size_t *unit);
+    /* Bytes 'begin' to 'end' of a target chunk of that stack, decoded (behind the dataset's edge
+     * lies padding); 'raw' is the chunk's first byte. All parts of a chunk come once, upwards, from
+     * one thread; chunks from any thread, in any order; those that were never written do not come.
+     */
+    void (*chunk)(void *ctx, const uint64_t *origin, const void *raw, size_t begin, size_t end);
     /* All data are written. *companion (NULL at entry): a finished file that is to appear together
      * with the output, or not at all; the repacker commits it. On the calling thread; 'source' is
      * still open. May be NULL. */

@@ -1,5 +1,7 @@
 /* See framestats.h. The kernels are plain C in framestats_kernel.h, compiled for the base level of
- * the architecture and, on x86-64, again for AVX2.
+ * the architecture and, on x86-64, again for AVX2, where 16-bit pixels have their own sums. From
+ * the cache they take half the time that memory takes to bring the pixels: the repacker shows them
+ * a part of a frame as soon as it has been read.
  *
  * Tried and lost: median and MAD of the block (three times the cost), a histogram of the frame (one
  * pixel a cycle), mean and variance (a single spot of 1000 counts raises the threshold of its block
@@ -11,6 +13,10 @@
 #include <stdbool.h>
 
 #include "base/cpu.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { LEAST_EXCESS = 3 };
 
@@ -37,6 +43,62 @@ static int64_t threshold_above(int64_t below, int64_t count)
 
 #if defined(__x86_64__)
 #define AVX2 __attribute__((target("avx2")))
+
+/* Blocks of whole width, 16-bit pixels: gcc widens them one vector at a time and adds up each row
+ * by itself, which takes twice as long. Unsigned pixels become signed ones by 'flip' = 0x8000. */
+AVX2 static inline __m256i load_signed(const unsigned char *row, size_t i, __m256i flip)
+{
+    return _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)row + i), flip);
+}
+
+AVX2 static inline int32_t add_lanes_i32(__m256i v)
+{
+    __m128i sum = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1)));
+}
+
+enum { ROW_VECTORS = EMD_FRAMESTATS_COLUMNS / 16 };
+
+/* Sum and maximum of the signed pixels. */
+AVX2 static int32_t whole_sum(const unsigned char *block, size_t high, size_t stride, uint16_t flip,
+                              int16_t *most)
+{
+    const __m256i flips = _mm256_set1_epi16((int16_t)flip), one = _mm256_set1_epi16(1);
+    __m256i sum = _mm256_setzero_si256(), largest = load_signed(block, 0, flips);
+    for (size_t r = 0; r < high; r++)
+        for (size_t i = 0; i < ROW_VECTORS; i++) {
+            const __m256i x = load_signed(block + r * stride, i, flips);
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, one));
+            largest = _mm256_max_epi16(largest, x);
+        }
+    /* one step finds the least of unsigned ones */
+    const __m128i half =
+        _mm_max_epi16(_mm256_castsi256_si128(largest), _mm256_extracti128_si256(largest, 1));
+    const __m128i turned = _mm_xor_si128(half, _mm_set1_epi16(INT16_MAX));
+    *most = (int16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(turned)) ^ INT16_MAX);
+    return add_lanes_i32(sum);
+}
+
+/* Sum of what the noise rows lie below the mean, which is signed, too. */
+AVX2 static uint32_t whole_below(const unsigned char *block, size_t high, size_t stride,
+                                 uint16_t flip, int16_t mean)
+{
+    const __m256i flips = _mm256_set1_epi16((int16_t)flip), one = _mm256_set1_epi16(1);
+    const __m256i means = _mm256_set1_epi16(mean), middle = _mm256_set1_epi16(INT16_MIN);
+    __m256i sum = _mm256_setzero_si256();
+    uint32_t count = 0;
+    for (size_t r = 0; r < high; r += EMD_FRAMESTATS_NOISE_ROWS) {
+        for (size_t i = 0; i < ROW_VECTORS; i++) {
+            const __m256i x = load_signed(block + r * stride, i, flips);
+            /* 0 to 65535; less 32768 it is signed */
+            const __m256i below = _mm256_sub_epi16(_mm256_max_epi16(means, x), x);
+            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_xor_si256(below, middle), one));
+        }
+        count += EMD_FRAMESTATS_COLUMNS;
+    }
+    return (uint32_t)add_lanes_i32(sum) + count * 32768U;
+}
 #endif
 
 #define TARGET
@@ -51,8 +113,10 @@ static int64_t threshold_above(int64_t below, int64_t count)
 #undef TARGET
 #define TARGET AVX2
 #define KERNEL add_i16_avx2
+#define WHOLE_FLIP 0
 #include "velox/framestats_kernel.h"
 #undef KERNEL
+#undef WHOLE_FLIP
 #undef TARGET
 #define TARGET
 #endif
@@ -66,8 +130,10 @@ static int64_t threshold_above(int64_t below, int64_t count)
 #undef TARGET
 #define TARGET AVX2
 #define KERNEL add_u16_avx2
+#define WHOLE_FLIP 0x8000
 #include "velox/framestats_kernel.h"
 #undef KERNEL
+#undef WHOLE_FLIP
 #undef TARGET
 #define TARGET
 #endif

@@ -3,7 +3,7 @@
  *   TARGET    function attribute of the level, or nothing
  *   PIXEL     type of a pixel; UPIXEL: unsigned, of the same width
  *   SUM       signed type that holds the sum of a block; USUM: unsigned, of its deviations
- *   LARGEST   largest PIXEL
+ *   WHOLE_FLIP  where whole_sum and whole_below do the blocks of whole width, their 'flip'
  * Plain loops over one block, in the level-1 cache after the first, that compilers turn into
  * vectors. Most blocks of a diffraction pattern hold no spot: their maximum says so, and the third
  * loop is left out. */
@@ -19,7 +19,17 @@ TARGET static void KERNEL(struct emd_framestats *stats, const unsigned char *pix
             const int64_t count = (int64_t)(high * wide);
             SUM total = 0;
             PIXEL most = *(const PIXEL *)(const void *)block;
-            for (size_t r = 0; r < high; r++) {
+            size_t rows_left = high;
+#ifdef WHOLE_FLIP
+            if (wide == EMD_FRAMESTATS_COLUMNS) {
+                int16_t largest;
+                total =
+                    whole_sum(block, high, stride, WHOLE_FLIP, &largest) + (SUM)count * WHOLE_FLIP;
+                most = (PIXEL)(largest ^ (int16_t)WHOLE_FLIP);
+                rows_left = 0;
+            }
+#endif
+            for (size_t r = 0; r < rows_left; r++) {
                 const PIXEL *row = (const PIXEL *)(const void *)(block + r * stride);
                 for (size_t c = 0; c < wide; c++) {
                     total += row[c];
@@ -34,7 +44,12 @@ TARGET static void KERNEL(struct emd_framestats *stats, const unsigned char *pix
             if ((int64_t)most - mean <= LEAST_EXCESS)
                 continue;
             USUM below = 0;
-            for (size_t r = 0; r < high; r += EMD_FRAMESTATS_NOISE_ROWS) {
+#ifdef WHOLE_FLIP
+            if (rows_left == 0)
+                below = whole_below(block, high, stride, WHOLE_FLIP,
+                                    (int16_t)((UPIXEL)mean ^ WHOLE_FLIP));
+#endif
+            for (size_t r = 0; r < rows_left; r += EMD_FRAMESTATS_NOISE_ROWS) {
                 const PIXEL *row = (const PIXEL *)(const void *)(block + r * stride);
                 for (size_t c = 0; c < wide; c++) {
                     const PIXEL low = row[c] < mean ? row[c] : mean;

@@ -59,7 +59,7 @@ static bool pixel_type(const struct emd_chunk_shape *shape, enum emd_pixel_type 
     return true;
 }
 
-static bool begin(void *ctx, const struct emd_repack_stack *stack)
+static bool begin(void *ctx, const struct emd_repack_stack *stack, size_t *unit)
 {
     struct emd_frametable *t = ctx;
     const struct emd_chunk_shape *shape = stack->shape;
@@ -110,6 +110,12 @@ static bool begin(void *ctx, const struct emd_repack_stack *stack)
     t->pixels = pixels;
     t->planes = planes;
     t->parts = parts;
+    /* a plane by itself whose rows lie one after another can come block of rows by block of rows */
+    size_t row_bytes = t->item;
+    for (unsigned a = row_axis + 1; a < shape->rank; a++)
+        row_bytes *= (size_t)shape->dims[a];
+    if (planes == 1)
+        *unit = EMD_FRAMESTATS_ROWS * row_bytes;
     return true;
 }
 
@@ -135,7 +141,8 @@ static void add_strided(struct emd_frametable *t, struct emd_framestats *part,
     free(gathered);
 }
 
-static void look_at_chunk(void *ctx, const uint64_t *origin, const void *raw)
+static void look_at_chunk(void *ctx, const uint64_t *origin, const void *raw, size_t begin,
+                          size_t end)
 {
     struct emd_frametable *t = ctx;
     const unsigned y = t->row_axis, x = y + 1;
@@ -164,10 +171,17 @@ static void look_at_chunk(void *ctx, const uint64_t *origin, const void *raw)
             }
         if (!inside)
             continue;
+        /* of a part, its rows; the whole has at least those that are valid */
+        const size_t from = t->planes == 1 ? begin / stride[y] : 0;
+        size_t to = t->planes == 1 ? end / stride[y] : (size_t)valid[y];
+        to = to < valid[y] ? to : (size_t)valid[y];
+        if (from >= to)
+            continue;
+        first += from * stride[y];
         if (stride[x] == t->item)
-            emd_framestats_add(part, t->type, first, (size_t)valid[y], (size_t)valid[x], stride[y]);
+            emd_framestats_add(part, t->type, first, to - from, (size_t)valid[x], stride[y]);
         else
-            add_strided(t, part, first, (size_t)valid[y], (size_t)valid[x], stride[y], stride[x]);
+            add_strided(t, part, first, to - from, (size_t)valid[x], stride[y], stride[x]);
     }
 }
 
