@@ -165,6 +165,12 @@ static void release(struct emd_safefile *file)
 enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
                                     struct emd_error *err)
 {
+    return emd_safefile_create_with_mode(path, 0666, out, err);
+}
+
+enum emd_status emd_safefile_create_with_mode(const char *path, mode_t mode,
+                                              struct emd_safefile **out, struct emd_error *err)
+{
     enum emd_status status = EMD_OK;
     struct emd_safefile *file = calloc(1, sizeof *file);
     *out = NULL;
@@ -180,7 +186,7 @@ enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
     }
     /* Each round either ends or has lost a race against another process that makes progress. */
     for (int round = 0; round < 100; round++) {
-        file->fd = open(file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        file->fd = open(file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (file->fd < 0 && errno == EEXIST) {
             switch (remove_stale(file->temp, file->owner)) {
             case LOCK_TAKEN:
@@ -300,20 +306,34 @@ static int sync_folder(const char *path)
 }
 
 /* An existing output that a multi-file commit may have to put back: PATH.old.tmp, a hard link, or
- * the output itself moved away where the file system has no links. NULL: there is none. */
-static char *keep_old(const char *path)
+ * the output itself moved away where the file system has no links. */
+static enum emd_status keep_old(struct emd_safefile *file, struct emd_error *err)
 {
     struct stat st;
-    if (lstat(path, &st) != 0 || S_ISDIR(st.st_mode))
-        return NULL; /* a folder is never replaced: renaming over it fails */
-    char *old = concatenate(path, ".old.tmp");
-    if (old) {
-        unlink(old);
-        if (link(path, old) == 0 || rename(path, old) == 0)
-            return old;
+    if (lstat(file->path, &st) != 0 || S_ISDIR(st.st_mode))
+        return EMD_OK; /* a folder is never replaced: renaming over it fails */
+    char *old = concatenate(file->path, ".old.tmp");
+    if (!old)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    unlink(old);
+    if (link(file->path, old) == 0 || rename(file->path, old) == 0) {
+        file->old = old;
+        return EMD_OK;
     }
     free(old);
-    return NULL;
+    return emd_fail_errno(err, EMD_E_IO, errno, "cannot keep the old %s", file->path);
+}
+
+/* Undoes what a commit did to the final name. An old output that cannot be put back stays where it
+ * is kept. */
+static void take_back(struct emd_safefile *file, bool renamed)
+{
+    if (file->old && rename(file->old, file->path) != 0) {
+        free(file->old);
+        file->old = NULL;
+    } else if (!file->old && renamed) {
+        unlink(file->path);
+    }
 }
 
 enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t count, bool replace,
@@ -330,8 +350,8 @@ enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t c
                 emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s to the disk", files[i]->temp);
     }
     for (size_t i = 0; i < count && status == EMD_OK; i++) {
-        if (replace && count > 1)
-            files[i]->old = keep_old(files[i]->path);
+        if (replace && count > 1 && (status = keep_old(files[i], err)) != EMD_OK)
+            break;
         if ((replace ? rename(files[i]->temp, files[i]->path)
                      : rename_new(files[i]->temp, files[i]->path)) != 0) {
             bool exists = errno == EEXIST;
@@ -349,9 +369,8 @@ enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t c
                                         "%s is written, but its folder cannot be synchronised",
                                         files[i]->path);
     } else {
-        for (size_t i = 0; i < renamed; i++)
-            if (!files[i]->old || rename(files[i]->old, files[i]->path) != 0)
-                unlink(files[i]->path);
+        for (size_t i = 0; i < count; i++)
+            take_back(files[i], i < renamed);
     }
     for (size_t i = 0; i < count; i++) {
         if (i < renamed)

@@ -24,6 +24,11 @@ struct emd_safefile;
 enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
                                     struct emd_error *err);
 
+/* The same with other permissions (of which the umask takes its part) than 0666 until
+ * emd_safefile_set_attributes: a copy of what is private must not be readable while it grows. */
+enum emd_status emd_safefile_create_with_mode(const char *path, mode_t mode,
+                                              struct emd_safefile **out, struct emd_error *err);
+
 /* Name and descriptor (open for reading and writing) of the temporary file, and the final name. */
 const char *emd_safefile_temp(const struct emd_safefile *file);
 int emd_safefile_fd(const struct emd_safefile *file);
@@ -39,8 +44,9 @@ enum emd_status emd_safefile_sync(struct emd_safefile *file, struct emd_error *e
 
 /* Makes the content durable and gives all 'count' files their final names, then makes the names
  * durable. Several files are committed all or none. With 'replace' false an existing output is
- * EMD_E_EXISTS and stays. On failure no final name has changed and every temporary file is gone.
- * Frees the files either way. */
+ * EMD_E_EXISTS and stays. On failure no final name has changed and every temporary file is gone;
+ * the one exception is a folder that cannot be synchronised, which the text says. Frees the files
+ * either way. */
 enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t count, bool replace,
                                     struct emd_error *err);
 

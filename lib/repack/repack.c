@@ -436,8 +436,10 @@ enum emd_status emd_repack_file(const char *input, const char *output,
         status = emd_visit_datasets(r.source->file, plan_dataset, NULL, &r, err);
         goto out;
     }
-    if (status == EMD_OK)
-        status = emd_safefile_create(output, &r.file, err);
+    if (status == EMD_OK && fstat(r.source->fd, &st) != 0)
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot ask for the source's mode");
+    if (status == EMD_OK) /* writable for us whatever the source is */
+        status = emd_safefile_create_with_mode(output, (st.st_mode & 0666) | 0600, &r.file, err);
     if (status == EMD_OK)
         status = write_file(&r, err);
     if (status == EMD_OK && options->verify == EMD_VERIFY_FILE)

@@ -1,5 +1,6 @@
 /* lib/base and tools/common: status texts, safe files, number parsing. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -154,6 +155,60 @@ START_TEST(several_are_committed_all_or_none)
 }
 END_TEST
 
+/* File systems without hard links, and renames that fail: the library calls these. */
+static bool no_links;
+static const char *unrenamable;
+
+int link(const char *from, const char *to)
+{
+    if (no_links) {
+        errno = EPERM;
+        return -1;
+    }
+    return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+int rename(const char *from, const char *to)
+{
+    if (unrenamable && strstr(from, unrenamable)) {
+        errno = EIO;
+        return -1;
+    }
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+START_TEST(old_outputs_survive_a_failed_commit)
+{
+    static const char *const failing[] = {"/second.tmp", "/out.tmp"};
+    char second_path[128];
+    snprintf(second_path, sizeof second_path, "%s/second", folder);
+    no_links = _i % 2;
+    put(path, "old one");
+    put(second_path, "old two");
+    struct emd_safefile *files[2] = {create()};
+    ck_assert_int_eq(emd_safefile_create(second_path, &files[1], NULL), EMD_OK);
+    unrenamable = failing[_i / 2];
+    const enum emd_status status = emd_safefile_commit(files, 2, true, NULL);
+    unrenamable = NULL;
+    ck_assert_int_eq(status, EMD_E_IO);
+    ck_assert_str_eq(get(path), "old one");
+    ck_assert_str_eq(get(second_path), "old two");
+    no_links = false;
+    unlink(second_path);
+}
+END_TEST
+
+START_TEST(private_while_it_is_written)
+{
+    struct emd_safefile *file;
+    struct stat st;
+    ck_assert_int_eq(emd_safefile_create_with_mode(path, 0600, &file, NULL), EMD_OK);
+    ck_assert_int_eq(stat(temp, &st), 0);
+    ck_assert_uint_eq(st.st_mode & 0777, 0600);
+    emd_safefile_discard(file);
+}
+END_TEST
+
 START_TEST(removed_temporary_is_noticed)
 {
     struct emd_safefile *file = create();
@@ -228,6 +283,8 @@ int main(void)
     tcase_add_test(safe, dead_temporary_is_replaced);
     tcase_add_test(safe, foreign_object_under_the_temporary_name_stays);
     tcase_add_test(safe, several_are_committed_all_or_none);
+    tcase_add_loop_test(safe, old_outputs_survive_a_failed_commit, 0, 4);
+    tcase_add_test(safe, private_while_it_is_written);
     tcase_add_test(safe, removed_temporary_is_noticed);
     tcase_add_test(text, sizes);
     tcase_add_test(text, numbers);
