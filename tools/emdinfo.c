@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/safefile.h"
+#include "common/jsontext.h"
 #include "common/message.h"
 #include "common/signals.h"
 #include "hdf5/source.h"
@@ -97,17 +98,6 @@ static bool is_cancelled(void *ctx)
 
 /* --- text -------------------------------------------------------------------------------------*/
 
-/* Names from files and users go to the terminal without their control characters. */
-static void print_name(const char *name)
-{
-    for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f)
-            printf("\\x%02x", *p);
-        else
-            putchar(*p);
-    }
-}
-
 static void format_bytes(uint64_t bytes, char text[16])
 {
     static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB"};
@@ -167,7 +157,7 @@ print_line(const char *name, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     printf("  %-16s", name);
-    print_name(text);
+    emd_print_text(text);
     putchar('\n');
 }
 
@@ -263,7 +253,7 @@ static void print_text(const struct emd_info *info)
 {
     char size[16];
     format_bytes(info->file_bytes, size);
-    print_name(info->path);
+    emd_print_text(info->path);
     printf(": %s%s%s, %s\n", info->is_velox ? "Velox" : "HDF5, not Velox",
            info->is_velox ? " file version " : "", info->version, size);
     if (*info->application)
@@ -334,7 +324,7 @@ static void print_table(const struct row *rows, size_t count)
     for (size_t i = 0; i < count; i++) {
         for (size_t c = 0; c < COLUMNS; c++)
             printf("%-*s  ", (int)width[c], rows[i].cell[c]);
-        print_name(rows[i].name);
+        emd_print_text(rows[i].name);
         putchar('\n');
     }
 }
@@ -343,7 +333,7 @@ static void print_table(const struct row *rows, size_t count)
 
 static void put_text(json_object *o, const char *key, const char *text)
 {
-    json_object_object_add(o, key, *text ? json_object_new_string(text) : NULL);
+    json_object_object_add(o, key, *text ? emd_json_text(text) : NULL);
 }
 
 static void put_number(json_object *o, const char *key, double v)
@@ -441,7 +431,7 @@ static void print_info_json(const struct emd_info *info)
         json_object_array_add(stacks, stack_json(&info->stack[i]));
     json_object_object_add(o, "images", stacks);
     for (size_t i = 0; i < info->problem_count; i++)
-        json_object_array_add(problems, json_object_new_string(info->problem[i]));
+        json_object_array_add(problems, emd_json_text(info->problem[i]));
     json_object_object_add(o, "problems", problems);
     print_json(o);
 }
@@ -476,7 +466,7 @@ static enum emd_status print_tilts(const struct emd_info *info, const struct arg
         const struct emd_info_frame *f = &s->frame[i];
         const double off = f->alpha - s->tilt.start - s->tilt.step * (double)i;
         if (many) {
-            print_name(info->path);
+            emd_print_text(info->path);
             putchar('\t');
         }
         printf("%zu\t", i + 1);

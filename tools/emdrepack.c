@@ -19,6 +19,7 @@
 
 #include "base/cpu.h"
 #include "common/crew.h"
+#include "common/jsontext.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "common/signals.h"
@@ -128,6 +129,14 @@ static char *output_name(const struct settings *settings, const char *relative)
     return path;
 }
 
+/* Whether a folder is the one that outputs go to: what an earlier run left there is no input. */
+static bool is_directory(const struct settings *settings, const struct stat *folder)
+{
+    struct stat st;
+    return settings->directory && stat(settings->directory, &st) == 0 &&
+           st.st_dev == folder->st_dev && st.st_ino == folder->st_ino;
+}
+
 /* Adds the matching files below 'folder'; 'relative' is its path below the argument. */
 static bool add_folder(const struct settings *settings, struct job_list *list, const char *folder,
                        const char *relative)
@@ -149,7 +158,7 @@ static bool add_folder(const struct settings *settings, struct job_list *list, c
                 emd_message_error("%s: %s", path, strerror(errno));
                 ok = false;
             } else if (S_ISDIR(st.st_mode)) {
-                ok = add_folder(settings, list, path, below) && ok;
+                ok = (is_directory(settings, &st) || add_folder(settings, list, path, below)) && ok;
             } else if (fnmatch(settings->pattern, name, 0) == 0 &&
                        (S_ISREG(st.st_mode) ||
                         (S_ISLNK(st.st_mode) && stat(path, &st) == 0 && S_ISREG(st.st_mode)))) {
@@ -343,9 +352,9 @@ static void print_json(const struct settings *settings, const struct job *job)
     struct json_object *o = need(json_object_new_object());
     const struct emd_repack_result *r = &job->result;
     json_object_object_add(o, "status", json_object_new_string(state_text(settings, job)));
-    json_object_object_add(o, "error", job->error[0] ? json_object_new_string(job->error) : NULL);
-    json_object_object_add(o, "input", json_object_new_string(job->input));
-    json_object_object_add(o, "output", job->output ? json_object_new_string(job->output) : NULL);
+    json_object_object_add(o, "error", job->error[0] ? emd_json_text(job->error) : NULL);
+    json_object_object_add(o, "input", emd_json_text(job->input));
+    json_object_object_add(o, "output", job->output ? emd_json_text(job->output) : NULL);
     json_object_object_add(o, "frames", json_object_new_int64((int64_t)r->frames));
     json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)r->raw_bytes));
     json_object_object_add(o, "stored_bytes", json_object_new_int64((int64_t)r->stored_bytes));

@@ -77,26 +77,10 @@ static bool look_at(int dirfd, const char *path, struct mark *mark)
     return true;
 }
 
-/* JSON is UTF-8, names and logs are bytes: what is no character becomes \xNN. */
 static struct json_object *new_text(const char *text, size_t length)
 {
-    char *clean = malloc(4 * length + 1);
-    size_t n = 0;
-    if (!clean)
-        return NULL;
-    for (const unsigned char *p = (const unsigned char *)text; length > 0;) {
-        size_t bytes = emd_utf8_length((const char *)p, length);
-        if (bytes == 0) {
-            n += (size_t)sprintf(clean + n, "\\x%02x", *p);
-            bytes = 1;
-        } else {
-            memcpy(clean + n, p, bytes);
-            n += bytes;
-        }
-        p += bytes;
-        length -= bytes;
-    }
-    struct json_object *o = json_object_new_string_len(clean, (int)n);
+    char *clean = emd_utf8_clean(text, length);
+    struct json_object *o = clean ? json_object_new_string(clean) : NULL;
     free(clean);
     return o;
 }

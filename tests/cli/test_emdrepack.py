@@ -305,6 +305,13 @@ class Names(unittest.TestCase):
                        for d, _, names in os.walk(out) for n in names)
         self.assertEqual(found, ["day_1/two.emd", "one_movie.emd"])
 
+    def test_outputs_inside_the_input_are_no_inputs(self):
+        fresh("around")
+        shutil.copy(movie("codecs.emd"), "around/a.emd")
+        for _ in range(2):
+            emdrepack("-q", "-r", "-d", "around/out", "around")
+            self.assertEqual(os.listdir("around/out"), ["a.emd"])
+
     def test_one_failure_does_not_stop_the_others(self):
         good = movie("names/good.emd")
         with open("names/bad.emd", "wb") as f:
@@ -411,6 +418,15 @@ class Outcome(unittest.TestCase):
         report = json.loads(line)
         self.assertEqual((report["status"], report["input"]), ("failed", "absent.emd"))
         self.assertIn("No such file", report["error"])
+
+    def test_names_that_are_no_text(self):
+        source = os.fsdecode(b"bad\x1b[m \xc2\x9b31m \xff.emd")
+        shutil.copy(movie("codecs.emd"), source)
+        run = subprocess.run([EMDREPACK, "-f", "--json", source, "packed.emd"], capture_output=True,
+                             check=True)
+        self.assertEqual(json.loads(run.stdout)["input"], "bad\x1b[m \x9b31m \\xff.emd")
+        run = subprocess.run([EMDREPACK, "-f", source, "packed.emd"], capture_output=True, check=True)
+        self.assertIn(rb"bad\x1b[m \xc2\x9b31m \xff.emd: ", run.stderr)
 
     def test_checksums(self):
         source = movie("codecs.emd")

@@ -386,6 +386,17 @@ class Names(Case):
             self.assert_copied(movie(i), os.path.join("out", name.replace(" ", "_")))
         once("raw", "out")
 
+    def test_names_cannot_play_with_a_terminal(self):
+        for name in (b"a b\x1b[m\xc2\x9b.emd", b"a_b\x1b[m\xc2\x9b.emd"):
+            shutil.copy(movie(0), b"raw/" + name)
+        for options in (("--once", "--settle", "0"), ("--status",)):
+            run = subprocess.run([EMDWATCH, *options, "raw", "out"], capture_output=True, check=False,
+                                 timeout=PATIENCE)
+            self.assertIn(rb"a b\x1b[m\xc2\x9b.emd: a b\x1b", run.stdout)
+            self.assertIn(b"rename one", run.stdout)
+            self.assertNotIn(b"\x1b", run.stdout)
+            self.assertNotIn(b"\x9b", run.stdout)
+
     def test_two_sources_of_one_name(self):
         shutil.copy(movie(0), "raw/a b.emd")
         shutil.copy(movie(1), "raw/a_b.emd")
@@ -792,6 +803,15 @@ class Sync(Case):
     def test_failures_and_usage(self):
         self.assertEqual(subprocess.run([EMDSYNC, "--once", "nowhere", "dst"], capture_output=True,
                                         check=False).returncode, 1)
+        patient = subprocess.Popen([EMDSYNC, "--interval", "08", "nowhere", "dst"],
+                                   stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        with patient, self.assertRaises(subprocess.TimeoutExpired):
+            while b"failed: nowhere" not in patient.stderr.readline():
+                pass
+            try:
+                patient.wait(2)
+            finally:
+                patient.terminate()
         for bad in ([], ["x"], ["a", "b", "c"], ["--interval", "x", "a", "b"], ["--bad", "a", "b"]):
             self.assertEqual(subprocess.run([EMDSYNC, *bad], capture_output=True, check=False).returncode, 2)
 

@@ -271,6 +271,21 @@ START_TEST(characters)
 }
 END_TEST
 
+START_TEST(texts_for_terminals_and_json)
+{
+    static const char text[] = "a\n\x1b[m\xc3\xa4\xc2\x9b\xff\xc3";
+    char all[128] = "", shown[9];
+    size_t at = 0;
+    for (size_t n; (n = emd_utf8_show(text + at, shown)) > 0; at += n)
+        strcat(all, shown);
+    ck_assert_uint_eq(at, strlen(text));
+    ck_assert_str_eq(all, "a\\x0a\\x1b[m\xc3\xa4\\xc2\\x9b\\xff\\xc3");
+    char *clean = emd_utf8_clean(text, strlen(text));
+    ck_assert_str_eq(clean, "a\n\x1b[m\xc3\xa4\xc2\x9b\\xff\\xc3");
+    free(clean);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base");
@@ -290,6 +305,7 @@ int main(void)
     tcase_add_test(text, numbers);
     tcase_add_test(text, error_texts);
     tcase_add_test(text, characters);
+    tcase_add_test(text, texts_for_terminals_and_json);
     suite_add_tcase(suite, safe);
     suite_add_tcase(suite, text);
     SRunner *runner = srunner_create(suite);

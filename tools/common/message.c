@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 static const char *tool_name = "emdtools";
 static enum emd_verbosity level = EMD_NORMAL;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -34,12 +36,9 @@ static void print_line(const char *kind, const char *format, va_list args)
     if (isatty(STDERR_FILENO))
         to += sprintf(to, "\r\033[K");
     to += snprintf(to, 48, "%s: %s", tool_name, kind);
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f)
-            to += sprintf(to, "\\x%02x", *p);
-        else
-            *to++ = (char)*p;
-    }
+    char shown[9];
+    for (size_t at = 0, n; (n = emd_utf8_show(text + at, shown)) > 0; at += n)
+        to = stpcpy(to, shown);
     *to++ = '\n';
     pthread_mutex_lock(&mutex);
     fwrite(line, 1, (size_t)(to - line), stderr);
@@ -80,6 +79,13 @@ void emd_message_verbose(const char *format, ...)
     va_start(args, format);
     print_line("", format, args);
     va_end(args);
+}
+
+void emd_print_text(const char *text)
+{
+    char shown[9];
+    for (size_t at = 0, n; (n = emd_utf8_show(text + at, shown)) > 0; at += n)
+        fputs(shown, stdout);
 }
 
 enum emd_exit emd_exit_for(enum emd_status status)

@@ -23,12 +23,15 @@ void emd_message_init(const char *name, enum emd_verbosity verbosity);
 void emd_message_set_verbosity(enum emd_verbosity verbosity);
 
 /* One line each, "name: " in front and the newline added. A progress line on the terminal is
- * cleared first. Control characters of the text are shown as \xNN, so that no file name can play
- * with a terminal. Thread safe. */
+ * cleared first. Control characters and what is no UTF-8 are shown as \xNN, so that no file name
+ * can play with a terminal. Thread safe. */
 void emd_message_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void emd_message_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void emd_message_info(const char *format, ...) __attribute__((format(printf, 1, 2))); /* not -q */
 void emd_message_verbose(const char *format, ...) __attribute__((format(printf, 1, 2))); /* -v */
+
+/* A name or text on stdout, shown in the same way. */
+void emd_print_text(const char *text);
 
 /* The exit code that an error of lib/ stands for. */
 enum emd_exit emd_exit_for(enum emd_status status);

@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/utf8.h"
+
 static bool shown;
 static char name[256];
 static uint64_t total_bytes;
@@ -25,10 +27,12 @@ void emd_progress_init(bool wanted)
 
 void emd_progress_start(const char *what, uint64_t total)
 {
-    snprintf(name, sizeof name, "%s", what);
-    for (char *p = name; *p; p++)
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
+    char visible[9], *to = name;
+    for (size_t n;
+         to + sizeof visible <= name + sizeof name && (n = emd_utf8_show(what, visible)) > 0;
+         what += n)
+        to = stpcpy(to, visible);
+    *to = '\0';
     total_bytes = total;
     started = now();
     drawn = 0;
@@ -61,7 +65,9 @@ void emd_progress_update(uint64_t done)
     if (room < 8)
         room = 8;
     if (length > room)
-        shown_name += length - room;
+        for (shown_name += length - room;
+             (*shown_name & 0xc0) == 0x80;) /* not inside a character */
+            shown_name++;
     fprintf(stderr, "\r%s%s\033[K", shown_name, right);
     fflush(stderr);
 }

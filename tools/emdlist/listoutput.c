@@ -13,10 +13,9 @@ static size_t utf8_length(const unsigned char *s)
     return emd_utf8_length((const char *)s, SIZE_MAX);
 }
 
-/* Control characters: below space, DEL, and U+0080 to U+009F, which some terminals obey. */
 static bool is_control(const unsigned char *s)
 {
-    return s[0] < 0x20 || s[0] == 0x7f || (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0);
+    return emd_utf8_is_control((const char *)s);
 }
 
 /* For people: control characters as \xNN. Returns the width in characters; out may be NULL. */

@@ -382,29 +382,29 @@ int conductor_dry_run(const struct process_options *options, struct process_task
             continue;
         }
         printf("%s  (", job.folder);
-        print_plain(tasks[t].crystal->movie);
+        emd_print_text(tasks[t].crystal->movie);
         puts(tasks[t].trouble[0] ? "): cannot be processed:" : ")");
         if (tasks[t].trouble[0]) {
             fputs("    ", stdout);
-            print_plain(tasks[t].trouble);
+            emd_print_text(tasks[t].trouble);
             putchar('\n');
         }
         for (size_t i = 0; i < job.plan.count && !tasks[t].trouble[0]; i++) {
             const struct emd_plan_stage *stage = &job.plan.stages[i];
             if (f.would_run[i]) {
                 printf("  %s: ", stage->spec->name);
-                print_plain(f.why[i]);
+                emd_print_text(f.why[i]);
                 putchar('\n');
                 for (size_t k = 0; k < stage->command_count; k++) {
                     char *line = emd_words_join(&stage->commands[k]);
                     fputs(k ? "    or " : "    ", stdout);
-                    print_plain(line ? line : "");
+                    emd_print_text(line ? line : "");
                     putchar('\n');
                     free(line);
                 }
             } else if (f.verdicts[i] == EMD_VERDICT_FAILED) {
                 printf("  %s: failed: ", stage->spec->name);
-                print_plain(f.why[i]);
+                emd_print_text(f.why[i]);
                 putchar('\n');
                 if (!stage->spec->optional)
                     break;
@@ -454,12 +454,12 @@ int conductor_status(const struct process_options *options, struct process_task 
         counts.failed += strcmp(state, "failed") == 0;
         counts.done += strcmp(state, "done") == 0;
         printf("%-10s ", state);
-        print_plain(job.folder);
+        emd_print_text(job.folder);
         if (*stage)
             printf(" %s", stage);
         if (*why) {
             fputs(": ", stdout);
-            print_plain(why);
+            emd_print_text(why);
         }
         putchar('\n');
         end_look(&job, &f);

@@ -8,17 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/jsontext.h"
 #include "common/message.h"
-
-void print_plain(const char *text)
-{
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f)
-            printf("\\x%02x", *p);
-        else
-            putchar(*p);
-    }
-}
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
@@ -35,7 +26,7 @@ static struct json_object *event(const char *name, ...)
     json_object_object_add(o, "event", json_object_new_string(name));
     va_start(args, name);
     for (const char *key; (key = va_arg(args, const char *));)
-        json_object_object_add(o, key, json_object_new_string(va_arg(args, const char *)));
+        json_object_object_add(o, key, emd_json_text(va_arg(args, const char *)));
     va_end(args);
     return o;
 }
@@ -74,8 +65,8 @@ static void print_line(const char *first, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     report_progress_clear();
-    print_plain(first);
-    print_plain(text);
+    emd_print_text(first);
+    emd_print_text(text);
     putchar('\n');
     fflush(stdout);
 }

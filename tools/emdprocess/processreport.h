@@ -28,7 +28,4 @@ void report_progress(const struct process_options *options, const struct process
                      struct trial_job *const jobs[], size_t count);
 void report_progress_clear(void);
 
-/* Prints text with its control characters as \xNN. */
-void print_plain(const char *text);
-
 #endif

@@ -87,9 +87,10 @@ static bool status_file(void *ctx, const char *name, const char *output,
         s->stored += target->size;
     if (kind != 2) {
         printf("%-8s %10.1f MB  ", row[kind], (double)source->size / 1e6);
-        for (const unsigned char *p = (const unsigned char *)name; *p; p++)
-            printf(*p < 0x20 || *p == 0x7f ? "\\x%02x" : "%c", *p);
-        printf("%s%s\n", *why ? ": " : "", why);
+        emd_print_text(name);
+        fputs(*why ? ": " : "", stdout);
+        emd_print_text(why);
+        putchar('\n');
     }
     return true;
 }

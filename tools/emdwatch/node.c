@@ -22,6 +22,7 @@
 
 #include "base/safefile.h"
 #include "common/crew.h"
+#include "common/jsontext.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "common/signals.h"
@@ -76,16 +77,6 @@ struct node {
 
 /* ---- events ---------------------------------------------------------------------------------- */
 
-static void print_text(FILE *f, const char *text)
-{
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f)
-            fprintf(f, "\\x%02x", *p);
-        else
-            putc(*p, f);
-    }
-}
-
 static void time_text(char text[40])
 {
     const time_t t = time(NULL);
@@ -108,9 +99,9 @@ static void event(const struct node *node, const char *what, const char *file, c
         struct json_object *o = json_object_new_object();
         json_object_object_add(o, "time", json_object_new_string(now));
         json_object_object_add(o, "event", json_object_new_string(what));
-        json_object_object_add(o, "file", file ? json_object_new_string(file) : NULL);
+        json_object_object_add(o, "file", file ? emd_json_text(file) : NULL);
         if (why)
-            json_object_object_add(o, "why", json_object_new_string(why));
+            json_object_object_add(o, "why", emd_json_text(why));
         if (r) {
             json_object_object_add(o, "frames", json_object_new_int64((int64_t)r->result.frames));
             json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)raw));
@@ -127,11 +118,11 @@ static void event(const struct node *node, const char *what, const char *file, c
         printf("%s %s", now, what);
         if (file) {
             putchar(' ');
-            print_text(stdout, file);
+            emd_print_text(file);
         }
         if (why) {
             fputs(": ", stdout);
-            print_text(stdout, why);
+            emd_print_text(why);
         }
         if (r)
             printf(": %" PRIu64 " frames, %.1f -> %.1f MB, ratio %.2f, %.2f s, %.0f MB/s, %s",
