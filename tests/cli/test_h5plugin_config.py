@@ -54,6 +54,9 @@ class Config(unittest.TestCase):
         for tool in (TOOL, source):
             self.assertEqual(self.ok("--plugindir", tool=tool), PLUGINS + "\n")
             self.assertEqual(self.ok("--version", tool=tool), version)
+            p = subprocess.run(["sh", os.path.relpath(tool, BUILD), "--plugindir"], cwd=BUILD,
+                               env=clean_env(CDPATH="/usr:/"), capture_output=True, text=True)
+            self.assertEqual((p.stdout, p.stderr), (PLUGINS + "\n", ""))
         installed = self.install()
         link = self.path("link")
         os.symlink(installed, link)
