@@ -563,6 +563,17 @@ class Outcome(unittest.TestCase):
         self.assertEqual(len(run.stderr.splitlines()), 1)
         self.assertNotIn("\r", run.stderr)
 
+    def test_closed_standard_streams_are_not_the_output(self):
+        source = movie("codecs.emd")
+        emdrepack("-q", "-f", source, "expected.emd")
+        command = f"exec '{EMDREPACK}' -v -f --verify file {source} packed.emd <&- >&- 2>&-"
+        subprocess.run(["sh", "-c", command], check=True)
+        self.assertEqual(digest("packed.emd"), digest("expected.emd"))
+        command = f"exec '{EMDREPACK}' -f --json {source} packed.emd >&-"
+        run = subprocess.run(["sh", "-c", command], check=False, stderr=subprocess.PIPE)
+        self.assertEqual(run.returncode, 1)
+        self.assertIn(b"standard output", run.stderr)
+
     def test_interrupt_leaves_nothing(self):
         source = movie("long.emd", size=512, frames=200)
         before = digest(source)

@@ -1,6 +1,7 @@
 #include "common/message.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -16,8 +17,20 @@ static const char *tool_name = "emdtools";
 static enum emd_verbosity level = EMD_NORMAL;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 
+/* Where a standard stream is closed, the next file that is opened would take its place, and
+ * messages would end up in it. A descriptor that can do nothing keeps the place, so that using the
+ * stream fails as before. */
+static void keep_places(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            _exit(EMD_EXIT_FAILED);
+}
+
 void emd_message_init(const char *name, enum emd_verbosity verbosity)
 {
+    keep_places();
     tool_name = name;
     level = verbosity;
 }

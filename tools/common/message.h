@@ -18,7 +18,7 @@ enum emd_exit {
 /* Quiet tools still print errors. */
 enum emd_verbosity { EMD_QUIET = 0, EMD_NORMAL = 1, EMD_VERBOSE = 2 };
 
-/* Call first in main; 'name' is the tool's own name, not argv[0]. */
+/* Call first in main, before anything is opened; 'name' is the tool's own name, not argv[0]. */
 void emd_message_init(const char *name, enum emd_verbosity verbosity);
 void emd_message_set_verbosity(enum emd_verbosity verbosity);
 
