@@ -812,7 +812,8 @@ class Sync(Case):
                 patient.wait(2)
             finally:
                 patient.terminate()
-        for bad in ([], ["x"], ["a", "b", "c"], ["--interval", "x", "a", "b"], ["--bad", "a", "b"]):
+        for bad in ([], ["x"], ["a", "b", "c"], ["--interval", "x", "a", "b"], ["--bad", "a", "b"],
+                    ["out/raw", "dst"]):
             self.assertEqual(subprocess.run([EMDSYNC, *bad], capture_output=True, check=False).returncode, 2)
 
     def test_one_instance_and_stop(self):

@@ -1,6 +1,7 @@
 """h5plugin-config in the source tree, the build tree, an installation, a moved one and behind a link;
 in every shell that is there; and its doctor on healthy and broken set-ups."""
 
+import fcntl
 import json
 import os
 import re
@@ -199,6 +200,9 @@ class Config(unittest.TestCase):
         self.assertIn("filter   32015  zstd        available, used by 1 dataset, first g/x", p.stdout)
         self.assertIn("read     g/x: ok", p.stdout)
         self.assertEqual(run("--doctor", env=found).returncode, 0)
+        with open(path, "rb") as writer: # whose lock neither matters nor is shared
+            fcntl.flock(writer, fcntl.LOCK_EX)
+            self.assertEqual(run("--doctor", path, env=found).returncode, 0)
 
         nothing = self.path("nothing")
         os.mkdir(nothing)
