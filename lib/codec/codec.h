@@ -118,12 +118,19 @@ struct emd_codec {
                               const void *src, size_t n, void *dst, size_t capacity, size_t *out,
                               struct emd_error *err);
 
+    /* Decodes as decode does, checksums included, but keeps nothing: what it decodes is compared on
+     * its way with the 'size' bytes at 'expected', while both are in the cache. EMD_E_VERIFY where
+     * it is anything else. NULL: callers decode and compare (emd_pipeline_check). */
+    enum emd_status (*check)(const unsigned *cd, size_t cd_count, struct emd_work *work,
+                             const void *src, size_t n, const void *expected, size_t size,
+                             struct emd_error *err);
+
     /* Writes names and versions of the libraries inside ("zstd 1.5.4"), cut short if they do not
      * fit. NULL where there are none. */
     void (*libraries)(char *text, size_t room);
 
-    /* Bytes that encode and decode allocate inside (contexts, scratch) for chunks of n bytes: for
-     * the memory budget. */
+    /* Bytes that encode, decode and check allocate inside (contexts, scratch) for chunks of n
+     * bytes: for the memory budget. */
     size_t (*work_bytes)(const unsigned *cd, size_t cd_count, size_t n);
 };
 

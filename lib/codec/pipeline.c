@@ -155,9 +155,11 @@ out:
     return status;
 }
 
-enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_t mask,
-                                    struct emd_work *work, const void *src, size_t n, void *dst,
-                                    size_t chunk_bytes, struct emd_error *err)
+/* Decodes to dst; or, with 'expected', compares, and needs dst only where the last codec cannot. */
+static enum emd_status decode_or_check(const struct emd_pipeline *pipeline, uint32_t mask,
+                                       struct emd_work *work, const void *src, size_t n, void *dst,
+                                       const void *expected, size_t chunk_bytes,
+                                       struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
     struct emd_work *mine;
@@ -179,8 +181,13 @@ enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_
         const struct emd_filter *f = &pipeline->filter[i];
         if (mask >> i & 1)
             continue;
+        if (i == first && expected && f->codec->check) {
+            status =
+                f->codec->check(f->cd, f->cd_count, work, data, have, expected, chunk_bytes, err);
+            goto out;
+        }
         unsigned char *to = dst;
-        if (i != first && f->codec->trailer) {
+        if (f->codec->trailer && (i != first || expected)) {
             to = (unsigned char *)data; /* stays as it is */
         } else if (i != first) {
             to = emd_work_scratch(work, (enum emd_scratch)slot, size[i]);
@@ -197,14 +204,38 @@ enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_
         data = to;
         have = made;
     }
-    if (have != chunk_bytes) {
+    if (have != chunk_bytes)
         status = emd_fail(err, EMD_E_CORRUPT, "the chunk decodes to %zu bytes instead of %zu", have,
                           chunk_bytes);
-        goto out;
-    }
-    if (data == src && have > 0)
+    else if (expected && have > 0 && memcmp(data, expected, have) != 0)
+        status = emd_fail(err, EMD_E_VERIFY, "decodes to other data");
+    else if (!expected && data == src && have > 0)
         memcpy(dst, src, have);
 out:
     emd_work_free(mine);
     return status;
+}
+
+enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_t mask,
+                                    struct emd_work *work, const void *src, size_t n, void *dst,
+                                    size_t chunk_bytes, struct emd_error *err)
+{
+    return decode_or_check(pipeline, mask, work, src, n, dst, NULL, chunk_bytes, err);
+}
+
+enum emd_status emd_pipeline_check(const struct emd_pipeline *pipeline, uint32_t mask,
+                                   struct emd_work *work, const void *src, size_t n,
+                                   const void *expected, size_t chunk_bytes, void *room,
+                                   struct emd_error *err)
+{
+    return decode_or_check(pipeline, mask, work, src, n, room, expected, chunk_bytes, err);
+}
+
+size_t emd_pipeline_check_bytes(const struct emd_pipeline *pipeline, size_t chunk_bytes)
+{
+    /* Whichever of several is left out, the last one to decode must not need room. */
+    for (size_t i = 0; i < pipeline->count; i++)
+        if (!pipeline->filter[i].codec->check && !pipeline->filter[i].codec->trailer)
+            return chunk_bytes;
+    return 0;
 }

@@ -43,4 +43,13 @@ enum emd_status emd_pipeline_decode(const struct emd_pipeline *pipeline, uint32_
                                     struct emd_work *work, const void *src, size_t n, void *dst,
                                     size_t chunk_bytes, struct emd_error *err);
 
+/* Whether such a chunk decodes to the chunk_bytes bytes at 'expected', checksums included;
+ * EMD_E_VERIFY where it decodes to anything else. 'room': emd_pipeline_check_bytes for decoded
+ * data, NULL where that is 0. */
+enum emd_status emd_pipeline_check(const struct emd_pipeline *pipeline, uint32_t mask,
+                                   struct emd_work *work, const void *src, size_t n,
+                                   const void *expected, size_t chunk_bytes, void *room,
+                                   struct emd_error *err);
+size_t emd_pipeline_check_bytes(const struct emd_pipeline *pipeline, size_t chunk_bytes);
+
 #endif

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/memory.h"
+
 struct emd_work *emd_work_new(void)
 {
     return calloc(1, sizeof(struct emd_work));
@@ -112,12 +114,9 @@ enum emd_status emd_work_share(struct emd_work *work, unsigned parts, void *ctx,
 void *emd_work_scratch(struct emd_work *work, enum emd_scratch slot, size_t n)
 {
     if (work->scratch[slot].size < n || !work->scratch[slot].data) {
-        if (n > SIZE_MAX - 63)
-            return NULL;
-        size_t size = n ? (n + 63) & ~(size_t)63 : 64;
         free(work->scratch[slot].data);
-        work->scratch[slot].data = aligned_alloc(64, size);
-        work->scratch[slot].size = work->scratch[slot].data ? size : 0;
+        work->scratch[slot].data = emd_memory_new(n);
+        work->scratch[slot].size = work->scratch[slot].data ? n : 0;
     }
     return work->scratch[slot].data;
 }

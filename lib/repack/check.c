@@ -106,6 +106,7 @@ static enum emd_status check_chunks(struct checker *c, const struct emd_pipeline
     for (size_t i = 0; i < list->count; i++)
         if (list->chunk[i].bytes > request.source_stored)
             request.source_stored = (size_t)list->chunk[i].bytes;
+    request.verify_bytes = request.verify ? list->grid.chunk_bytes : 0;
     request.source_work = emd_pipeline_work_bytes(pipeline, list->grid.chunk_bytes);
     enum emd_status status = emd_plan_make(&request, &plan, err);
     if (status != EMD_OK)

@@ -501,6 +501,8 @@ static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
                      emd_pipeline_equal(&d->source, &d->target);
     /* an inspector sees the chunks that are copied as they are only when they are decoded */
     r->verify = options->verify != EMD_VERIFY_NONE || (r->copy_stored && options->inspector);
+    if (r->verify) /* what is copied is decoded for the inspector and the hash */
+        r->verify_bytes = r->copy_stored ? bytes : emd_pipeline_check_bytes(&d->target, bytes);
     r->hash = options->verify == EMD_VERIFY_FILE;
     decide_strips(d);
     r->threads = threads;

@@ -1,5 +1,5 @@
 /* See move.h and plan.h. The three plans share their two ends: load_chunk (pread, decode) and
- * encode_chunk (encode, decode again, compare). */
+ * encode_chunk (encode, decode again and compare). */
 #include "repack/move.h"
 
 #include <inttypes.h>
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "hdf5/source.h"
 #include "repack/box.h"
 #include "repack/strips.h"
@@ -20,7 +21,7 @@ struct thread_buffers {
     struct emd_work *work;
     unsigned char *stored; /* a stored source chunk, or a stored strip */
     unsigned char *raw;    /* a source chunk, band or target chunk */
-    unsigned char *verify; /* a target chunk decoded again */
+    unsigned char *verify; /* a target chunk decoded again; NULL where its codec compares */
     unsigned char *strips; /* the strips of a band, or one strip, plain */
     void **pointer;        /* destinations of a scatter */
 };
@@ -231,11 +232,11 @@ static enum emd_status encode_chunk(const struct mover *m, struct thread_buffers
                             m->request->target_bound, &slot->size, &slot->mask, err);
     if (status != EMD_OK || !m->request->verify || pipeline->count == 0)
         return status;
-    status = emd_pipeline_decode(pipeline, slot->mask, buffers->work, slot->out, slot->size,
-                                 buffers->verify, m->target_bytes, err);
-    if (status == EMD_OK && memcmp(raw, buffers->verify, m->target_bytes) == 0)
-        return EMD_OK;
+    status = emd_pipeline_check(pipeline, slot->mask, buffers->work, slot->out, slot->size, raw,
+                                m->target_bytes, buffers->verify, err);
     if (status == EMD_OK)
+        return EMD_OK;
+    if (status == EMD_E_VERIFY)
         return emd_fail(err, EMD_E_VERIFY, "decodes to other data than were encoded");
     return emd_fail_prefix(err, EMD_E_VERIFY, "cannot be decoded again");
 }
@@ -263,8 +264,7 @@ static bool is_cancelled(void *ctx)
 
 static void *get_memory(size_t n, bool *ok)
 {
-    /* Whole cache lines; NULL only when out of memory. */
-    void *p = aligned_alloc(64, (n + 64) / 64 * 64);
+    void *p = emd_memory_new(n);
     *ok = *ok && p;
     return p;
 }
@@ -462,7 +462,7 @@ static enum emd_status run_same_grid(struct mover *m, struct emd_pool *pool, str
     struct buffer_sizes sizes = {.stored = stored_bytes(m),
                                  .raw =
                                      !emd_plan_decodes(r) || r->copy_stored ? 0 : m->target_bytes,
-                                 .verify = r->verify ? m->target_bytes : 0,
+                                 .verify = r->verify_bytes,
                                  .fetched = m->fetch_unit,
                                  .out = r->copy_stored ? r->source_stored : r->target_bound,
                                  .slots = m->plan->slots};
@@ -740,7 +740,7 @@ static enum emd_status gather_block(struct mover *m, struct emd_pool *pool, stru
                                              emd_plan_touched(r, m->plan->block, m->plan->band),
                                          .slots = m->plan->read_slots};
     const struct buffer_sizes encoding = {
-        .verify = r->verify ? m->target_bytes : 0, .out = r->target_bound, .slots = m->plan->slots};
+        .verify = r->verify_bytes, .out = r->target_bound, .slots = m->plan->slots};
     enum emd_status status = make_buffers(m, &reading, err);
     if (status == EMD_OK)
         status =
@@ -903,7 +903,7 @@ static enum emd_status strips_block(struct mover *m, struct emd_pool *pool, stru
                                          .slots = m->plan->read_slots};
     const struct buffer_sizes encoding = {.stored = strip + r->strip_overhead,
                                           .raw = m->target_bytes,
-                                          .verify = r->verify ? m->target_bytes : 0,
+                                          .verify = r->verify_bytes,
                                           .strips = strip,
                                           .out = r->target_bound,
                                           .slots = m->plan->slots};

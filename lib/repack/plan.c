@@ -173,8 +173,7 @@ static bool plan_same_grid(const struct emd_plan_request *r, struct emd_plan *pl
         per_slot = r->source_stored;
     else if (emd_plan_decodes(r))
         per_thread = add(per_thread, raw);
-    if (r->verify)
-        per_thread = add(per_thread, raw);
+    per_thread = add(per_thread, r->verify_bytes);
     per_slot = add(per_slot, emd_plan_fetch_unit(r));
     plan->kind = EMD_PLAN_SAME_GRID;
     memcpy(plan->block, r->target, sizeof plan->block);
@@ -242,7 +241,6 @@ static bool plan_gather(const struct emd_plan_request *r, bool join, struct emd_
     else
         memcpy(plan->band, r->source, sizeof plan->band);
     size_t band = emd_box_bytes(r->rank, plan->band, r->item_size);
-    size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
     size_t targets = emd_plan_touched(r, plan->block, plan->block);
     /* The block itself, a flag and a number for each target chunk in it, the lists of chunks. */
     size_t fixed = add(block, add(mul(targets, 1 + sizeof(size_t)), list_bytes(r, true)));
@@ -250,7 +248,7 @@ static bool plan_gather(const struct emd_plan_request *r, bool join, struct emd_
     size_t read_thread = add(add(reading_bytes(r), emd_plan_decodes(r) ? band : 0),
                              mul(emd_plan_touched(r, plan->block, plan->band), sizeof(void *)));
     size_t read_slot = emd_plan_fetch_unit(r);
-    size_t encode_thread = add(r->target_work, r->verify ? raw : 0);
+    size_t encode_thread = add(r->target_work, r->verify_bytes);
     plan->kind = EMD_PLAN_GATHER;
     plan->blocks = grid_count(r->rank, r->dims, plan->block);
     plan->reads =
@@ -334,7 +332,7 @@ static bool plan_strips(const struct emd_plan_request *r, struct emd_plan *plan,
             add(emd_plan_decodes(r) ? chunk : 0, mul(pieces, add(piece_bytes, sizeof(void *)))));
         size_t read_slot = add(stored, mul(chunks, emd_plan_fetch_unit(r)));
         size_t encode_thread =
-            add(add(raw, r->verify ? raw : 0),
+            add(add(raw, r->verify_bytes),
                 add(add(add(piece_bytes, r->strip_overhead), piece_bytes),
                     r->target_work > r->strip_work ? r->target_work : r->strip_work));
         for (unsigned t = r->threads; t >= 1; t--) {

@@ -39,7 +39,8 @@ struct emd_plan_request {
     size_t target_bound;           /* largest encoded target chunk */
     size_t target_work;            /* bytes inside the target's encoders and decoders, a thread */
     bool copy_stored;              /* same grid and same filters: stored bytes are copied */
-    bool verify;                   /* each encoded chunk is decoded and compared */
+    bool verify;                   /* each encoded chunk is decoded and compared, */
+    size_t verify_bytes;           /* for which a thread needs so much: 0 to a chunk */
     bool hash;                     /* a hash of each target chunk is kept for later */
     size_t strip_overhead;         /* a stored strip is at most this much longer than plain */
     size_t strip_work;             /* bytes inside the strip codec, a thread */

@@ -1,4 +1,5 @@
-/* Fuzz target: any bytes into the EDC decoder, through the interface that the filter uses. */
+/* Fuzz target: any bytes into the EDC decoder, through the interface that the filter uses, and into
+ * the comparison that emdrepack verifies with. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,5 +31,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         edc->decode(NULL, 0, work, data + 1, size - 1, room, capacity, &got, NULL);
     if (status == EMD_OK && (sized != EMD_OK || got != claimed || got > capacity))
         abort();
+    if (sized == EMD_OK) {
+        const bool same =
+            edc->check(NULL, 0, work, data + 1, size - 1, room, claimed, NULL) == EMD_OK;
+        if (same != (status == EMD_OK))
+            abort();
+    }
+    if (status == EMD_OK && got > 0) {
+        room[got / 2] ^= 1;
+        if (edc->check(NULL, 0, work, data + 1, size - 1, room, got, NULL) != EMD_E_VERIFY)
+            abort();
+    }
     return 0;
 }

@@ -724,6 +724,13 @@ static void pipeline_trip(const struct emd_pipeline *p, const uint8_t *src, size
     ck_assert_msg(emd_pipeline_decode(p, mask, NULL, exact, size, back, n, &err) == EMD_OK, "%s",
                   err.text);
     ck_assert_mem_eq(back, src, n);
+    uint8_t *room = emd_pipeline_check_bytes(p, n) ? get(emd_pipeline_check_bytes(p, n)) : NULL;
+    ck_assert_msg(emd_pipeline_check(p, mask, work, exact, size, src, n, room, &err) == EMD_OK,
+                  "%s", err.text);
+    back[n - 1] ^= 1;
+    ck_assert_int_eq(emd_pipeline_check(p, mask, work, exact, size, back, n, room, &err),
+                     EMD_E_VERIFY);
+    free(room);
     uint8_t *other = get(n + 1);
     ck_assert_int_ne(emd_pipeline_decode(p, mask, work, exact, size, other, n + 1, &err), EMD_OK);
     ck_assert_int_ne(emd_pipeline_decode(p, mask, work, exact, size, other, n - 1, &err), EMD_OK);
@@ -765,6 +772,13 @@ START_TEST(pipelines)
     pipeline_trip(&p, camera, N, 0, &stored);
     pipeline_trip(&p, noise, N, 6, &stored);
     ck_assert_uint_eq(stored, N + 8);
+
+    p = (struct emd_pipeline){
+        2, {filter(EMD_FILTER_EDC, true, 2), filter(EMD_FILTER_FLETCHER32, true, 0)}};
+    ck_assert_uint_eq(emd_pipeline_check_bytes(&p, N), 0);
+    pipeline_trip(&p, camera, N, 0, &stored);
+    pipeline_trip(&p, noise, N, 1, &stored);
+    ck_assert_uint_eq(stored, N + 4);
 
     p = (struct emd_pipeline){0};
     for (; p.count < EMD_PIPELINE_MAX; p.count++)

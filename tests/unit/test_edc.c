@@ -96,6 +96,23 @@ static size_t draw(const struct emd_edc_params *p, enum picture picture, uint64_
     return (size_t)p->planes * p->height * p->width * p->item_size;
 }
 
+/* Comparing finds what it is given, and every other byte at some places. */
+static void check_trip(const struct edc_kernels *level, unsigned threads, const uint8_t *stream,
+                       size_t size, uint8_t *pixels, size_t n)
+{
+    struct emd_error err;
+    ck_assert_int_eq(edc_check_with(level, threads, NULL, stream, size, pixels, n, &err), EMD_OK);
+    ck_assert_int_eq(edc_check_with(level, threads, NULL, stream, size, pixels, n + 1, &err),
+                     EMD_E_VERIFY);
+    const size_t places[] = {0, n / 3, n - 1};
+    for (size_t i = 0; n > 0 && i < sizeof places / sizeof places[0]; i++) {
+        pixels[places[i]] ^= 0x10;
+        ck_assert_int_eq(edc_check_with(level, threads, NULL, stream, size, pixels, n, &err),
+                         EMD_E_VERIFY);
+        pixels[places[i]] ^= 0x10;
+    }
+}
+
 /* Encodes with all levels, compares, decodes with all and with two threads. Returns the size. */
 static size_t round_trip(const struct emd_edc_params *p, const uint8_t *src, size_t n)
 {
@@ -127,6 +144,7 @@ static size_t round_trip(const struct emd_edc_params *p, const uint8_t *src, siz
         ck_assert_msg(memcmp(back, src, n) == 0, "level %d decodes %ux%ux%u item %u wrongly", i,
                       p->width, p->height, p->planes, p->item_size);
         ck_assert_uint_eq(back[n], 0xA5);
+        check_trip(levels[i < level_count ? i : 0], i < level_count ? 1 : 2, first, size, back, n);
     }
     free(first);
     free(other);
@@ -241,6 +259,8 @@ static void damage(const struct emd_edc_params *p, enum picture picture)
         memcpy(exact, stream, cut);
         if (edc_decode_with(best, 1, work, exact, cut, back, n, &got, NULL) == EMD_OK)
             ck_abort_msg("cut to %zu of %zu bytes", cut, size);
+        if (edc_check_with(best, 1, work, exact, cut, src, n, NULL) == EMD_OK)
+            ck_abort_msg("cut to %zu of %zu bytes, compared", cut, size);
         free(exact);
     }
     memcpy(broken, stream, size);
@@ -251,9 +271,13 @@ static void damage(const struct emd_edc_params *p, enum picture picture)
         for (int flip = 0; flip < 2; flip++) {
             broken[at] ^= flip ? 0xFF : (uint8_t)(1 << at % 8);
             got = 0;
-            if (edc_decode_with(best, 1, work, broken, size, back, sizeof back, &got, NULL) ==
-                EMD_OK)
+            const bool decodes = edc_decode_with(best, 1, work, broken, size, back, sizeof back,
+                                                 &got, NULL) == EMD_OK;
+            if (decodes)
                 ck_assert_msg(got == n && memcmp(back, src, n) == 0, "byte %zu flipped", at);
+            ck_assert_msg((edc_check_with(best, 1, work, broken, size, src, n, NULL) == EMD_OK) ==
+                              decodes,
+                          "byte %zu flipped", at);
             broken[at] = stream[at];
         }
     /* Strips of so many rows that their sum with the height, as 32 bits, begins again at 0. */

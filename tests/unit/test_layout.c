@@ -186,7 +186,8 @@ static struct emd_plan_request movie(const uint64_t source[3], const uint64_t ta
         r.chunks = (2048 / source[0]) * (2048 / source[1]) * ((80 + source[2] - 1) / source[2]);
     }
     memcpy(r.target, target, 3 * sizeof *target);
-    r.target_bound = bound(emd_box_bytes(3, r.target, 2));
+    r.verify_bytes = emd_box_bytes(3, r.target, 2);
+    r.target_bound = bound(r.verify_bytes);
     return r;
 }
 
@@ -264,7 +265,7 @@ START_TEST(plans_survive_absurd_sizes)
         struct emd_plan_request r = {.rank = (unsigned)within(1, 6),
                                      .item_size = within(1, 64),
                                      .contiguous = within(0, 1),
-                                     .verify = within(0, 1),
+                                     .verify_bytes = within(0, 1) * within(1, 1 << 20),
                                      .fetch = (enum emd_fetch)within(0, 2),
                                      .source_stored = within(0, 1 << 20),
                                      .chunks = within(0, 5000),

@@ -58,7 +58,12 @@ enum emd_status emd_edc_decode(unsigned threads, struct emd_edc_work *work, cons
                                size_t n, void *dst, size_t capacity, size_t *out,
                                struct emd_error *err);
 
-/* Bytes that encode or decode allocate for chunks of n bytes. */
+/* Decodes as emd_edc_decode does, checksums included, and compares row by row with the 'size' bytes
+ * at 'expected' instead of storing: EMD_E_VERIFY where it decodes to anything else. */
+enum emd_status emd_edc_check(unsigned threads, struct emd_edc_work *work, const void *src,
+                              size_t n, const void *expected, size_t size, struct emd_error *err);
+
+/* Bytes that encode, decode or check allocate for chunks of n bytes. */
 size_t emd_edc_work_bytes(const struct emd_edc_params *params, size_t n, unsigned threads);
 
 #endif

@@ -153,6 +153,16 @@ static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_wo
                           capacity, out, err);
 }
 
+static enum emd_status check(const unsigned *cd, size_t cd_count, struct emd_work *work,
+                             const void *src, size_t n, const void *expected, size_t size,
+                             struct emd_error *err)
+{
+    (void)cd;
+    (void)cd_count;
+    return emd_edc_check(work && work->threads ? work->threads : 1, own_work(work), src, n,
+                         expected, size, err);
+}
+
 static size_t work_bytes(const unsigned *cd, size_t cd_count, size_t n)
 {
     const struct emd_edc_params params = params_of(cd, cd_count);
@@ -174,6 +184,7 @@ const struct emd_codec emd_codec_edc = {
     .encode = encode,
     .decoded_size = decoded_size,
     .decode = decode,
+    .check = check,
     .work_bytes = work_bytes,
     .libraries = libraries,
 };

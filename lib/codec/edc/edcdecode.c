@@ -24,7 +24,8 @@ struct decoding {
     const struct strip_entry *entries;
     const bool *described; /* by strip: whether it is in the side information */
     const uint32_t *tables;
-    uint8_t *dst;
+    uint8_t *dst;            /* the chunk, or NULL: */
+    const uint8_t *expected; /* what it should be, compared strip by strip */
     int16_t thresholds[EDC_CLASSES][EDC_LOCAL_LEVELS - 1];
     atomic_uint next;  /* strip to take */
     atomic_int failed; /* enum emd_status of the first failure */
@@ -34,6 +35,7 @@ struct decoding {
 struct decode_rows {
     struct edc_rows rows;
     uint16_t *prediction, *line;
+    uint8_t *bytes; /* a row as it is in the chunk, for comparing */
     uint8_t *symbol, *table, *fraction, *context;
     uint8_t *set, *low;
     const uint8_t **map[2];
@@ -51,6 +53,7 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct decode_rows *r)
         }
     r->prediction = edc_take(base, &at, lanes, sizeof(uint16_t));
     r->line = edc_take(base, &at, 2 * lanes, sizeof(uint16_t));
+    r->bytes = edc_take(base, &at, 2 * lanes, sizeof(uint32_t));
     r->symbol = edc_take(base, &at, lanes, sizeof(uint8_t));
     r->table = edc_take(base, &at, 2 * lanes, sizeof(uint8_t));
     r->fraction = edc_take(base, &at, lanes, sizeof(uint8_t));
@@ -77,8 +80,10 @@ static void set_up_rows(uint8_t *base, uint32_t width, struct decode_rows *r)
     }
 }
 
-/* checksum: of the strip's bytes, unless they are scattered in the chunk. */
-static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, uint64_t *checksum)
+/* Decodes to 'plain', or where that is NULL compares with 'expected'; either holds the strip's
+ * pixels one after the other. EMD_E_VERIFY: decodes to others than expected. */
+static enum emd_status decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory,
+                                    uint8_t *plain, const uint8_t *expected, uint64_t *checksum)
 {
     const struct edc_header *const h = d->header;
     const struct edc_model *const m = &d->side->model;
@@ -92,7 +97,7 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
     const size_t offset_bytes = h->item_size == 4 ? 4 : 0;
     const size_t head = offset_bytes + 8 + (size_t)EDC_RANS_LANES * 4;
     if (entry->size < head)
-        return false;
+        return EMD_E_CORRUPT;
     const uint8_t *p = entry->data;
     const uint32_t offset = offset_bytes ? edc_get32(p) : 0;
     p += offset_bytes;
@@ -100,7 +105,7 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
     p += 8;
     const size_t body = entry->size - head;
     if (word_bytes > body || plane_bytes > body - word_bytes)
-        return false;
+        return EMD_E_CORRUPT;
     struct edc_reader reader = {.tables = d->tables};
     for (int i = 0; i < EDC_RANS_LANES; i++, p += 4)
         reader.state[i] = edc_get32(p);
@@ -110,7 +115,9 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
     const uint8_t *const planes_end = planes + plane_bytes;
     struct edc_bit_reader extra = {.p = planes_end, .end = entry->data + entry->size};
 
-    const size_t row_bytes = edc_is_scattered(h) ? 0 : (size_t)h->width * h->item_size;
+    struct edc_header row_header = *h; /* of one row on its own */
+    row_header.flags &= ~(unsigned)EDC_FLAG_INTERLEAVED;
+    const size_t row_bytes = (size_t)h->width * h->item_size;
     struct edc_hash hash;
     k->hash_start(&hash);
     struct decode_rows r;
@@ -138,17 +145,18 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
             }
             const uint32_t rows = strip.rows - y < EDC_TILE_ROWS ? strip.rows - y : EDC_TILE_ROWS;
             if ((size_t)(planes_end - planes) < row_planes * rows)
-                return false;
+                return EMD_E_CORRUPT;
         }
         const uint8_t *const row_classes = classes + y / EDC_TILE_ROWS * across;
-        uint16_t *const target = edc_row_target(h, d->dst, strip.plane, strip.first + y, r.line);
+        uint8_t *const bytes = plain ? plain + y * row_bytes : r.bytes;
+        const uint8_t *const far = plain ? bytes : expected + y * row_bytes;
+        uint16_t *const target = edc_row_target(&row_header, bytes, 0, 0, r.line);
         for (int phase = 0; phase < 2; phase++) {
             const size_t n = r.rows.half[phase];
             uint8_t *const table = r.table + (size_t)phase * lanes;
             uint16_t *const value = r.rows.pixels.row[0].half[phase];
             uint16_t *const active = r.rows.activity.row[0].half[phase];
-            if (target != r.line) /* on its way until it is written */
-                edc_prefetch(target, h->width, 2 * (unsigned)phase);
+            edc_prefetch(far, row_bytes, 2 * (unsigned)phase); /* on its way until it is needed */
             if (m->linear)
                 k->predict(&r.rows.pixels, phase, n, m->sets, r.set, r.prediction,
                            local ? r.fraction : NULL);
@@ -162,8 +170,7 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
                 for (size_t i = 0; i < n; i++)
                     table[i] = map[r.context[i]];
             }
-            if (target != r.line)
-                edc_prefetch(target, h->width, 2 * (unsigned)phase + 1);
+            edc_prefetch(far, row_bytes, 2 * (unsigned)phase + 1);
             k->decode(&reader, n, table, r.symbol);
             k->restore(n, r.symbol, m->fold, r.low, r.prediction, &planes, &extra, value);
             edc_pad(value, n, lanes, r.rows.pixels.row[0].half[0][0]);
@@ -174,29 +181,35 @@ static bool decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory, 
         }
         k->join(r.rows.pixels.row[0].half[0], r.rows.pixels.row[0].half[1], h->width, target);
         if (target == r.line)
-            edc_store_row(h, d->dst, strip.plane, strip.first + y, offset, r.line);
-        if (row_bytes) /* while they are in the cache */
-            k->hash_update(&hash, d->dst + strip.offset + y * row_bytes, row_bytes);
+            edc_store_row(&row_header, bytes, 0, 0, offset, r.line);
+        /* while they are in the cache */
+        k->hash_update(&hash, bytes, row_bytes);
+        if (!plain && memcmp(bytes, far, row_bytes) != 0)
+            return EMD_E_VERIFY;
         edc_advance(&r.rows.pixels, 4);
         edc_advance(&r.rows.activity, 3);
     }
     if (reader.bad || extra.bad || reader.p != reader.end || planes != planes_end ||
         extra.p != extra.end || extra.count >= 8)
-        return false;
+        return EMD_E_CORRUPT;
     for (int i = 0; i < EDC_RANS_LANES; i++)
         if (reader.state[i] != EDC_RANS_LOW)
-            return false;
+            return EMD_E_CORRUPT;
     *checksum = k->hash_end(&hash);
-    return true;
+    return EMD_OK;
 }
 
-/* Bytes that decoding one strip takes. */
-static size_t strip_memory(const struct edc_header *h)
+/* Bytes of a strip's row buffers. */
+static size_t row_memory(const struct edc_header *h)
 {
     struct decode_rows unused;
-    const size_t rows = h->flags & EDC_FLAG_BYTES ? 0 : lay_out(NULL, h->width, &unused);
-    const size_t raw = edc_strip_at(h, 0).bytes; /* no other is longer */
-    return (rows > 2 * raw ? rows : 2 * raw) + 64;
+    return h->flags & EDC_FLAG_BYTES ? 0 : lay_out(NULL, h->width, &unused);
+}
+
+/* Bytes that decoding one strip takes: rows, and two times its pixels. */
+static size_t strip_memory(const struct edc_header *h)
+{
+    return row_memory(h) + 2 * edc_strip_at(h, 0).bytes + 64; /* no other is longer */
 }
 
 static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_work *work, uint32_t s,
@@ -206,40 +219,51 @@ static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_wor
     const struct strip_entry *const entry = &d->entries[s];
     const struct edc_strip strip = edc_strip_at(h, s);
     const bool scattered = edc_is_scattered(h);
-    uint8_t *const plain = scattered ? memory : d->dst + strip.offset;
+    uint8_t *const own = memory + row_memory(h), *const second = own + strip.bytes;
+    uint8_t *const plain = scattered || d->expected ? own : d->dst + strip.offset;
+    const uint8_t *pixels = plain, *expected = NULL;
     uint64_t checksum = 0;
-    switch (entry->mode) {
-    case EDC_STRIP_RAW:
-        if (entry->size != strip.bytes)
-            return EMD_E_CORRUPT;
-        memcpy(plain, entry->data, strip.bytes);
-        break;
-    case EDC_STRIP_ZSTD: {
+    if (entry->mode == EDC_STRIP_ZSTD) {
         if (!work->dctx)
             work->dctx = ZSTD_createDCtx();
         if (!work->dctx)
             return EMD_E_MEMORY;
-        uint8_t *const shuffled = memory + strip.bytes;
         const size_t size =
-            ZSTD_decompressDCtx(work->dctx, shuffled, strip.bytes, entry->data, entry->size);
+            ZSTD_decompressDCtx(work->dctx, second, strip.bytes, entry->data, entry->size);
         if (ZSTD_isError(size) || size != strip.bytes)
             return EMD_E_CORRUPT;
-        emd_unshuffle(h->flags & EDC_FLAG_BYTES ? h->width : h->item_size, shuffled, plain,
+        emd_unshuffle(h->flags & EDC_FLAG_BYTES ? h->width : h->item_size, second, plain,
                       strip.bytes);
-        break;
-    }
-    case EDC_STRIP_CODED:
-        if (!d->described[s] || !decode_coded(d, s, memory, &checksum))
+    } else if (entry->mode == EDC_STRIP_RAW) {
+        if (entry->size != strip.bytes)
             return EMD_E_CORRUPT;
-        break;
+        pixels = entry->data;
     }
-    if (scattered && entry->mode == EDC_STRIP_CODED)
-        edc_gather(h, &strip, d->dst, plain);
-    else if (scattered)
-        edc_scatter(h, &strip, plain, d->dst);
-    if (scattered || entry->mode != EDC_STRIP_CODED)
-        checksum = d->kernels->checksum(plain, strip.bytes);
-    return checksum == entry->checksum ? EMD_OK : EMD_E_CORRUPT;
+    if (d->expected && scattered) {
+        edc_gather(h, &strip, d->expected, second);
+        expected = second;
+    } else if (d->expected) {
+        expected = d->expected + strip.offset;
+    }
+    if (entry->mode == EDC_STRIP_CODED) {
+        if (!d->described[s])
+            return EMD_E_CORRUPT;
+        const enum emd_status status =
+            decode_coded(d, s, memory, expected ? NULL : plain, expected, &checksum);
+        if (status != EMD_OK)
+            return status;
+    } else {
+        checksum = d->kernels->checksum(pixels, strip.bytes);
+        if (expected && memcmp(pixels, expected, strip.bytes) != 0)
+            return EMD_E_VERIFY;
+    }
+    if (checksum != entry->checksum)
+        return EMD_E_CORRUPT;
+    if (!expected && scattered)
+        edc_scatter(h, &strip, pixels, d->dst);
+    else if (!expected && pixels != plain)
+        memcpy(plain, pixels, strip.bytes);
+    return EMD_OK;
 }
 
 /* Takes strips until there are none. */
@@ -293,19 +317,27 @@ static bool read_entries(const struct edc_header *h, const uint8_t *src, size_t 
     return at == n;
 }
 
+/* The header of a stream of at most 'limit' pixel bytes, and how many they are. */
+static enum emd_status get_sized_header(const void *src, size_t n, size_t limit,
+                                        struct edc_header *header, size_t *size,
+                                        struct emd_error *err)
+{
+    const enum emd_status status = edc_get_header(src, n, header, err);
+    if (status != EMD_OK)
+        return status;
+    if (header->raw_bytes > limit)
+        return emd_fail(err, EMD_E_CORRUPT,
+                        "edc: the header claims %llu bytes where at most %zu belong",
+                        (unsigned long long)header->raw_bytes, limit);
+    *size = (size_t)header->raw_bytes;
+    return EMD_OK;
+}
+
 enum emd_status emd_edc_decoded_size(const void *src, size_t n, size_t limit, size_t *out,
                                      struct emd_error *err)
 {
     struct edc_header header;
-    const enum emd_status status = edc_get_header(src, n, &header, err);
-    if (status != EMD_OK)
-        return status;
-    if (header.raw_bytes > limit)
-        return emd_fail(err, EMD_E_CORRUPT,
-                        "edc: the header claims %llu bytes where at most %zu belong",
-                        (unsigned long long)header.raw_bytes, limit);
-    *out = (size_t)header.raw_bytes;
-    return EMD_OK;
+    return get_sized_header(src, n, limit, &header, out, err);
 }
 
 enum { THREADS_MAX = 64 };
@@ -317,19 +349,22 @@ enum emd_status emd_edc_decode(unsigned threads, struct emd_edc_work *work, cons
     return edc_decode_with(edc_kernels(), threads, work, src, n, dst, capacity, out, err);
 }
 
-enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned threads,
-                                struct emd_edc_work *work, const void *src, size_t n, void *dst,
-                                size_t capacity, size_t *out, struct emd_error *err)
+enum emd_status emd_edc_check(unsigned threads, struct emd_edc_work *work, const void *src,
+                              size_t n, const void *expected, size_t size, struct emd_error *err)
+{
+    return edc_check_with(edc_kernels(), threads, work, src, n, expected, size, err);
+}
+
+/* To dst, or where that is NULL compared with 'expected'. */
+static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned threads,
+                                     struct emd_edc_work *work, const void *src, size_t n,
+                                     const struct edc_header *h, void *dst, const void *expected,
+                                     struct emd_error *err)
 {
     enum emd_status status;
     struct emd_edc_work *mine = NULL;
-    struct edc_header header;
+    const struct edc_header header = *h;
     struct helper helpers[THREADS_MAX] = {{0}};
-    size_t size = 0;
-    status = emd_edc_decoded_size(src, n, capacity, &size, err);
-    if (status != EMD_OK)
-        return status;
-    edc_get_header(src, n, &header, NULL);
     if (!work)
         work = mine = emd_edc_work_new();
     if (threads < 1 || header.strips < 2)
@@ -389,7 +424,8 @@ enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned thre
                                 .entries = entries,
                                 .described = described,
                                 .tables = tables,
-                                .dst = dst};
+                                .dst = dst,
+                                .expected = expected};
     edc_local_thresholds(decoding.thresholds);
     for (unsigned t = 1; t < threads; t++) {
         helpers[t].decoding = &decoding;
@@ -403,11 +439,40 @@ enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned thre
     status = (enum emd_status)atomic_load(&decoding.failed);
     if (status == EMD_E_MEMORY)
         emd_fail(err, status, "edc: out of memory");
+    else if (status == EMD_E_VERIFY)
+        emd_fail(err, status, "edc: decodes to other data");
     else if (status != EMD_OK)
         emd_fail(err, status, "edc: the data is damaged");
-    else
-        *out = size;
 out:
     emd_edc_work_free(mine);
     return status;
+}
+
+enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned threads,
+                                struct emd_edc_work *work, const void *src, size_t n, void *dst,
+                                size_t capacity, size_t *out, struct emd_error *err)
+{
+    struct edc_header header;
+    size_t size = 0;
+    enum emd_status status = get_sized_header(src, n, capacity, &header, &size, err);
+    if (status == EMD_OK)
+        status = decode_stream(kernels, threads, work, src, n, &header, dst, NULL, err);
+    if (status == EMD_OK)
+        *out = size;
+    return status;
+}
+
+enum emd_status edc_check_with(const struct edc_kernels *kernels, unsigned threads,
+                               struct emd_edc_work *work, const void *src, size_t n,
+                               const void *expected, size_t size, struct emd_error *err)
+{
+    struct edc_header header;
+    size_t claimed = 0;
+    enum emd_status status = get_sized_header(src, n, SIZE_MAX, &header, &claimed, err);
+    if (status != EMD_OK)
+        return status;
+    if (claimed != size)
+        return emd_fail(err, EMD_E_VERIFY, "edc: decodes to %zu bytes instead of %zu", claimed,
+                        size);
+    return decode_stream(kernels, threads, work, src, n, &header, NULL, expected, err);
 }

@@ -211,7 +211,8 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 const uint16_t *prediction = a->zero;
                 const bool ahead = pixels != a->line && at + 1 < h->height;
                 if (ahead)
-                    edc_prefetch(pixels + h->width, h->width, 2 * (unsigned)phase);
+                    edc_prefetch((const uint8_t *)(pixels + h->width), 2 * (size_t)h->width,
+                                 2 * (unsigned)phase);
                 edc_pad(half[phase], n, lanes, half[0][0]);
                 if (m->linear) {
                     k->predict(&rows->pixels, phase, n, m->sets, a->set, a->prediction[phase],
@@ -219,7 +220,8 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                     prediction = a->prediction[phase];
                 }
                 if (ahead)
-                    edc_prefetch(pixels + h->width, h->width, 2 * (unsigned)phase + 1);
+                    edc_prefetch((const uint8_t *)(pixels + h->width), 2 * (size_t)h->width,
+                                 2 * (unsigned)phase + 1);
                 k->residuals(n, half[phase], prediction, a->residual + place * lanes, a->sums);
                 if (local || values) {
                     uint16_t *const row = active + (place + 4) * lanes;

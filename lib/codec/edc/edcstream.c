@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/memory.h"
 
 static const uint8_t magic[4] = {'E', 'D', 'C', 0x1A};
 
@@ -490,13 +491,9 @@ void emd_edc_work_free(struct emd_edc_work *work)
 void *edc_scratch(struct emd_edc_work *work, size_t n)
 {
     if (work->size < n || !work->data) {
-        if (n > SIZE_MAX - 63)
-            return NULL;
         free(work->data);
-        work->size = n ? (n + 63) & ~(size_t)63 : 64;
-        work->data = aligned_alloc(64, work->size);
-        if (!work->data)
-            work->size = 0;
+        work->data = emd_memory_new(n);
+        work->size = work->data ? n : 0;
     }
     return work->data;
 }

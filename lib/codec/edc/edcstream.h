@@ -149,10 +149,10 @@ static inline size_t edc_row_lanes(uint32_t width)
 }
 
 /* Asks for a quarter of a row's cache lines: all at a time would wait for each other. */
-static inline void edc_prefetch(const uint16_t *row, uint32_t width, unsigned quarter)
+static inline void edc_prefetch(const uint8_t *row, size_t bytes, unsigned quarter)
 {
-    const size_t part = (((size_t)width + 127) / 128) * 32;
-    for (size_t x = quarter * part; x < (quarter + 1) * part && x < width; x += 32)
+    const size_t part = (bytes + 255) / 256 * 64;
+    for (size_t x = quarter * part; x < (quarter + 1) * part && x < bytes; x += 64)
         __builtin_prefetch(row + x, 0);
 }
 
@@ -189,13 +189,16 @@ static inline uint64_t edc_get64(const uint8_t *p)
     return edc_get32(p) | (uint64_t)edc_get32(p + 4) << 32;
 }
 
-/* emd_edc_encode and emd_edc_decode with given kernels, which the machine must have. */
+/* emd_edc_encode, decode and check with given kernels, which the machine must have. */
 enum emd_status edc_encode_with(const struct edc_kernels *kernels, const struct emd_edc_params *p,
                                 struct emd_edc_work *work, const void *src, size_t n, void *dst,
                                 size_t capacity, size_t *out, struct emd_error *err);
 enum emd_status edc_decode_with(const struct edc_kernels *kernels, unsigned threads,
                                 struct emd_edc_work *work, const void *src, size_t n, void *dst,
                                 size_t capacity, size_t *out, struct emd_error *err);
+enum emd_status edc_check_with(const struct edc_kernels *kernels, unsigned threads,
+                               struct emd_edc_work *work, const void *src, size_t n,
+                               const void *expected, size_t size, struct emd_error *err);
 
 /* A thread's memory. */
 struct emd_edc_work {
