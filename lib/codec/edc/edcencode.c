@@ -48,6 +48,7 @@ struct analysis {
     uint8_t *set, *low, *identity;
     const uint8_t **identities;
     uint32_t *sums;
+    uint16_t *lane_sums[2]; /* by phase */
     uint16_t *limits;
     int16_t thresholds[EDC_CLASSES][EDC_LOCAL_LEVELS - 1];
 };
@@ -69,6 +70,8 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
     a->identity = edc_take(base, &at, EDC_LOCAL_CONTEXTS, sizeof(uint8_t));
     a->identities = edc_take(base, &at, tiles, sizeof(const uint8_t *));
     a->sums = edc_take(base, &at, tiles, sizeof(uint32_t));
+    a->lane_sums[0] = edc_take(base, &at, lanes, sizeof(uint16_t));
+    a->lane_sums[1] = edc_take(base, &at, lanes, sizeof(uint16_t));
     a->limits = edc_take(base, &at, tiles, sizeof(uint16_t));
     a->lanes = lanes;
     a->half_lanes = lanes - (size_t)2 * EDC_PAD;
@@ -157,6 +160,20 @@ static size_t count_entries(enum edc_context context)
     return edc_map_size(context) * (context == EDC_CONTEXT_TILE ? 4 : 1);
 }
 
+/* Sums of |residual| over a row of tiles: by lane while its rows come, then by tile. */
+static void clear_sums(const struct analysis *a)
+{
+    for (int phase = 0; phase < 2; phase++)
+        memset(a->lane_sums[phase], 0, a->lanes * sizeof *a->lane_sums[phase]);
+}
+
+static void add_sums(const struct analysis *a, size_t across)
+{
+    memset(a->sums, 0, across * sizeof *a->sums);
+    for (int phase = 0; phase < 2; phase++)
+        a->kernels->tile_sums(a->rows.half[phase], a->lane_sums[phase], a->sums);
+}
+
 /* Turns a range of rows into symbols with the model (its sets and kind; tables are not needed).
  * False: the extra bits do not fit, so the range is not worth coding. */
 static bool analyse(struct analysis *a, const struct edc_model *m, const struct range *range,
@@ -194,7 +211,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
         uint8_t *const classes = range->classes + top / EDC_TILE_ROWS * across;
         if (m->linear)
             edc_choose_sets(m, rows, h->flags & EDC_FLAG_SIGNED, a->set);
-        memset(a->sums, 0, across * sizeof *a->sums);
+        clear_sums(a);
         for (uint32_t y = 0; y < height; y++) {
             uint16_t *const *half = rows->pixels.row[0].half;
             const uint32_t at = range->first + top + y;
@@ -222,7 +239,8 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 if (ahead)
                     edc_prefetch((const uint8_t *)(pixels + h->width), 2 * (size_t)h->width,
                                  2 * (unsigned)phase + 1);
-                k->residuals(n, half[phase], prediction, a->residual + place * lanes, a->sums);
+                k->residuals(n, half[phase], prediction, a->residual + place * lanes,
+                             a->lane_sums[phase]);
                 if (local || values) {
                     uint16_t *const row = active + (place + 4) * lanes;
                     k->activity(n, half[phase], prediction, m->fold, row);
@@ -234,18 +252,20 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
         /* Classes: by the mean |residual| without the outliers. */
         memset(classes, 0, across);
         if (!values) {
+            add_sums(a, across);
             for (size_t t = 0; t < across; t++) {
                 const size_t left = h->width - t * EDC_TILE_WIDTH;
                 const size_t count = (left < EDC_TILE_WIDTH ? left : EDC_TILE_WIDTH) * height;
                 const uint64_t limit = (uint64_t)a->sums[t] * OUTLIER / count + 1;
                 a->limits[t] = (uint16_t)(limit < EDC_CLAMP ? limit : EDC_CLAMP);
             }
-            memset(a->sums, 0, across * sizeof *a->sums);
+            clear_sums(a);
             for (uint32_t y = 0; y < height; y++)
                 for (int phase = 0; phase < 2; phase++)
                     k->clipped_sums(rows->half[phase],
                                     a->residual + ((size_t)(2 * y) + (size_t)phase) * lanes,
-                                    a->limits, a->sums);
+                                    a->limits, a->lane_sums[phase]);
+            add_sums(a, across);
             for (size_t t = 0; t < across; t++) {
                 const size_t left = h->width - t * EDC_TILE_WIDTH;
                 const size_t count = (left < EDC_TILE_WIDTH ? left : EDC_TILE_WIDTH) * height;

@@ -62,11 +62,13 @@ struct edc_kernels {
     void (*predict)(const struct edc_view *view, int phase, size_t n, const struct edc_set *sets,
                     const uint8_t *set, uint16_t *prediction, uint8_t *fraction);
 
-    /* residual = value - prediction; sums[t] += min(|residual|, 4095) over the n lanes. */
+    /* residual = value - prediction; sums[i] += min(|residual|, 4095), over at most 8 rows. */
     void (*residuals)(size_t n, const uint16_t *value, const uint16_t *prediction,
-                      uint16_t *residual, uint32_t *sums);
-    /* sums[t] += min(|residual|, limit[t]) */
-    void (*clipped_sums)(size_t n, const uint16_t *residual, const uint16_t *limit, uint32_t *sums);
+                      uint16_t *residual, uint16_t *sums);
+    /* sums[i] += min(|residual|, limit[t]), limits up to 4095 */
+    void (*clipped_sums)(size_t n, const uint16_t *residual, const uint16_t *limit, uint16_t *sums);
+    /* totals[t] += the sums of its lanes, of n in all */
+    void (*tile_sums)(size_t n, const uint16_t *sums, uint32_t *totals);
 
     /* Residuals to symbols, low bits (bit planes of 32 lanes) and escapes, and back to values.
      * 'fold': residuals are unsigned. low[t]: low bits of tile t. */

@@ -5,6 +5,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+/* Where constant arguments choose the code. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 static void split(const uint16_t *row, size_t w, uint16_t *even, uint16_t *odd)
 {
     size_t x = 0;
@@ -35,40 +38,42 @@ static void join(const uint16_t *even, const uint16_t *odd, size_t w, uint16_t *
         row[x] = even[x / 2];
 }
 
-/* Sum of two neighbours against the base. */
-static inline vec pair(const uint16_t *a, const uint16_t *b, vec base)
+/* Sum of two neighbours against twice the base. */
+static inline vec pair(const uint16_t *a, const uint16_t *b, vec twice)
 {
-    return v_add(v_sub(v_load(a), base), v_sub(v_load(b), base));
+    return v_sub(v_add(v_load(a), v_load(b)), twice);
 }
 
 /* The base and the first 'taps' clamped taps (4 or all) of the VL lanes from i on. */
-static inline vec take_taps(const struct edc_view *view, int phase, size_t i, vec tap[EDC_TAPS],
-                            int taps)
+static ALWAYS_INLINE vec take_taps(const struct edc_view *view, int phase, size_t i,
+                                   vec tap[EDC_TAPS], int taps)
 {
     const uint16_t *const n_even = view->row[1].half[0] + i, *const n_odd =
                                                                  view->row[1].half[1] + i;
     const uint16_t *const nn_even = view->row[2].half[0] + i;
     const uint16_t *const nn_odd = view->row[2].half[1] + i;
     const uint16_t *const n3 = view->row[3].half[phase] + i;
-    vec base;
+    vec base, twice;
     if (phase == 0) {
         base = v_load(n_even);
-        tap[0] = pair(n_odd - 1, n_odd, base);
-        tap[1] = pair(n_even - 1, n_even + 1, base);
+        twice = v_add(base, base);
+        tap[0] = pair(n_odd - 1, n_odd, twice);
+        tap[1] = pair(n_even - 1, n_even + 1, twice);
         tap[2] = v_sub(v_load(nn_even), base);
-        tap[3] = pair(nn_odd - 1, nn_odd, base);
+        tap[3] = pair(nn_odd - 1, nn_odd, twice);
         if (taps > EDC_FEW_TAPS)
-            tap[5] = pair(n_odd - 2, n_odd + 1, base);
+            tap[5] = pair(n_odd - 2, n_odd + 1, twice);
     } else {
         const uint16_t *const even = view->row[0].half[0] + i;
         const vec west = v_load(even);
         base = v_add(west, v_sra(v_sub(v_load(even + 1), west), 1));
+        twice = v_add(base, base);
         tap[0] = v_sub(v_load(n_odd), base);
-        tap[1] = pair(n_even, n_even + 1, base);
+        tap[1] = pair(n_even, n_even + 1, twice);
         tap[2] = v_sub(v_load(nn_odd), base);
-        tap[3] = pair(n_odd - 1, n_odd + 1, base);
+        tap[3] = pair(n_odd - 1, n_odd + 1, twice);
         if (taps > EDC_FEW_TAPS)
-            tap[5] = pair(nn_even, nn_even + 1, base);
+            tap[5] = pair(nn_even, nn_even + 1, twice);
     }
     if (taps > EDC_FEW_TAPS)
         tap[4] = v_sub(v_load(n3), base);
@@ -79,7 +84,7 @@ static inline vec take_taps(const struct edc_view *view, int phase, size_t i, ve
 }
 
 /* Eight times the distance of the prediction from the base. */
-static inline vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS], int taps)
+static ALWAYS_INLINE vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS], int taps)
 {
     vec sum = coef[EDC_TAPS];
     for (int t = 0; t < taps; t++)
@@ -87,40 +92,50 @@ static inline vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_COEFS],
     return sum;
 }
 
-/* 'restrict' lets compilers turn the plain C layer into vectors, too. */
-static inline void predict_tile(const struct edc_view *rows, int phase, size_t at,
-                                const int16_t c[EDC_COEFS], int taps, uint16_t *restrict prediction,
-                                uint8_t *restrict fraction)
+/* Tiles of one set, lanes [at, end): its coefficients stay in registers. 'restrict' lets compilers
+ * turn the plain C layer into vectors, too. */
+static ALWAYS_INLINE void predict_tiles(const struct edc_view *rows, int phase, size_t at,
+                                        size_t end, const int16_t c[EDC_COEFS], int taps,
+                                        uint16_t *restrict prediction, uint8_t *restrict fraction)
 {
     vec coef[EDC_COEFS];
     for (int t = 0; t < EDC_COEFS; t++)
         coef[t] = v_set(c[t]);
-    uint16_t sums[EDC_TILE_LANES];
-    for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
-        vec tap[EDC_TAPS];
-        const vec base = take_taps(rows, phase, i, tap, taps);
-        const vec sum = weigh_taps(tap, coef, taps);
-        v_store(prediction + i, v_add(base, v_sra(sum, 3)));
-        v_store(sums + (i - at), sum);
+    for (; at < end; at += EDC_TILE_LANES) {
+        uint16_t sums[EDC_TILE_LANES];
+        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
+            vec tap[EDC_TAPS];
+            const vec base = take_taps(rows, phase, i, tap, taps);
+            const vec sum = weigh_taps(tap, coef, taps);
+            v_store(prediction + i, v_add(base, v_sra(sum, 3)));
+            if (fraction)
+                v_store(sums + (i - at), sum);
+        }
+        for (size_t i = at; fraction && i < at + EDC_TILE_LANES; i += VL)
+            v_store8(fraction + i,
+                     v_and(v_srl(v_load(sums + (i - at)), 1), v_set(EDC_FRACTIONS - 1)));
     }
-    for (size_t i = at; fraction && i < at + EDC_TILE_LANES; i += VL)
-        v_store8(fraction + i, v_and(v_srl(v_load(sums + (i - at)), 1), v_set(EDC_FRACTIONS - 1)));
 }
 
-static inline void predict_phase(const struct edc_view *view, int phase, size_t n,
-                                 const struct edc_set *sets, const uint8_t *set,
-                                 uint16_t *restrict prediction, uint8_t *restrict fraction)
+static ALWAYS_INLINE void predict_phase(const struct edc_view *view, int phase, size_t n,
+                                        const struct edc_set *sets, const uint8_t *set,
+                                        uint16_t *restrict prediction, uint8_t *restrict fraction)
 {
     const struct edc_view rows = *view;
-    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
-        const int16_t *const c = sets[set[at / EDC_TILE_LANES]].coef[phase];
+    for (size_t at = 0, end; at < n; at = end) {
+        const uint8_t s = set[at / EDC_TILE_LANES];
+        const int16_t *const c = sets[s].coef[phase];
         bool few = true; /* a coefficient of 0 adds nothing */
         for (int t = EDC_FEW_TAPS; t < EDC_TAPS; t++)
             few &= c[t] == 0;
-        if (few)
-            predict_tile(&rows, phase, at, c, EDC_FEW_TAPS, prediction, fraction);
+        for (end = at + EDC_TILE_LANES; end < n && set[end / EDC_TILE_LANES] == s;)
+            end += EDC_TILE_LANES;
+        if (!few)
+            predict_tiles(&rows, phase, at, end, c, EDC_TAPS, prediction, fraction);
+        else if (fraction)
+            predict_tiles(&rows, phase, at, end, c, EDC_FEW_TAPS, prediction, fraction);
         else
-            predict_tile(&rows, phase, at, c, EDC_TAPS, prediction, fraction);
+            predict_tiles(&rows, phase, at, end, c, EDC_FEW_TAPS, prediction, NULL);
     }
 }
 
@@ -140,37 +155,39 @@ static inline vec lanes_below(size_t at, size_t n)
     return v_from_bits(bits, 0);
 }
 
+/* 8 rows of 4095 are within 15 bits. */
 static void residuals(size_t n, const uint16_t *value, const uint16_t *prediction,
-                      uint16_t *residual, uint32_t *sums)
+                      uint16_t *restrict residual, uint16_t *restrict sums)
 {
     const vec limit = v_set(EDC_CLAMP);
-    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
-        vec sum = v_set(0); /* at most 32 * 4095 / VL: within 16 bits for VL >= 2 */
-        uint32_t total = 0;
-        for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i += VL) {
-            const vec r = v_sub(v_load(value + i), v_load(prediction + i));
-            v_store(residual + i, r);
-            sum = v_minu(v_abs(r), limit);
-            if (i + VL > n)
-                sum = v_and(sum, lanes_below(i, n));
-            total += v_sum(sum);
-        }
-        sums[at / EDC_TILE_LANES] += total;
+    for (size_t i = 0; i < n; i += VL) {
+        const vec r = v_sub(v_load(value + i), v_load(prediction + i));
+        v_store(residual + i, r);
+        v_store(sums + i, v_add(v_load(sums + i), v_minu(v_abs(r), limit)));
     }
 }
 
-static void clipped_sums(size_t n, const uint16_t *residual, const uint16_t *limits, uint32_t *sums)
+static void clipped_sums(size_t n, const uint16_t *residual, const uint16_t *limits,
+                         uint16_t *restrict sums)
 {
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         const vec limit = v_set(limits[at / EDC_TILE_LANES]);
+        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL)
+            v_store(sums + i, v_add(v_load(sums + i), v_minu(v_abs(v_load(residual + i)), limit)));
+    }
+}
+
+static void tile_sums(size_t n, const uint16_t *sums, uint32_t *totals)
+{
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         uint32_t total = 0;
         for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i += VL) {
-            vec sum = v_minu(v_abs(v_load(residual + i)), limit);
+            vec sum = v_load(sums + i);
             if (i + VL > n)
                 sum = v_and(sum, lanes_below(i, n));
             total += v_sum(sum);
         }
-        sums[at / EDC_TILE_LANES] += total;
+        totals[at / EDC_TILE_LANES] += total;
     }
 }
 
@@ -191,9 +208,12 @@ static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         const int k = low[at / EDC_TILE_LANES];
         const vec half = v_set(fold ? 0 : 1 << k >> 1);
+        vec shifted[EDC_TILE_LANES / VL];
         int escaped = 0;
-        for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
-            const vec z = v_minu(fold_residual(v_add(v_load(residual + i), half), k, fold), most);
+        for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
+            const size_t i = at + (size_t)(v * VL);
+            shifted[v] = v_add(v_load(residual + i), half);
+            const vec z = v_minu(fold_residual(shifted[v], k, fold), most);
             escaped |= v_any_gt(z, EDC_LITERALS - 1);
             v_store8(symbol + i, z);
         }
@@ -202,15 +222,15 @@ static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_
         vec bit = v_set(1);
         for (int j = 0; j < k; j++, plane += 4, bit = v_add(bit, bit)) {
             uint32_t bits = 0;
-            for (size_t i = at; i < at + EDC_TILE_LANES; i += VL)
-                bits |= v_to_bits(v_add(v_load(residual + i), half), bit, (int)(i - at));
+            for (int v = 0; v < EDC_TILE_LANES / VL; v++)
+                bits |= v_to_bits(shifted[v], bit, v * VL);
             bits &= inside;
             memcpy(plane, &bits, 4);
         }
         if (escaped) {
             uint16_t z[EDC_TILE_LANES];
-            for (size_t i = at; i < at + EDC_TILE_LANES; i += VL)
-                v_store(z + (i - at), fold_residual(v_add(v_load(residual + i), half), k, fold));
+            for (int v = 0; v < EDC_TILE_LANES / VL; v++)
+                v_store(z + v * VL, fold_residual(shifted[v], k, fold));
             for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i++)
                 if (z[i - at] >= EDC_LITERALS)
                     symbol[i] = edc_escape(z[i - at], extra);
@@ -427,6 +447,7 @@ const struct edc_kernels EDC_KERNELS = {
     .predict = predict,
     .residuals = residuals,
     .clipped_sums = clipped_sums,
+    .tile_sums = tile_sums,
     .quantise = quantise,
     .restore = restore,
     .activity = activity,
