@@ -17,6 +17,7 @@ enum {
     SAMPLE_STRIPS = 5,      /* where candidate models are compared, */
     SAMPLE_STRIP_ROWS = 16, /* each so high */
     ZSTD_LEVEL = 1,
+    COUNTED = 4,            /* of so many rows one, where there are many */
     OUTLIER = 5,            /* times the mean: no larger residual counts for a class */
     IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
     WIDTH_MIN = 8,          /* rows are padded to 128 columns */
@@ -82,7 +83,7 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
 struct outcome {
     uint32_t (*counts)[EDC_SYMBOLS]; /* by context, edc_map_size of them */
     uint64_t plane_bytes, extra_bytes;
-    bool half;                     /* counts are of every second row (of EDC_CONTEXT_TILE only), */
+    bool few;                      /* counts are of every fourth row (of EDC_CONTEXT_TILE only), */
     uint8_t most[EDC_CLASSES * 2]; /* and this the largest literal of the others, by context */
 };
 
@@ -123,26 +124,40 @@ static void count_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t st
     }
 }
 
-/* The same of every second row, at half the cost; others only where they hold something rare.
- * *most: the largest symbol of rows that were left out. */
-static void count_half_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
-                            uint32_t (*counts)[EDC_SYMBOLS], uint8_t *most)
+/* The same of every fourth row, at a quarter of the cost, and of what is rare in all of them: the
+ * symbols that are no literals. *most: the largest literal of rows that were left out. */
+static void count_few(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
+                      uint32_t (*counts)[EDC_SYMBOLS], uint8_t *most)
 {
     uint8_t largest[EDC_TILE_LANES] = {0}, tile_most = *most;
-    count_tile(symbol, n, (rows + 1) / 2, 2 * step, counts);
-    for (uint32_t y = 1; y < rows; y += 2)
-        for (size_t i = 0; i < n; i++)
+    count_tile(symbol, n, (rows + COUNTED - 1) / COUNTED, COUNTED * step, counts);
+    for (uint32_t y = 0; y < rows; y++)
+        for (int i = 0; i < EDC_TILE_LANES; i++) /* of n lanes, but so it is two instructions */
             largest[i] = largest[i] > symbol[y * step + i] ? largest[i] : symbol[y * step + i];
+    memset(largest + n, 0, EDC_TILE_LANES - n);
     for (int i = 0; i < EDC_TILE_LANES; i++)
         tile_most = tile_most > largest[i] ? tile_most : largest[i];
-    if (tile_most >= EDC_LITERALS)
-        count_tile(symbol + step, n, rows / 2, 2 * step, counts);
-    else
+    if (tile_most < EDC_LITERALS) {
         *most = tile_most;
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (largest[i] < EDC_LITERALS) {
+            *most = *most > largest[i] ? *most : largest[i];
+            continue;
+        }
+        for (uint32_t y = 0; y < rows; y++) { /* few columns hold any */
+            const uint8_t s = symbol[y * step + i];
+            if (s < EDC_LITERALS)
+                *most = *most > s ? *most : s;
+            else if (y % COUNTED != 0)
+                counts[0][s]++;
+        }
+    }
 }
 
-/* The counts of EDC_CONTEXT_TILE: entries 4 c to 4 c + 3 become entry c. Where every second row was
- * counted, twice as much; and symbols that may be in the others have occurred. */
+/* The counts of EDC_CONTEXT_TILE: entries 4 c to 4 c + 3 become entry c. Of literals of every
+ * fourth row, four times as much; and symbols that may be in the others have occurred. */
 static void add_up_counts(enum edc_context context, struct outcome *outcome)
 {
     uint32_t(*const counts)[EDC_SYMBOLS] = outcome->counts;
@@ -150,7 +165,8 @@ static void add_up_counts(enum edc_context context, struct outcome *outcome)
         for (int s = 0; s < EDC_SYMBOLS; s++) {
             const uint32_t n = counts[4 * c][s] + counts[4 * c + 1][s] + counts[4 * c + 2][s] +
                                counts[4 * c + 3][s];
-            counts[c][s] = !outcome->half ? n : n ? 2 * n : outcome->most[c] >= s;
+            const bool all = !outcome->few || s >= EDC_LITERALS;
+            counts[c][s] = all ? n : n ? COUNTED * n : outcome->most[c] >= s;
         }
 }
 
@@ -315,9 +331,9 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 const size_t context = edc_map(m->context, classes[t], phase);
                 const uint8_t *const symbols =
                     out->symbols + ((size_t)(top * 2) + (size_t)phase) * a->half_lanes + at;
-                if (outcome->half)
-                    count_half_tile(symbols, n, height, 2 * a->half_lanes,
-                                    outcome->counts + 4 * context, &outcome->most[context]);
+                if (outcome->few)
+                    count_few(symbols, n, height, 2 * a->half_lanes, outcome->counts + 4 * context,
+                              &outcome->most[context]);
                 else
                     count_tile(symbols, n, height, 2 * a->half_lanes,
                                outcome->counts + 4 * context);
@@ -680,7 +696,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     const size_t contexts = edc_map_size(m->context);
     memset(e->outcome.counts, 0, count_entries(m->context) * sizeof *e->outcome.counts);
     memset(e->outcome.most, 0, sizeof e->outcome.most);
-    e->outcome.half = m->context == EDC_CONTEXT_TILE && is_large(h);
+    e->outcome.few = m->context == EDC_CONTEXT_TILE && is_large(h);
     for (uint32_t s = 0; s < h->strips; s++) {
         e->plane_at[s] = (size_t)(out.planes - e->planes);
         e->extra_at[s] = (size_t)(out.extra - e->extra);
