@@ -4,9 +4,12 @@
 
 #include <stddef.h>
 
-/* At least n bytes of any content that begin on a cache line; free() frees them. Large ones come in
- * huge pages where the system has them: one page fault in 2 MiB instead of one in 4 KiB. None of
- * these reaches past the n bytes, so that budgets hold. NULL: out of memory. */
+/* At least n bytes of any content that begin on a cache line; free() frees them. Large ones begin
+ * on a huge page and ask for such. NULL: out of memory. */
 void *emd_memory_new(size_t n);
+
+/* Asks for huge pages where they lie wholly within the n bytes, so that budgets hold: one page
+ * fault in 2 MiB instead of one in 4 KiB. Without effect where the system has none. */
+void emd_memory_advise(void *data, size_t n);
 
 #endif
