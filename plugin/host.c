@@ -27,6 +27,8 @@ static bool find_all(struct emd_host *h)
            find(h->handle, "H5Tdetect_class", &h->type_detect) &&
            find(h->handle, "H5Tis_variable_str", &h->type_is_variable) &&
            find(h->handle, "H5Epush2", &h->push) &&
+           find(h->handle, "H5Eget_current_stack", &h->get_stack) &&
+           find(h->handle, "H5Eset_current_stack", &h->set_stack) &&
            find(h->handle, "H5E_ERR_CLS_g", &h->error_class) &&
            find(h->handle, "H5E_PLINE_g", &h->error_major) &&
            find(h->handle, "H5E_CANTFILTER_g", &h->error_minor);
@@ -60,6 +62,19 @@ void emd_host_release(struct emd_host *host)
     *host = (struct emd_host){0};
 }
 
+/* While a filter runs, HDF5 from 1.14.5 on ignores what is pushed on its stack, but not a stack put
+ * in its place. (HDF5 2 puts the stack of before the call back in any case.) */
+static void push(const struct emd_host *host, const char *filter, const char *function,
+                 const char *line)
+{
+    const hid_t stack = host->get_stack();
+    if (stack < 0)
+        return;
+    host->push(stack, filter, function, 0, *host->error_class, *host->error_major,
+               *host->error_minor, "%s", line);
+    host->set_stack(stack); /* and closes it */
+}
+
 void emd_host_report(const struct emd_host *host, const char *filter, const char *function,
                      const char *text)
 {
@@ -70,8 +85,7 @@ void emd_host_report(const struct emd_host *host, const char *filter, const char
     const bool named = strncmp(text, filter, name) == 0 && text[name] == ':';
     snprintf(line, sizeof line, "%s%s%s", named ? "" : filter, named ? "" : ": ", text);
     if (host->push)
-        host->push(H5E_DEFAULT, filter, function, 0, *host->error_class, *host->error_major,
-                   *host->error_minor, "%s", line);
+        push(host, filter, function, line);
     if (!host->push || (verbose && strcmp(verbose, "1") == 0))
         fprintf(stderr, "emdtools filter %s\n", line);
 }

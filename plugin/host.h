@@ -31,6 +31,8 @@ struct emd_host {
     htri_t (*type_is_variable)(hid_t type);
     herr_t (*push)(hid_t stack, const char *file, const char *function, unsigned line, hid_t cls,
                    hid_t major, hid_t minor, const char *format, ...);
+    hid_t (*get_stack)(void);
+    herr_t (*set_stack)(hid_t stack);
     const hid_t *error_class, *error_major, *error_minor; /* variables of the library */
 };
 
