@@ -11,6 +11,7 @@ if(NOT CMAKE_INSTALL_PREFIX STREQUAL "/usr")
   message(FATAL_ERROR "EMDTOOLS_DEB needs -DCMAKE_INSTALL_PREFIX=/usr")
 endif()
 set(EMDTOOLS_PACKAGE_RELEASE 1 CACHE STRING "Release of the packages, after the version")
+# Whoever publishes packages puts name and address here.
 set(EMDTOOLS_MAINTAINER "The emdtools developers <emdtools@localhost>" CACHE STRING
     "Maintainer of the packages")
 
@@ -30,14 +31,17 @@ foreach(plugin zstd blosc bitshuffle edc)
   install(FILES ${link} DESTINATION /${emd_hdf5_plugins} COMPONENT plugins)
 endforeach()
 
-# What Debian wants in every package.
+# What Debian wants in every package. SOURCE_DATE_EPOCH fixes the date.
+string(TIMESTAMP emd_date "%a, %d %b %Y %H:%M:%S +0000" UTC)
+configure_file(cmake/debian/changelog.in changelog.Debian @ONLY)
 set(emd_package_plugins emdtools-hdf5-plugins)
 set(emd_package_tools emdtools)
 set(emd_package_dev emdtools-dev)
 foreach(component plugins tools dev)
   install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${emd_package_${component}}
           RENAME copyright COMPONENT ${component})
-  install(FILES NEWS.md DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${emd_package_${component}}
+  install(FILES NEWS.md ${PROJECT_BINARY_DIR}/changelog.Debian
+          DESTINATION ${CMAKE_INSTALL_DATADIR}/doc/${emd_package_${component}}
           COMPONENT ${component})
   string(TOUPPER ${component} COMPONENT)
   set(CPACK_DEBIAN_${COMPONENT}_PACKAGE_NAME ${emd_package_${component}})
@@ -48,6 +52,8 @@ set(CPACK_COMPONENTS_ALL plugins tools dev)
 set(CPACK_COMPONENTS_GROUPING IGNORE)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_STRIP_FILES ON)
+set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/cmake/debian/finish.cmake)
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "") # each package's own description begins with one
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_MAINTAINER ${EMDTOOLS_MAINTAINER})
@@ -58,12 +64,14 @@ set(emd_same "emdtools-hdf5-plugins (= ${PROJECT_VERSION}-${EMDTOOLS_PACKAGE_REL
 
 set(CPACK_DEBIAN_PLUGINS_PACKAGE_SECTION libs)
 set(CPACK_DEBIAN_PLUGINS_DESCRIPTION "HDF5 filter plugins: zstd, blosc, bitshuffle, edc
- They are found by every program of the distribution that reads HDF5, without any variable.
- h5plugin-config says where they are and why a file cannot be read.")
+They are found by every program of the distribution that reads HDF5,
+without any variable. h5plugin-config says where they are and why a file
+cannot be read.")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_TOOLS_DESCRIPTION "MicroED movies: compressed, watched, processed and summarised
- emdrepack compresses Velox EMD movies and other HDF5 files; emdwatch and emdsync do so as they are
- recorded; emdprocess, emdblanks and emdlist go with DIALS.")
+emdrepack compresses Velox EMD movies and other HDF5 files; emdwatch and
+emdsync do so as they are recorded; emdprocess, emdblanks and emdlist go
+with DIALS.")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_DEPENDS ${emd_same})
 set(CPACK_DEBIAN_TOOLS_PACKAGE_RECOMMENDS "rsync, openssh-client")
 set(CPACK_DEBIAN_TOOLS_PACKAGE_SUGGESTS "dials, python3-h5py")
@@ -73,5 +81,5 @@ set(CPACK_DEBIAN_TOOLS_PACKAGE_CONTROL_EXTRA
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "${emd_same}, libhdf5-dev")
 set(CPACK_DEBIAN_DEV_DESCRIPTION "Filter ids and parameters of emdtools' HDF5 plugins, for programs
- A header, a pkg-config file and a CMake package.")
+A header, a pkg-config file and a CMake package.")
 include(CPack)

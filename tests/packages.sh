@@ -101,12 +101,15 @@ inside() {
   say "installing release 1"
   install /debs/*-1_*.deb
   check_files
-  for file in /usr/share/man/man1/emdrepack.1 /usr/share/man/man1/h5plugin-config.1 \
+  for file in /usr/share/man/man1/emdrepack.1.gz /usr/share/man/man1/h5plugin-config.1.gz \
     /usr/share/bash-completion/completions/emdrepack /usr/share/zsh/vendor-completions/_emdwatch \
     /usr/lib/systemd/system/emdwatch@.service /usr/share/doc/emdtools/copyright; do
     [ -s "$file" ] || fail "$file is missing"
   done
-  systemd-analyze --man=no verify /usr/lib/systemd/system/emdwatch@.service || fail "systemd-analyze"
+  for unit in emdwatch emdsync; do
+    systemd-analyze --man=no verify /usr/lib/systemd/system/$unit@.service ||
+      fail "systemd-analyze of $unit@.service"
+  done
   use
   printf '#include <emdtools/h5filters.h>\nint main(void) { return !H5open(); }\n' >/tmp/a.c
   # shellcheck disable=SC2046
