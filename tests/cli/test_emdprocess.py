@@ -374,7 +374,7 @@ class Limits(Case):
                         "time.sleep(float(sys.argv[1]))\n")
         write("test.recipe", "stage one\n command = /usr/bin/python3 ${project}/eat.py 60\n outputs = one.txt\n")
         self.assertRegex(self.run_tool("-m", "200M", code=1),
-                         r"failed at one: stopped: it used 0\.[3-9] GB of memory")
+                         r"failed at one: stopped: it used 0\.[2-9] GB of memory")
         # Together too large, one after the other not.
         self.movie("d.emd")
         write("test.recipe", "stage one\n command = /usr/bin/python3 ${project}/eat.py 4\n outputs = one.txt\n")
