@@ -11,11 +11,10 @@
  * size means that it is stored. (Blosc's README_HEADER.rst and blosc.c of c-blosc 1.21; read to
  * learn the format.)
  *
- * Encoding goes through c-blosc, so that the bytes are those of every other writer, with one
- * exception: emdrepack has its own wishes for blosc with zstd (enum emd_tune), which this file
- * writes itself. c-blosc can force block sizes too, but it allocates its buffers and a zstd context
- * anew for each call, its split mode is one variable for the process, and its levels are all that
- * it lets one tell zstd.
+ * LZ4 and zstd, the compressors that matter for frames, are encoded here: to the bytes of c-blosc
+ * (the tests compare), or as emdrepack wishes (enum emd_tune). c-blosc allocates its buffers and a
+ * zstd context anew for each call, its split mode is one variable for the process, its bit shuffle
+ * knows no AVX-512, and its levels are all that it lets one tell zstd. It encodes the others.
  *
  * Decoding is ours, with the context and buffers of the thread, because c-blosc's reader trusts
  * headers more than a file deserves. BloscLZ and Snappy streams, which have no library interface of
@@ -165,21 +164,86 @@ static int zstd_level(unsigned level)
     return level < 9 ? (int)(2 * level - 1) : ZSTD_maxCLevel();
 }
 
-static size_t store_whole(unsigned flags, const void *src, size_t n, uint8_t *dst)
+/* How a chunk is cut into blocks, and these into streams. A short last block is never split. */
+struct layout {
+    size_t block, blocks;
+    bool split;
+};
+
+static bool worth_splitting(const struct parameters *p, size_t block)
 {
-    dst[2] = (uint8_t)(flags | FLAG_STORED);
-    store32(dst + 12, n + HEADER);
-    memcpy(dst + HEADER, src, n);
-    return n + HEADER;
+    return p->item <= MAX_SPLITS && block / p->item >= MIN_STREAM;
 }
 
-static ZSTD_CCtx *set_up_zstd(const struct parameters *p, struct emd_work *work)
+/* c-blosc's choice (compute_blocksize and split_block in its blosc.c): by level, twice as much for
+ * zstd, never split; LZ4's as large for each stream, within bounds. level > 0. */
+static struct layout layout_of_others(const struct parameters *p, size_t n)
+{
+    static const uint8_t log[10] = {0, 14, 15, 16, 17, 17, 18, 18, 18, 18};
+    enum { SMALL = 1 << 15, SPLIT_STREAM = 1 << 18, SPLIT_LEAST = 1 << 16, SPLIT_MOST = 1 << 20 };
+    const bool zstd = p->compressor == BLOSC_ZSTD;
+    struct layout l = {.block = n};
+    if (n < p->item) {
+        l.block = 1;
+    } else if (n >= SMALL) {
+        l.block = (size_t)1 << (log[p->level] + zstd + (zstd && p->level == 9));
+    }
+    if (!zstd && worth_splitting(p, l.block)) {
+        l.block = (l.block < SPLIT_STREAM ? l.block : SPLIT_STREAM) * p->item;
+        if (l.block < SPLIT_LEAST)
+            l.block = SPLIT_LEAST;
+        if (l.block > SPLIT_MOST)
+            l.block = SPLIT_MOST;
+    }
+    if (l.block > n)
+        l.block = n;
+    if (l.block > p->item)
+        l.block -= l.block % p->item;
+    l.split = !zstd && worth_splitting(p, l.block);
+    l.blocks = (n - 1) / l.block + 1;
+    return l;
+}
+
+static struct layout layout_of_tune(const struct parameters *p, unsigned tune, size_t n)
+{
+    const size_t wanted = (size_t)1 << (tune & EMD_TUNE_BLOCK_LOG);
+    /* Whole groups of eight items, as bit shuffle needs. */
+    const size_t rounded = wanted > 8 * p->item ? wanted - wanted % (8 * p->item) : 8 * p->item;
+    struct layout l = {.block = rounded < n ? rounded : n};
+    l.split = tune & EMD_TUNE_SPLIT && p->shuffle == BLOSC_SHUFFLE && l.block % p->item == 0 &&
+              worth_splitting(p, l.block);
+    l.blocks = (n - 1) / l.block + 1;
+    return l;
+}
+
+/* Some blocks in a row: the work of one thread. The first part writes to its place in the chunk,
+ * where room may run short; the others to buffers of their own. */
+struct encode_part {
+    size_t first, end; /* blocks */
+    uint8_t *made;
+    size_t size;
+    size_t wanted; /* room that would never have been short */
+    bool full;
+};
+
+struct encode_job {
+    const struct parameters *p;
+    struct layout l;
+    unsigned flags, tune;
+    const uint8_t *src;
+    size_t n;
+    uint8_t *dst;
+    size_t limit; /* bytes of the chunk at most */
+    struct encode_part part[EMD_WORK_THREADS_MAX];
+};
+
+static ZSTD_CCtx *set_up_zstd(const struct parameters *p, struct emd_work *work, unsigned tune)
 {
     ZSTD_CCtx *cctx = emd_work_cctx(work);
-    if (cctx) {
+    if (cctx && tune) {
         ZSTD_CCtx_reset(cctx, ZSTD_reset_session_and_parameters);
         ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, zstd_level(p->level));
-        if (work->tune & EMD_TUNE_NOISE) {
+        if (tune & EMD_TUNE_NOISE) {
             ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, NOISE_HASH_LOG);
             ZSTD_CCtx_setParameter(cctx, ZSTD_c_minMatch, NOISE_MIN_MATCH);
         }
@@ -187,67 +251,151 @@ static ZSTD_CCtx *set_up_zstd(const struct parameters *p, struct emd_work *work)
     return cctx;
 }
 
-/* With zstd and work->tune. capacity >= bound(n). */
-static enum emd_status encode_tuned(const struct parameters *p, struct emd_work *work,
-                                    const uint8_t *src, size_t n, uint8_t *dst, size_t *out,
-                                    struct emd_error *err)
+/* *out = bytes made, 0 if they do not fit. */
+static enum emd_status encode_stream(const struct encode_job *job, ZSTD_CCtx *cctx,
+                                     const uint8_t *src, size_t n, uint8_t *dst, size_t room,
+                                     size_t *out, struct emd_error *err)
 {
-    const size_t wanted = (size_t)1 << (work->tune & EMD_TUNE_BLOCK_LOG);
-    /* Whole groups of eight items, as bit shuffle needs. */
-    const size_t rounded = wanted > 8 * p->item ? wanted - wanted % (8 * p->item) : 8 * p->item;
-    const size_t block = rounded < n ? rounded : n, blocks = (n - 1) / block + 1;
-    /* A short last block is never split. */
-    const bool split = work->tune & EMD_TUNE_SPLIT && p->shuffle == BLOSC_SHUFFLE &&
-                       p->item <= MAX_SPLITS && block % p->item == 0 &&
-                       block / p->item >= MIN_STREAM;
-    unsigned flags = FORMAT_ZSTD << 5 | (split ? 0 : FLAG_NOT_SPLIT);
-    if (p->shuffle == BLOSC_SHUFFLE)
-        flags |= FLAG_SHUFFLE;
-    if (p->shuffle == BLOSC_BITSHUFFLE)
-        flags |= FLAG_BITSHUFFLE;
-    dst[0] = FORMAT_VERSION;
-    dst[1] = 1;
-    dst[2] = (uint8_t)flags;
-    dst[3] = (uint8_t)p->item;
-    store32(dst + 4, n);
-    store32(dst + 8, block);
-
-    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, block);
-    ZSTD_CCtx *cctx = set_up_zstd(p, work);
-    if (!tmp || !cctx)
+    *out = 0;
+    if (!cctx) { /* LZ4, whose acceleration c-blosc takes from the level like this */
+        const int size = LZ4_compress_fast((const char *)src, (char *)dst, (int)n, (int)room,
+                                           10 - (int)job->p->level);
+        *out = size > 0 ? (size_t)size : 0;
+        return EMD_OK;
+    }
+    const size_t size = job->tune
+                            ? ZSTD_compress2(cctx, dst, room, src, n)
+                            : ZSTD_compressCCtx(cctx, dst, room, src, n, zstd_level(job->p->level));
+    if (!ZSTD_isError(size))
+        *out = size;
+    else if (ZSTD_getErrorCode(size) == ZSTD_error_memory_allocation)
         return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
-    /* More than this is not smaller than the stored form. */
-    const size_t limit = n + HEADER;
-    size_t at = HEADER + 4 * blocks;
-    if (at > limit)
-        goto stored;
-    for (size_t i = 0; i < blocks; i++) {
-        const size_t start = i * block, size = n - start < block ? n - start : block;
-        const size_t streams = split && size == block ? p->item : 1, stream = size / streams;
-        const uint8_t *shuffled = shuffle_block(flags, p->item, src + start, tmp, size);
-        store32(dst + HEADER + 4 * i, at);
-        for (size_t s = 0; s < streams; s++, shuffled += stream) {
-            if (limit - at < 4 + 1)
-                goto stored;
-            const size_t left = limit - at - 4, room = left < stream ? left : stream - 1;
-            size_t made = ZSTD_compress2(cctx, dst + at + 4, room, shuffled, stream);
-            if (ZSTD_isError(made)) {
-                if (ZSTD_getErrorCode(made) == ZSTD_error_memory_allocation)
-                    return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+    return EMD_OK;
+}
+
+static enum emd_status encode_part(void *ctx, unsigned index, struct emd_work *work,
+                                   struct emd_error *err)
+{
+    struct encode_job *job = ctx;
+    struct encode_part *part = &job->part[index];
+    const struct parameters *p = job->p;
+    const struct layout *l = &job->l;
+    const size_t table = HEADER + 4 * l->blocks, streams = l->split ? p->item : 1;
+    size_t room = job->limit - table, at = 0;
+    uint8_t *tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, l->block);
+    ZSTD_CCtx *cctx = p->compressor == BLOSC_ZSTD ? set_up_zstd(p, work, job->tune) : NULL;
+    part->made = job->dst + table;
+    if (index > 0) {
+        room = (part->end - part->first) * (l->block + 4 * streams);
+        part->made = emd_work_scratch(work, EMD_SCRATCH_PIPE_A, room);
+    }
+    if (!tmp || !part->made || (p->compressor == BLOSC_ZSTD && !cctx))
+        return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+    for (size_t i = part->first; i < part->end; i++) {
+        const size_t start = i * l->block;
+        const size_t size = job->n - start < l->block ? job->n - start : l->block;
+        const size_t count = size == l->block ? streams : 1, stream = size / count;
+        const uint8_t *from = shuffle_block(job->flags, p->item, job->src + start, tmp, size);
+        store32(job->dst + HEADER + 4 * i, at); /* from the part's beginning */
+        for (size_t s = 0; s < count; s++, from += stream) {
+            if (room - at < 4 + 1)
+                goto full;
+            const size_t left = room - at - 4;
+            size_t made = 0;
+            enum emd_status status = encode_stream(job, cctx, from, stream, part->made + at + 4,
+                                                   left < stream ? left : stream, &made, err);
+            if (status != EMD_OK)
+                return status;
+            if (made == 0 || made == stream) {
                 if (left < stream)
-                    goto stored;
-                memcpy(dst + at + 4, shuffled, stream);
+                    goto full;
+                memcpy(part->made + at + 4, from, stream);
                 made = stream;
             }
-            store32(dst + at, made);
+            if (part->wanted < at + 4 + stream)
+                part->wanted = at + 4 + stream;
+            store32(part->made + at, made);
             at += 4 + made;
         }
     }
-    store32(dst + 12, at);
-    *out = at;
+    part->size = at;
     return EMD_OK;
-stored:
-    *out = store_whole(flags, src, n, dst);
+full:
+    part->full = true;
+    return EMD_OK;
+}
+
+/* Puts the parts together. False: the chunk is to be stored, or (*again) the parts were made with
+ * more room than they have here, which one thread alone would have noticed. */
+static bool join_parts(struct encode_job *job, unsigned parts, size_t *out, bool *again)
+{
+    size_t at = HEADER + 4 * job->l.blocks;
+    *again = false;
+    for (unsigned i = 0; i < parts; i++) {
+        const struct encode_part *part = &job->part[i];
+        if (part->full)
+            return false;
+        if (i > 0) {
+            *again = part->wanted > job->limit - at;
+            if (*again)
+                return false;
+            memcpy(job->dst + at, part->made, part->size);
+        }
+        for (size_t block = part->first; block < part->end; block++) {
+            uint8_t *entry = job->dst + HEADER + 4 * block;
+            store32(entry, at + load32(entry));
+        }
+        at += part->size;
+    }
+    *out = at;
+    return true;
+}
+
+static enum emd_status encode_here(const struct parameters *p, struct emd_work *work,
+                                   const uint8_t *src, size_t n, uint8_t *dst, size_t capacity,
+                                   size_t *out, struct emd_error *err)
+{
+    const unsigned tune = p->compressor == BLOSC_ZSTD && work->tune & EMD_TUNE_BLOCK_LOG
+                              ? work->tune
+                              : EMD_TUNE_AS_OTHERS;
+    struct encode_job job = {.p = p, .tune = tune, .src = src, .n = n, .dst = dst};
+    job.l = tune ? layout_of_tune(p, tune, n) : layout_of_others(p, n);
+    job.limit = capacity < n + HEADER ? capacity : n + HEADER;
+    job.flags = (p->compressor == BLOSC_ZSTD ? FORMAT_ZSTD : FORMAT_LZ4) << 5;
+    if (!job.l.split)
+        job.flags |= FLAG_NOT_SPLIT;
+    if (p->shuffle == BLOSC_SHUFFLE)
+        job.flags |= FLAG_SHUFFLE;
+    if (p->shuffle == BLOSC_BITSHUFFLE)
+        job.flags |= FLAG_BITSHUFFLE;
+    bool again = HEADER + 4 * job.l.blocks <= job.limit;
+    unsigned parts = emd_work_parts(work, n);
+    if (parts > job.l.blocks)
+        parts = (unsigned)job.l.blocks;
+    for (; again; parts = 1) {
+        const uint64_t blocks = job.l.blocks;
+        for (unsigned i = 0; i < parts; i++)
+            job.part[i] = (struct encode_part){.first = (size_t)(blocks * i / parts),
+                                               .end = (size_t)(blocks * (i + 1) / parts)};
+        enum emd_status status = emd_work_share(work, parts, &job, encode_part, err);
+        if (status != EMD_OK)
+            return status;
+        if (join_parts(&job, parts, out, &again))
+            goto made;
+    }
+    if (capacity < n + HEADER)
+        return emd_fail(err, EMD_E_BUDGET, "blosc: the result does not fit %zu bytes", capacity);
+    job.flags |= FLAG_STORED;
+    memcpy(dst + HEADER, src, n);
+    *out = n + HEADER;
+made:
+    dst[0] = FORMAT_VERSION;
+    dst[1] = 1;
+    dst[2] = (uint8_t)job.flags;
+    dst[3] = (uint8_t)p->item;
+    store32(dst + 4, n);
+    store32(dst + 8, job.l.block);
+    store32(dst + 12, *out);
     return EMD_OK;
 }
 
@@ -272,13 +420,16 @@ static enum emd_status encode(const unsigned *cd, size_t cd_count, struct emd_wo
         return emd_fail(err, EMD_E_UNSUPPORTED,
                         "blosc: a chunk of %zu bytes (Blosc takes up to %d)", n,
                         BLOSC_MAX_BUFFERSIZE);
-    const char *name = compressors[p.compressor];
-    if (work && work->tune & EMD_TUNE_BLOCK_LOG && p.compressor == BLOSC_ZSTD && p.level > 0 &&
+    if ((p.compressor == BLOSC_LZ4 || p.compressor == BLOSC_ZSTD) && p.level > 0 &&
         n >= MIN_STREAM) {
-        if (capacity < n + HEADER)
-            return emd_fail(err, EMD_E_BUDGET, "blosc: %zu bytes need room for %zu", n, n + HEADER);
-        return encode_tuned(&p, work, src, n, dst, out, err);
+        struct emd_work *mine;
+        work = emd_work_or_new(work, &mine);
+        status = work ? encode_here(&p, work, src, n, dst, capacity, out, err)
+                      : emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
+        emd_work_free(mine);
+        return status;
     }
+    const char *name = compressors[p.compressor];
     if (blosc_compname_to_compcode(name) < 0)
         return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: the installed c-blosc has no %s", name);
     fix_split_mode();

@@ -57,8 +57,8 @@ struct emd_work *emd_work_new(void); /* NULL: out of memory */
 void emd_work_free(struct emd_work *work);
 
 /* Threads that decode and encode may use for one chunk, the caller's included: 1 in a new work. The
- * others live within the call. blosc (decoding), bitshuffle and edc (decoding) use them; results do
- * not depend on it. */
+ * others live within the call. bitshuffle, blosc (encoding: LZ4 and zstd) and edc (decoding) use
+ * them; results do not depend on it. */
 enum { EMD_WORK_THREADS_MAX = 64 };
 void emd_work_set_threads(struct emd_work *work, unsigned threads);
 

@@ -557,6 +557,70 @@ START_TEST(we_read_c_blosc)
 }
 END_TEST
 
+/* Our encoder against c-blosc's, room for the result that runs short included. */
+static void write_as_c_blosc(const unsigned *cd, struct emd_work *work, const uint8_t *src,
+                             size_t n, size_t room)
+{
+    static const char *const names[] = {"blosclz", "lz4", "lz4hc", "snappy", "zlib", "zstd"};
+    const struct emd_codec *codec = emd_codec_by_name("blosc");
+    uint8_t *want = get(room), *made = get(room);
+    struct emd_error err = {0};
+    const int size =
+        blosc_compress_ctx((int)cd[4], (int)cd[5], cd[2], n, src, want, room, names[cd[6]], 0, 1);
+    for (unsigned threads = 1; threads <= 4; threads += 3) {
+        size_t out = 0;
+        emd_work_set_threads(work, threads);
+        const enum emd_status status = codec->encode(cd, 7, work, src, n, made, room, &out, &err);
+        ck_assert_msg(
+            (size > 0) == (status == EMD_OK) && (size_t)size == out && memcmp(want, made, out) == 0,
+            "%s level %u shuffle %u item %u, %zu bytes, room %zu, %u threads: %zu, not %d",
+            names[cd[6]], cd[4], cd[5], cd[2], n, room, threads, out, size);
+        ck_assert(status == EMD_OK || status == EMD_E_BUDGET);
+    }
+    free(want), free(made);
+}
+
+START_TEST(we_write_as_c_blosc)
+{
+    static const size_t sizes[] = {16, 128, 200, 1000, 32767, 32768, 300004, 700001};
+    static const unsigned items[] = {1, 2, 4, 7, 16, 17, 255};
+    enum { SIZES = sizeof sizes / sizeof sizes[0], MANY_BLOCKS = 2500000 };
+    struct emd_work *work = emd_work_new();
+    uint8_t *src = get(MANY_BLOCKS);
+    unsigned cd[] = {2, 2, 0, 0, (unsigned)_i, 0, 0};
+    for (cd[6] = BLOSC_LZ4; cd[6] <= BLOSC_ZSTD; cd[6] += BLOSC_ZSTD - BLOSC_LZ4)
+        for (size_t i = 0; i < sizeof items / sizeof items[0]; i++) {
+            if (cd[6] == BLOSC_ZSTD && _i > 5 && i != 1)
+                continue; /* slow */
+            cd[2] = items[i];
+            cd[5] = i % 3;
+            memset(src, 0, MANY_BLOCKS);
+            write_as_c_blosc(cd, work, src, MANY_BLOCKS, MANY_BLOCKS);
+            for (size_t k = 0; k < SIZES; k++) {
+                const size_t n = sizes[k];
+                if (n > 40000 && (i != 1 || (_i != 1 && _i != 5)))
+                    continue;
+                for (cd[5] = 0; cd[5] <= 2; cd[5]++) {
+                    for (int kind = 0; kind < DATA_KINDS; kind++) {
+                        fill_data((enum data_kind)kind, src, n, n);
+                        write_as_c_blosc(cd, work, src, n, n + BLOSC_MAX_OVERHEAD);
+                    }
+                    write_as_c_blosc(cd, work, src, n, n / 2);
+                    /* Just about smaller than the original: zeros at one end or the other. */
+                    for (size_t zeros = 16; zeros <= 256 && zeros < n; zeros *= 2) {
+                        fill_data(DATA_RANDOM, src, n, zeros);
+                        memset(zeros % 3 == 1 ? src : src + n - zeros, 0, zeros);
+                        write_as_c_blosc(cd, work, src, n, n + BLOSC_MAX_OVERHEAD);
+                        write_as_c_blosc(cd, work, src, n, n);
+                    }
+                }
+            }
+        }
+    free(src);
+    emd_work_free(work);
+}
+END_TEST
+
 /* ---- parameters and registry ---- */
 
 START_TEST(blosc_set_local)
@@ -958,6 +1022,7 @@ int main(void)
     tcase_add_test(t, blosc_of_nothing);
     tcase_add_loop_test(t, c_blosc_reads_ours, 0, SETTINGS);
     tcase_add_loop_test(t, we_read_c_blosc, 0, 6);
+    tcase_add_loop_test(t, we_write_as_c_blosc, 0, 10);
     suite_add_tcase(suite, t);
     t = tcase_create("pipelines");
     tcase_add_test(t, pipelines);
