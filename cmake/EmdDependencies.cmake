@@ -26,11 +26,19 @@ function(emd_optional target module package what)
   endif()
 endfunction()
 
-# pkg-config's hdf5 answers for the serial build on Debian; FindHDF5 serves the rest.
-pkg_check_modules(HDF5 QUIET IMPORTED_TARGET GLOBAL hdf5)
+# pkg-config's hdf5 answers for the serial build on Debian and, since HDF5 1.14, wherever it was built
+# by CMake; FindHDF5 serves the rest.
+pkg_check_modules(HDF5 QUIET IMPORTED_TARGET GLOBAL hdf5>=1.10)
 if(NOT HDF5_FOUND)
-  message(FATAL_ERROR "emdtools needs HDF5 1.10 or newer: on Debian, apt-get install libhdf5-dev")
+  find_package(HDF5 1.10 QUIET COMPONENTS C)
+  if(NOT HDF5_FOUND)
+    message(FATAL_ERROR "emdtools needs HDF5 1.10 or newer: on Debian, apt-get install libhdf5-dev")
+  endif()
+  add_library(PkgConfig::HDF5 INTERFACE IMPORTED GLOBAL)
+  target_link_libraries(PkgConfig::HDF5 INTERFACE HDF5::HDF5)
 endif()
+# HDF5 2.0 gave H5Dread_chunk another parameter: this is the name of 1.10's in both.
+target_compile_definitions(PkgConfig::HDF5 INTERFACE H5Dread_chunk_vers=1)
 emd_require(ZSTD libzstd libzstd-dev)
 emd_require(BLOSC blosc libblosc-dev)
 emd_require(DEFLATE libdeflate libdeflate-dev)

@@ -451,11 +451,7 @@ enum emd_status emd_chunk_read(hid_t dataset, const struct emd_chunk_grid *grid,
     else if (bytes > capacity)
         status = emd_fail(err, EMD_E_BUDGET, "chunk %" PRIu64 " has %" PRIu64 " bytes",
                           chunk->index, (uint64_t)bytes);
-#if H5_VERSION_GE(2, 0, 0)
-    else if (H5Dread_chunk1(dataset, H5P_DEFAULT, offset, mask, buffer) < 0)
-#else
     else if (H5Dread_chunk(dataset, H5P_DEFAULT, offset, mask, buffer) < 0)
-#endif
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot read chunk %" PRIu64, chunk->index);
     else
         *mask = left_out(grid, offset, *mask);

@@ -481,10 +481,11 @@ static bool ask_cancelled(void *ctx)
     return observer && observer->cancelled && observer->cancelled(observer->ctx);
 }
 
+/* In the oldest format, as Velox writes it: that of HDF5 2's own choice dates its groups, too. */
 static hid_t create_file(const char *path)
 {
     hid_t access = emd_hdf5_file_access(), file = H5I_INVALID_HID;
-    if (access >= 0)
+    if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18) >= 0)
         file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
     emd_hdf5_close(&access);
     return file;
