@@ -180,7 +180,7 @@ static bool parse_ranges(char *text, bool factors, struct arguments *args)
         struct emd_sim_scale range = {0, 0, 0};
         long first, last;
         char *rest = item;
-        const char *images = strsep(&rest, "=");
+        char *images = strsep(&rest, "=");
         if ((rest != NULL) != factors ||
             (factors && !emd_parse_double(rest, 0, 1000, &range.factor)))
             return false;

@@ -265,7 +265,7 @@ static unsigned long decode(const unsigned char *p, size_t n, size_t *size)
 static void put_string(struct buffer *b, const char *text, size_t n)
 {
     const unsigned char *p = (const unsigned char *)text;
-    char escape[16];
+    char escape[24];
     put(b, "\"", 1);
     for (size_t i = 0; i < n && !b->failed;) {
         size_t plain = i;
@@ -286,11 +286,11 @@ static void put_string(struct buffer *b, const char *text, size_t n)
             continue;
         }
         size_t size;
-        unsigned long c = decode(p + i, n - i, &size);
+        const unsigned c = (unsigned)decode(p + i, n - i, &size);
         if (c < 0x10000)
-            snprintf(escape, sizeof escape, "\\u%04lx", c);
+            snprintf(escape, sizeof escape, "\\u%04x", c);
         else
-            snprintf(escape, sizeof escape, "\\u%04lx\\u%04lx", 0xd800 + ((c - 0x10000) >> 10),
+            snprintf(escape, sizeof escape, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10),
                      0xdc00 + ((c - 0x10000) & 0x3ff));
         put_text(b, escape);
         i += size;

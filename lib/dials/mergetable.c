@@ -195,7 +195,7 @@ enum emd_status emd_merge_table_parse(const char *text, size_t length,
                                       struct emd_merge_table *table, struct emd_error *err)
 {
     const char *const end = text + length;
-    struct header header;
+    struct header header = {.count = 0};
     *table = (struct emd_merge_table){.suggested = NAN};
     clear_shell(&table->overall);
     const char *p = length > 0 ? find_rows(text, end, &header) : NULL;

@@ -583,8 +583,7 @@ static enum emd_status compare_attribute_values(struct comparison *c, const hid_
     size_t bytes = 0;
     hssize_t count = H5Sget_simple_extent_npoints(space);
     enum emd_status status = make_parts(type[0], 0, &part, err);
-    if (status == EMD_OK &&
-        (count < 0 || __builtin_mul_overflow((size_t)count, part->size, &bytes)))
+    if (status == EMD_OK && (count < 0 || __builtin_mul_overflow(count, part->size, &bytes)))
         status = emd_fail(err, EMD_E_CORRUPT, "has an impossible size");
     for (int side = 0; side < 2 && status == EMD_OK && count > 0; side++) {
         data[side] = calloc(1, bytes);

@@ -104,7 +104,7 @@ enum emd_status emd_tree_copy(hid_t src_file, hid_t dst_file,
     job.buffer_bytes = job.options->buffer_bytes ? job.options->buffer_bytes : DEFAULT_BUFFER;
     if (job.buffer_bytes < LEAST_BUFFER)
         job.buffer_bytes = LEAST_BUFFER;
-    job.item_bytes = job.options->item_bytes ? job.options->item_bytes : (size_t)size;
+    job.item_bytes = job.options->item_bytes ? job.options->item_bytes : job.names_limit;
     status = read_bounds(&job, err);
     if (status == EMD_OK)
         status = add_root(&job, err);

@@ -20,7 +20,7 @@ struct emd_info_frame {
 
 struct emd_info_stack {
     char *path; /* of the dataset: "/Data/Image/ID/Data" */
-    char type[24];
+    char type[32];
     size_t height, width, frames;
     char camera[48]; /* the name in the file's operations, "" if none points here */
 

@@ -33,7 +33,7 @@ struct emd_stack {
     hid_t dataset;
     hid_t memory_type; /* of 'kind', in memory */
     enum emd_stack_kind kind;
-    char type[24]; /* "int16", "float32", "complex64", "compound" */
+    char type[32]; /* "int16", "float32", "complex64", "compound" */
     bool frames_last;
     size_t height, width, frames;
     unsigned rank;

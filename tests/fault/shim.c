@@ -183,50 +183,43 @@ static void *turned(const struct rule *rule, const void *data, size_t n)
     return copy;
 }
 
-typedef ssize_t pread_function(int, void *, size_t, off_t);
-typedef ssize_t pwrite_function(int, const void *, size_t, off_t);
+typedef ssize_t pread_function(int, void *, size_t, off64_t);
+typedef ssize_t pwrite_function(int, const void *, size_t, off64_t);
 typedef ssize_t write_function(int, const void *, size_t);
+typedef int ftruncate_function(int, off64_t);
 
-static ssize_t any_pread(pread_function *real, int fd, void *data, size_t n, off_t offset)
+#define EXPORT __attribute__((visibility("default")))
+
+/* A file's place has 32 bits in the plain calls of 32-bit machines: all of them go on to those
+ * of 64. */
+EXPORT ssize_t pread64(int fd, void *data, size_t n, off64_t offset)
 {
     ssize_t part = cut(match("pread", fd, NULL), n);
-    return part > 0 ? real(fd, data, (size_t)part, offset) : part;
+    return part > 0 ? ((pread_function *)next("pread64"))(fd, data, (size_t)part, offset) : part;
 }
 
-static ssize_t any_pwrite(pwrite_function *real, int fd, const void *data, size_t n, off_t offset)
+EXPORT ssize_t pread(int fd, void *data, size_t n, off_t offset)
+{
+    return pread64(fd, data, n, offset);
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *data, size_t n, off64_t offset)
 {
     const struct rule *rule = match("pwrite", fd, NULL);
     ssize_t part = cut(rule, n);
     if (part <= 0)
         return part;
     void *copy = turned(rule, data, n);
-    part = real(fd, copy ? copy : data, (size_t)part, offset);
+    part = ((pwrite_function *)next("pwrite64"))(fd, copy ? copy : data, (size_t)part, offset);
     int cause = errno;
     free(copy);
     errno = cause;
     return part;
 }
 
-#define EXPORT __attribute__((visibility("default")))
-
-EXPORT ssize_t pread(int fd, void *data, size_t n, off_t offset)
-{
-    return any_pread((pread_function *)next("pread"), fd, data, n, offset);
-}
-
-EXPORT ssize_t pread64(int fd, void *data, size_t n, off_t offset)
-{
-    return any_pread((pread_function *)next("pread64"), fd, data, n, offset);
-}
-
 EXPORT ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
 {
-    return any_pwrite((pwrite_function *)next("pwrite"), fd, data, n, offset);
-}
-
-EXPORT ssize_t pwrite64(int fd, const void *data, size_t n, off_t offset)
-{
-    return any_pwrite((pwrite_function *)next("pwrite64"), fd, data, n, offset);
+    return pwrite64(fd, data, n, offset);
 }
 
 EXPORT ssize_t write(int fd, const void *data, size_t n)
@@ -248,11 +241,16 @@ EXPORT int fsync(int fd)
     return refuse(match("fsync", fd, NULL)) ? -1 : ((int (*)(int))next("fsync"))(fd);
 }
 
-EXPORT int ftruncate(int fd, off_t size)
+EXPORT int ftruncate64(int fd, off64_t size)
 {
     return refuse(match("ftruncate", fd, NULL))
                ? -1
-               : ((int (*)(int, off_t))next("ftruncate"))(fd, size);
+               : ((ftruncate_function *)next("ftruncate64"))(fd, size);
+}
+
+EXPORT int ftruncate(int fd, off_t size)
+{
+    return ftruncate64(fd, size);
 }
 
 EXPORT int rename(const char *from, const char *to)

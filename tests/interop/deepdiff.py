@@ -16,6 +16,7 @@ Not compared, being storage: times, superblock, object header versions, kinds of
 import argparse
 import ctypes
 import os
+import struct
 import sys
 
 import h5py
@@ -197,8 +198,8 @@ def parse(file, tid, raw):
         pointer = int.from_bytes(raw, sys.byteorder)
         return ctypes.string_at(pointer) if pointer else None
     if kind == h5t.VLEN:
-        base, n = tid.get_super(), int.from_bytes(raw[:8], sys.byteorder)
-        pointer = int.from_bytes(raw[8:], sys.byteorder)
+        base = tid.get_super()
+        n, pointer = struct.unpack("NP", raw)
         data = ctypes.string_at(pointer, n * base.get_size()) if n else b""
         return parse_all(file, base, data)
     if kind == h5t.REFERENCE:

@@ -67,8 +67,8 @@ START_TEST(missing_and_odd_values_stay_unknown)
         "{\"Stage\":{\"AlphaTilt\":\"1e999\"},\"Optics\":{\"AccelerationVoltage\":\"0x10\"}}",
         "{\"Stage\":{\"AlphaTilt\":\"\"},\"Optics\":{\"AccelerationVoltage\":true}}",
         "{\"Stage\":{\"AlphaTilt\":\"1.5 \"},\"Detectors\":{\"Detector-0\":null}}",
-        "{\"BinaryResult\":{\"Detector\":\"a\",\"BitsPerPixel\":\"1e300\"},"
-        "\"CustomProperties\":{\"Detectors[a].TimeStamp\":{\"value\":\"-1\"}}}"};
+        ("{\"BinaryResult\":{\"Detector\":\"a\",\"BitsPerPixel\":\"1e300\"},"
+         "\"CustomProperties\":{\"Detectors[a].TimeStamp\":{\"value\":\"-1\"}}}")};
     for (size_t i = 0; i < sizeof harmless / sizeof harmless[0]; i++) {
         ck_assert_int_eq(parse(harmless[i], &m), EMD_OK);
         ck_assert(isnan(m.alpha));

@@ -256,9 +256,10 @@ static void restore(size_t n, const uint8_t *symbol, bool fold, const uint8_t *l
         }
         if (escaped) {
             uint16_t whole[EDC_TILE_LANES];
-            for (size_t i = at; i < at + EDC_TILE_LANES; i++)
-                whole[i - at] =
-                    i < n && symbol[i] >= EDC_LITERALS ? edc_unescape(symbol[i], extra) : symbol[i];
+            for (size_t i = 0; i < EDC_TILE_LANES; i++) {
+                const uint8_t s = symbol[at + i];
+                whole[i] = at + i < n && s >= EDC_LITERALS ? edc_unescape(s, extra) : s;
+            }
             for (int v = 0; v < EDC_TILE_LANES / VL; v++)
                 z[v] = v_load(whole + v * VL);
         }
