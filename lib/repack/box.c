@@ -94,13 +94,13 @@ static void transpose_parts(const struct emd_grid *grid, const unsigned char *sr
         const unsigned char *from =
             src + offset_in(grid->rank, point, origin, shape) * grid->item_size;
         size_t to = offset_in(grid->rank, point, dst_origin, dst_shape) * grid->item_size;
-        for (size_t k = 0; k < thick; k += GROUP) {
+        for (size_t k = 0, rows; k < thick; k += rows ? rows : 1) {
             void *row[GROUP];
-            size_t rows = thick - k < GROUP ? thick - k : GROUP;
-            for (size_t i = 0; i < rows; i++)
-                row[i] = (unsigned char *)dst[k + i] + to;
-            emd_transpose(grid->item_size, from + k * grid->item_size,
-                          (size_t)shape[grid->rank - 1], row, (size_t)part_shape[x_axis], rows);
+            for (rows = 0; rows < GROUP && k + rows < thick && dst[k + rows]; rows++)
+                row[rows] = (unsigned char *)dst[k + rows] + to;
+            if (rows > 0)
+                emd_transpose(grid->item_size, from + k * grid->item_size,
+                              (size_t)shape[grid->rank - 1], row, (size_t)part_shape[x_axis], rows);
         }
     } while (next_point(x_axis, point, part_origin, part_shape));
 }
@@ -133,7 +133,7 @@ void emd_box_scatter(const struct emd_grid *whole, const void *src, const uint64
         if (transposes)
             transpose_parts(&grid, src, origin, shape, dst + i, step, dst_origin, dst_shape,
                             part_origin, part_shape);
-        else
+        else if (dst[i])
             copy_part(&grid, src, origin, shape, dst[i], dst_origin, dst_shape, part_origin,
                       part_shape);
     }

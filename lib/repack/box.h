@@ -38,7 +38,7 @@ struct emd_window {
  * those inside the dataset count) into the chunks that it touches. dst[i] is a buffer for chunk
  * number i of emd_box_touched: of the whole chunk, or, with a window, of just the part of the chunk
  * that lies in the window (emd_box_part of the window's box, which encloses the source box).
- * Elements outside the source box stay. */
+ * Elements outside the source box stay; chunks without a buffer (NULL) are left out. */
 void emd_box_scatter(const struct emd_grid *grid, const void *src, const uint64_t *origin,
                      const uint64_t *shape, const struct emd_window *window, void *const dst[]);
 

@@ -1,5 +1,5 @@
-/* See plan.h. Candidates are tried from the cheapest to the dearest, each with as many threads as
- * fit; the cost model is the peak alone, since every plan reads its source once. */
+/* See plan.h. Candidates are tried from the cheapest to the dearest; the cost model is the peak
+ * alone, since every plan reads its source once. */
 #include "repack/plan.h"
 
 #include <inttypes.h>
@@ -11,8 +11,12 @@
 static const size_t contiguous_band_bytes = (size_t)1 << 20;
 /* Blocks below this are joined, so that starting and ending them does not show. */
 static const size_t small_block_bytes = (size_t)32 << 20;
-/* Strips above this only take memory from the store; much smaller ones cost calls and seeks. */
-static const size_t good_strip_bytes = (size_t)64 << 10;
+/* The strips of a band of 80 frames then stay in the second-level cache, too (64 KiB took a tenth
+ * more processor time); much smaller ones cost calls and seeks. */
+static const size_t good_strip_bytes = (size_t)16 << 10;
+/* Strips of noise shrink to half or less (see dataset.c): as many target chunks stay whole as leave
+ * room for the strips of the others at that rate. Where it is not reached, strips are spilled. */
+enum { strip_ratio = 2 };
 /* Bookkeeping of one strip: offset, length and hash (see strips.c). */
 static const size_t strip_index_bytes = 24;
 
@@ -98,24 +102,37 @@ static void contiguous_range(const struct emd_plan_request *r, const uint64_t *e
         band[b] = 1;
 }
 
-/* Threads and slots for a phase whose memory is fixed + threads * per_thread + slots * per_slot:
- * two slots a thread keep all busy while one result waits for its turn; fewer where memory is
- * short. False if not even one of each fits. */
-static bool fit_threads(size_t budget, size_t fixed, size_t per_thread, size_t per_slot,
-                        unsigned most, unsigned *threads, unsigned *slots, size_t *bytes)
+/* What a plan's two phases take: fixed + threads * thread + slots * slot each. */
+struct costs {
+    size_t fixed;
+    size_t read_thread, read_slot;     /* reading, decoding, scattering */
+    size_t encode_thread, encode_slot; /* encoding, verifying */
+};
+
+/* Slots for a phase of 'threads' threads: two a thread keep all busy while one result waits for its
+ * turn; fewer where memory is short. False if not even one a thread fits. */
+static bool fit_slots(size_t budget, size_t fixed, size_t per_thread, size_t per_slot,
+                      unsigned threads, unsigned *slots, size_t *bytes)
 {
-    for (unsigned t = most; t >= 1; t--)
-        for (unsigned s = t > 1 ? 2 * t : 1; s >= t; s--) {
-            size_t n = add(fixed, add(mul(t, per_thread), mul(s, per_slot)));
-            if (n <= budget) {
-                *threads = t;
-                *slots = s;
-                *bytes = n;
-                return true;
-            }
-        }
-    *bytes = add(fixed, add(per_thread, per_slot));
-    return false;
+    for (*slots = threads > 1 ? 2 * threads : 1;; --*slots) {
+        *bytes = add(fixed, add(mul(threads, per_thread), mul(*slots, per_slot)));
+        if (*bytes <= budget || *slots == threads)
+            return *bytes <= budget;
+    }
+}
+
+/* Whether both phases fit with 'threads' threads; peak_bytes says what they take in any case. */
+static bool fit_phases(const struct emd_plan_request *r, const struct costs *c, unsigned threads,
+                       struct emd_plan *plan)
+{
+    size_t reading, encoding;
+    bool reads = fit_slots(r->budget, c->fixed, c->read_thread, c->read_slot, threads,
+                           &plan->read_slots, &reading);
+    bool encodes = fit_slots(r->budget, c->fixed, c->encode_thread, c->encode_slot, threads,
+                             &plan->slots, &encoding);
+    plan->threads = threads;
+    plan->peak_bytes = reading > encoding ? reading : encoding;
+    return reads && encodes;
 }
 
 size_t emd_plan_fetch_unit(const struct emd_plan_request *r)
@@ -165,6 +182,13 @@ size_t emd_plan_touched(const struct emd_plan_request *r, const uint64_t *block,
     return n;
 }
 
+size_t emd_plan_strips_a_band(const struct emd_plan_request *r, const struct emd_plan *plan)
+{
+    size_t touched = emd_plan_touched(r, plan->block, plan->band);
+    size_t others = plan->targets - plan->resident;
+    return touched < others ? touched : others;
+}
+
 static bool plan_same_grid(const struct emd_plan_request *r, struct emd_plan *plan, size_t *least)
 {
     size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
@@ -180,10 +204,10 @@ static bool plan_same_grid(const struct emd_plan_request *r, struct emd_plan *pl
     memcpy(plan->band, r->target, sizeof plan->band);
     plan->blocks = grid_count(r->rank, r->dims, r->target);
     plan->reads = r->contiguous ? plan->blocks : r->chunks;
-    *least = SIZE_MAX;
-    if (fit_threads(r->budget, list_bytes(r, false), per_thread, per_slot, r->threads,
-                    &plan->threads, &plan->slots, &plan->peak_bytes))
-        return true;
+    for (plan->threads = r->threads; plan->threads >= 1; plan->threads--)
+        if (fit_slots(r->budget, list_bytes(r, false), per_thread, per_slot, plan->threads,
+                      &plan->slots, &plan->peak_bytes))
+            return true;
     *least = plan->peak_bytes;
     return false;
 }
@@ -227,8 +251,9 @@ static void clip(const struct emd_plan_request *r, const uint64_t *block, uint64
         extent[a] = block[a] < r->dims[a] ? block[a] : r->dims[a];
 }
 
-static bool plan_gather(const struct emd_plan_request *r, bool join, struct emd_plan *plan,
-                        size_t *least)
+/* The whole block in memory. */
+static bool plan_gather(const struct emd_plan_request *r, unsigned threads, bool join,
+                        struct emd_plan *plan)
 {
     uint64_t extent[EMD_RANK_MAX];
     smallest_block(r, plan->block);
@@ -241,123 +266,155 @@ static bool plan_gather(const struct emd_plan_request *r, bool join, struct emd_
     else
         memcpy(plan->band, r->source, sizeof plan->band);
     size_t band = emd_box_bytes(r->rank, plan->band, r->item_size);
-    size_t targets = emd_plan_touched(r, plan->block, plan->block);
-    /* The block itself, a flag and a number for each target chunk in it, the lists of chunks. */
-    size_t fixed = add(block, add(mul(targets, 1 + sizeof(size_t)), list_bytes(r, true)));
-    /* Reading: a band a thread, and where its parts go. Encoding: from the block itself. */
-    size_t read_thread = add(add(reading_bytes(r), emd_plan_decodes(r) ? band : 0),
-                             mul(emd_plan_touched(r, plan->block, plan->band), sizeof(void *)));
-    size_t read_slot = emd_plan_fetch_unit(r);
-    size_t encode_thread = add(r->target_work, r->verify_bytes);
+    size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
     plan->kind = EMD_PLAN_GATHER;
     plan->blocks = grid_count(r->rank, r->dims, plan->block);
     plan->reads =
         r->contiguous ? mul(plan->blocks, grid_count(r->rank, extent, plan->band)) : r->chunks;
-    for (unsigned t = r->threads; t >= 1; t--) {
-        unsigned read_threads, encode_threads;
-        size_t read_bytes, encode_bytes;
-        bool reads = fit_threads(r->budget, fixed, read_thread, read_slot, t, &read_threads,
-                                 &plan->read_slots, &read_bytes);
-        bool encodes = fit_threads(r->budget, fixed, encode_thread, r->target_bound, t,
-                                   &encode_threads, &plan->slots, &encode_bytes);
-        plan->peak_bytes = read_bytes > encode_bytes ? read_bytes : encode_bytes;
-        if (!reads || !encodes)
-            break;
-        if (read_threads == t && encode_threads == t) {
-            plan->threads = t;
-            return true;
-        }
-    }
-    *least = plan->peak_bytes;
-    return false;
+    plan->targets = plan->resident = emd_plan_touched(r, plan->block, plan->block);
+    plan->strips_per_block = 0;
+    /* The block itself, a flag and a number for each target chunk in it, the lists of chunks.
+     * Reading: a band a thread, and where its parts go. Encoding: from the block itself. */
+    const struct costs costs = {
+        .fixed = add(block, add(mul(plan->targets, 1 + sizeof(size_t)), list_bytes(r, true))),
+        .read_thread = add(add(reading_bytes(r), emd_plan_decodes(r) ? band : 0),
+                           mul(emd_plan_touched(r, plan->block, plan->band), sizeof(void *))),
+        .read_slot = emd_plan_fetch_unit(r),
+        .encode_thread = add(r->target_work, r->verify_bytes),
+        .encode_slot = r->target_bound};
+    return fit_phases(r, &costs, threads, plan);
 }
 
-static bool plan_strips(const struct emd_plan_request *r, struct emd_plan *plan, size_t *least)
+/* The strip of a full band that belongs to one target chunk. */
+static void strip_shape(const struct emd_plan_request *r, const uint64_t *band, uint64_t *shape)
 {
-    uint64_t extent[EMD_RANK_MAX], piece[EMD_RANK_MAX];
-    size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
+    for (unsigned a = 0; a < r->rank; a++)
+        shape[a] = band[a] < r->target[a] ? band[a] : r->target[a];
+}
+
+/* The band whose strips are of about 'strip' bytes. False if it cannot be smaller. */
+static bool strips_band(const struct emd_plan_request *r, const uint64_t *extent, uint64_t targets,
+                        size_t strip, uint64_t *band)
+{
+    uint64_t shape[EMD_RANK_MAX];
+    bool smallest = true;
+    if (r->contiguous) {
+        size_t whole = emd_box_bytes(r->rank, extent, r->item_size);
+        size_t wanted = targets > whole / strip ? whole : (size_t)targets * strip;
+        size_t row = emd_box_bytes(r->rank - 1, extent + 1, r->item_size);
+        /* whole rows where they are small: their strips are then rows of a frame */
+        if (wanted < row && row <= r->budget / 16)
+            wanted = row;
+        contiguous_range(r, extent, wanted, band);
+        return wanted / 2 > r->item_size;
+    }
+    memcpy(band, r->source, r->rank * sizeof *band);
+    for (unsigned a = 0; a < r->rank; a++) {
+        strip_shape(r, band, shape);
+        size_t bytes = emd_box_bytes(r->rank, shape, r->item_size);
+        uint64_t times = bytes < strip ? ceil_div(strip, bytes) : 1;
+        uint64_t most = ceil_div(extent[a] < r->target[a] ? extent[a] : r->target[a], band[a]);
+        times = times < most ? times : most;
+        if (times > 1) {
+            band[a] *= times;
+            smallest = false;
+        }
+    }
+    return !smallest;
+}
+
+/* What a plan with plan->resident target chunks in memory and strips of the others takes. */
+static void strips_costs(const struct emd_plan_request *r, const struct emd_plan *plan,
+                         struct costs *c)
+{
+    uint64_t shape[EMD_RANK_MAX];
+    strip_shape(r, plan->band, shape);
+    const size_t strip = emd_box_bytes(r->rank, shape, r->item_size);
+    const size_t stored = add(strip, r->strip_overhead);
+    const size_t strips = emd_plan_strips_a_band(r, plan);
+    const size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
+    const size_t work = r->target_work > r->strip_work ? r->target_work : r->strip_work;
+    /* a source chunk, or a contiguous range */
+    const size_t piece =
+        emd_box_bytes(r->rank, r->contiguous ? plan->band : r->source, r->item_size);
+    size_t pieces = 1; /* of a band */
+    for (unsigned a = 0; a < r->rank && !r->contiguous; a++)
+        pieces = mul(pieces, (size_t)(plan->band[a] / r->source[a]));
+    /* The chunks in memory; a flag and a number for each target chunk, the lists of chunks. */
+    c->fixed = add(mul(plan->resident, raw),
+                   add(mul(plan->strips_per_block, strip_index_bytes),
+                       add(mul(plan->targets, 1 + sizeof(size_t)), list_bytes(r, true))));
+    /* Reading: source chunk or range as it is, where its parts go, the strips of a band; packed,
+     * they are in a slot. */
+    c->read_thread = add(add(reading_bytes(r), r->strip_work),
+                         add(add(emd_plan_decodes(r) ? piece : 0,
+                                 mul(emd_plan_touched(r, plan->block, plan->band), sizeof(void *))),
+                             mul(strips, strip)));
+    c->read_slot =
+        add(mul(strips, add(stored, sizeof(size_t))), mul(pieces, emd_plan_fetch_unit(r)));
+    /* Encoding: chunk, verification, one stored strip, one plain strip. */
+    c->encode_thread = add(add(raw, r->verify_bytes), add(add(stored, strip), work));
+    c->encode_slot = r->target_bound;
+}
+
+/* As many target chunks of a block in memory as leave room for strips of the others. */
+static bool plan_strips(const struct emd_plan_request *r, unsigned threads, size_t strip,
+                        struct emd_plan *plan, bool *smallest)
+{
+    uint64_t extent[EMD_RANK_MAX];
+    struct costs costs;
+    const size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
     plan->kind = EMD_PLAN_STRIPS;
     smallest_block(r, plan->block);
     clip(r, plan->block, extent);
     plan->blocks = grid_count(r->rank, r->dims, plan->block);
-    uint64_t targets = grid_count(r->rank, extent, r->target);
+    plan->targets = emd_plan_touched(r, plan->block, plan->block);
+    *smallest = !strips_band(r, extent, plan->targets, strip, plan->band);
+    const size_t bands = (size_t)grid_count(r->rank, extent, plan->band);
+    plan->reads = r->contiguous ? mul(plan->blocks, bands) : r->chunks;
+    plan->resident = 0;
+    plan->strips_per_block = mul(bands, plan->targets);
+    strips_costs(r, plan, &costs);
+    if (!fit_phases(r, &costs, threads, plan))
+        return false;
+    /* The fewer strips, the smaller the buffers for them: a few rounds until nothing more fits. */
+    for (;;) {
+        struct emd_plan next = *plan;
+        size_t rest = mul(plan->targets - plan->resident, raw) / strip_ratio;
+        size_t room = r->budget - plan->peak_bytes, each = raw - raw / strip_ratio;
+        size_t more = room > rest ? (room - rest) / (each ? each : 1) : 0;
+        size_t most = plan->targets - plan->resident;
+        next.resident += more < most ? more : most;
+        next.strips_per_block = mul(bands, next.targets - next.resident);
+        strips_costs(r, &next, &costs);
+        if (next.resident == plan->resident || !fit_phases(r, &costs, threads, &next))
+            break;
+        *plan = next;
+    }
+    size_t rest = mul(plan->targets - plan->resident, raw), room = r->budget - plan->peak_bytes;
+    plan->store_bytes = rest < room ? rest : room;
+    plan->peak_bytes += plan->store_bytes;
+    return true;
+}
 
-    /* Bands from good strips downwards until everything fits. */
+/* The block whole in memory, or as much of it as fits, with all threads, else with fewer; where
+ * that is too much, with smaller strips. */
+static bool plan_blocks(const struct emd_plan_request *r, struct emd_plan *plan, size_t *least)
+{
+    size_t gather = SIZE_MAX;
     for (size_t strip = good_strip_bytes;; strip /= 2) {
         bool smallest = true;
-        if (r->contiguous) {
-            size_t whole = emd_box_bytes(r->rank, extent, r->item_size);
-            size_t wanted = targets > whole / strip ? whole : (size_t)targets * strip;
-            size_t row = emd_box_bytes(r->rank - 1, extent + 1, r->item_size);
-            /* whole rows where they are small: their strips are then rows of a frame */
-            if (wanted < row && row <= r->budget / 16)
-                wanted = row;
-            contiguous_range(r, extent, wanted, plan->band);
-            smallest = wanted / 2 <= r->item_size;
-        } else {
-            memcpy(plan->band, r->source, sizeof plan->band);
-            for (unsigned a = 0; a < r->rank; a++) {
-                for (unsigned b = 0; b < r->rank; b++)
-                    piece[b] = plan->band[b] < r->target[b] ? plan->band[b] : r->target[b];
-                size_t bytes = emd_box_bytes(r->rank, piece, r->item_size);
-                uint64_t times = bytes < strip ? ceil_div(strip, bytes) : 1;
-                uint64_t most =
-                    ceil_div(extent[a] < r->target[a] ? extent[a] : r->target[a], plan->band[a]);
-                times = times < most ? times : most;
-                if (times > 1) {
-                    plan->band[a] *= times;
-                    smallest = false;
-                }
-            }
-        }
-        for (unsigned b = 0; b < r->rank; b++)
-            piece[b] = plan->band[b] < r->target[b] ? plan->band[b] : r->target[b];
-        size_t band = emd_box_bytes(r->rank, plan->band, r->item_size);
-        size_t piece_bytes = emd_box_bytes(r->rank, piece, r->item_size);
-        uint64_t bands = grid_count(r->rank, extent, plan->band);
-        plan->reads = r->contiguous ? mul(plan->blocks, (size_t)bands) : r->chunks;
-        plan->strips_per_block = mul((size_t)bands, (size_t)targets);
-        size_t pieces = emd_plan_touched(r, plan->block, plan->band);
-        size_t index = add(mul(plan->strips_per_block, strip_index_bytes),
-                           add(mul((size_t)targets, 1 + sizeof(size_t)), list_bytes(r, true)));
-        size_t stored = mul(pieces, add(add(piece_bytes, r->strip_overhead), sizeof(size_t)));
-        /* Reading: source chunk or range as it is, the band cut into strips, and the strips packed
-         * in a slot. Encoding: frame, verification, one stored strip, one plain strip. */
-        size_t chunk = r->contiguous ? band : emd_box_bytes(r->rank, r->source, r->item_size);
-        size_t chunks = 1; /* source chunks in a band */
-        for (unsigned b = 0; b < r->rank && !r->contiguous; b++)
-            chunks = mul(chunks, (size_t)(plan->band[b] / r->source[b]));
-        size_t read_thread = add(
-            add(reading_bytes(r), r->strip_work),
-            add(emd_plan_decodes(r) ? chunk : 0, mul(pieces, add(piece_bytes, sizeof(void *)))));
-        size_t read_slot = add(stored, mul(chunks, emd_plan_fetch_unit(r)));
-        size_t encode_thread =
-            add(add(raw, r->verify_bytes),
-                add(add(add(piece_bytes, r->strip_overhead), piece_bytes),
-                    r->target_work > r->strip_work ? r->target_work : r->strip_work));
         for (unsigned t = r->threads; t >= 1; t--) {
-            unsigned read_threads, encode_threads;
-            size_t read_bytes, encode_bytes;
-            bool reads = fit_threads(r->budget, index, read_thread, read_slot, t, &read_threads,
-                                     &plan->read_slots, &read_bytes);
-            bool encodes = fit_threads(r->budget, index, encode_thread, r->target_bound, t,
-                                       &encode_threads, &plan->slots, &encode_bytes);
-            size_t peak = read_bytes > encode_bytes ? read_bytes : encode_bytes;
-            plan->peak_bytes = peak;
-            if (!reads || !encodes)
-                break;
-            if (read_threads == t && encode_threads == t) {
-                plan->threads = t;
-                plan->store_bytes = r->budget - peak;
-                size_t whole = emd_box_bytes(r->rank, extent, r->item_size);
-                if (plan->store_bytes > whole)
-                    plan->store_bytes = whole;
-                plan->peak_bytes = peak + plan->store_bytes;
+            if (strip == good_strip_bytes &&
+                (plan_gather(r, t, true, plan) || plan_gather(r, t, false, plan)))
                 return true;
-            }
+            if (strip == good_strip_bytes)
+                gather = plan->peak_bytes;
+            if (plan_strips(r, t, strip, plan, &smallest))
+                return true;
         }
         if (smallest || strip <= r->item_size) {
-            *least = plan->peak_bytes;
+            *least = gather < plan->peak_bytes ? gather : plan->peak_bytes;
             return false;
         }
     }
@@ -366,7 +423,7 @@ static bool plan_strips(const struct emd_plan_request *r, struct emd_plan *plan,
 enum emd_status emd_plan_make(const struct emd_plan_request *r, struct emd_plan *plan,
                               struct emd_error *err)
 {
-    size_t least = SIZE_MAX, other = SIZE_MAX;
+    size_t least = SIZE_MAX;
     if (r->rank < 1 || r->rank > EMD_RANK_MAX || r->item_size == 0 || r->threads == 0)
         return emd_fail(err, EMD_E_ARGUMENT, "a plan needs rank, item size and threads");
     for (unsigned a = 0; a < r->rank; a++)
@@ -376,14 +433,9 @@ enum emd_status emd_plan_make(const struct emd_plan_request *r, struct emd_plan 
     bool same = true;
     for (unsigned a = 0; a < r->rank; a++)
         same = same && r->source[a] == r->target[a];
-    if (r->contiguous ? is_contiguous_range(r, r->target) : same) {
-        if (plan_same_grid(r, plan, &least))
-            return EMD_OK;
-    } else if (plan_gather(r, true, plan, &other) || plan_gather(r, false, plan, &other) ||
-               plan_strips(r, plan, &least)) {
+    const bool as_it_lies = r->contiguous ? is_contiguous_range(r, r->target) : same;
+    if (as_it_lies ? plan_same_grid(r, plan, &least) : plan_blocks(r, plan, &least))
         return EMD_OK;
-    }
-    least = least < other ? least : other;
     return emd_fail(err, EMD_E_BUDGET,
                     "the memory budget of %zu MiB is too small: at least %zu MiB are needed",
                     r->budget >> 20, least == SIZE_MAX ? SIZE_MAX : (least >> 20) + 1);
@@ -424,10 +476,12 @@ void emd_plan_describe(const struct emd_plan_request *request, const struct emd_
     case EMD_PLAN_STRIPS:
         snprintf(text, size,
                  "strips: %" PRIu64 " block%s of %s, %" PRIu64
-                 " reads of %s, 1 pass, strips kept in %.1f MiB and beyond that in one temporary "
-                 "file, %u thread%s, peak %.1f MiB",
+                 " reads of %s, 1 pass, %zu of %zu chunks of a block in memory, strips of the "
+                 "others in %.1f MiB and beyond that in one temporary file, %u thread%s, peak "
+                 "%.1f MiB",
                  plan->blocks, plan->blocks == 1 ? "" : "s", block, plan->reads, band,
-                 (double)plan->store_bytes / (1 << 20), plan->threads, plural, peak);
+                 plan->resident, plan->targets, (double)plan->store_bytes / (1 << 20),
+                 plan->threads, plural, peak);
         break;
     }
 }

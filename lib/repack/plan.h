@@ -9,9 +9,10 @@
  *   GATHER     a "block", the smallest box that both grids divide, fits the budget: its bands are
  *              read in parallel and scattered (transposed) into its target chunks, then these are
  *              encoded in parallel. Nothing is stored between.
- *   STRIPS     the block does not fit: each band is cut into the strips that belong to one target
- *              chunk each; the strips, lightly compressed, wait in memory or, beyond the budget, in
- *              one unlinked temporary file; then each target chunk is put together and encoded.
+ *   STRIPS     the block does not fit: only its first target chunks are gathered in memory. Of the
+ *              others each band is cut into strips; these, lightly compressed, wait in memory or,
+ *              beyond the budget, in one unlinked temporary file; then each of these target chunks
+ *              is put together and encoded.
  *
  * peak_bytes counts every buffer that the run allocates; the run keeps to the plan's numbers. */
 #ifndef EMD_REPACK_PLAN_H
@@ -57,7 +58,9 @@ struct emd_plan {
     uint64_t band[EMD_RANK_MAX];  /* elements; a multiple of source if chunked */
     uint64_t blocks;              /* blocks in the dataset */
     uint64_t reads;               /* read operations in all */
-    size_t strips_per_block;      /* STRIPS: bands x target chunks of a block */
+    size_t targets;               /* target chunks of a whole block (GATHER, STRIPS), and ... */
+    size_t resident;              /* ... how many of them, in C order, are gathered in memory */
+    size_t strips_per_block;      /* STRIPS: bands x other target chunks of a block */
     size_t store_bytes;           /* STRIPS: memory for stored strips; the rest is spilled */
     size_t peak_bytes;            /* all buffers together */
 };
@@ -69,6 +72,9 @@ enum emd_status emd_plan_make(const struct emd_plan_request *request, struct emd
 /* Most target chunks that a box at a multiple of its own size touches within a block. */
 size_t emd_plan_touched(const struct emd_plan_request *request, const uint64_t *block,
                         const uint64_t *box);
+
+/* Most strips that a band is cut into: of the target chunks that are not resident. */
+size_t emd_plan_strips_a_band(const struct emd_plan_request *request, const struct emd_plan *plan);
 
 /* Bytes of a source chunk in a slot of the calling thread's fetching; 0 with EMD_FETCH_NONE. */
 size_t emd_plan_fetch_unit(const struct emd_plan_request *request);

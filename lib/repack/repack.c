@@ -126,7 +126,7 @@ static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl,
         emd_chunk_list_free(&d->chunks);
     else
         r->list_bytes += list_bytes;
-    char codec[64], plan[256];
+    char codec[64], plan[512];
     emd_pipeline_describe(&d->target, codec, sizeof codec);
     emd_plan_describe(&d->request, &d->plan, plan, sizeof plan);
     note(r, "%s: %s; %s", path, d->request.copy_stored ? "stored as wanted already" : codec, plan);

@@ -59,7 +59,10 @@ class Memory(unittest.TestCase):
 
     def test_budgets_hold(self):
         if ALL:
-            cases = itertools.product(MOVIES, LAYOUTS, codecs(), (8, 32, 128), (1, 2, 16))
+            cases = [(m, layout, codec, budget, threads) for m, layout, codec, budget, threads
+                     in itertools.product(MOVIES, LAYOUTS, codecs(), (8, 32, 128), (1, 2, 16))
+                     # 3 MB/s: where its tables are largest, and most of them
+                     if codec != "zstd:19" or (m == "movie" and budget != 8 and threads != 2)]
         else:
             # Each pair of plan and codec once or more, the rest in turn.
             turns = zip(itertools.cycle(MOVIES), itertools.cycle((8, 32, 128, 16)),

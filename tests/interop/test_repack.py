@@ -4,6 +4,7 @@ but storage; h5diff, h5dump, h5repack and h5py read every result with only our p
 blosc with only Debian's."""
 import glob
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -11,6 +12,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import h5py
+import numpy
 
 import deepdiff
 
@@ -92,6 +94,60 @@ class Faithful(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("/composed", result.stderr)
         self.assertFalse(os.path.exists("never.h5"))
+
+
+class Plans(unittest.TestCase):
+    def plans(self, source, *options):
+        """A budget in MiB for each kind of plan."""
+        budgets = {}
+        for mib in range(2, 30):
+            result = subprocess.run([EMDREPACK, "-n", "-v", "-m", f"{mib}M", *options, source, "no.h5"],
+                                    capture_output=True, text=True, check=False)
+            if result.returncode != 0:
+                self.assertIn("too small", result.stderr)
+            for kept, of in re.findall(r"(\d+) of (\d+) chunks of a block", result.stderr):
+                self.assertLess(int(kept), int(of))
+                budgets["strips of all" if int(kept) == 0 else "strips of some"] = mib
+            if "gather: " in result.stderr:
+                budgets["gather"] = mib
+        return budgets
+
+    def same_from_every_plan(self, source, *options):
+        """The output has the same bytes with each, whatever fits memory."""
+        options = ("-c", "gzip:1", "-j", "1", *options)
+        run(EMDREPACK, "-q", "-f", *options, source, "whole.h5")
+        with h5py.File(source) as f, h5py.File("whole.h5") as g:
+            stacks = []
+            f.visit(lambda name: stacks.append(name) if getattr(f[name], "ndim", 0) == 3 else None)
+            for name in stacks:
+                self.assertTrue(numpy.array_equal(f[name][()], g[name][()]), name)
+        self.assertEqual(len(stacks), 1)
+        with open("whole.h5", "rb") as f:
+            whole = f.read()
+        budgets = self.plans(source, *options)
+        self.assertEqual(sorted(budgets), ["gather", "strips of all", "strips of some"])
+        for plan, mib in budgets.items():
+            run(EMDREPACK, "-q", "-f", "-m", f"{mib}M", *options, source, "out.h5")
+            with open("out.h5", "rb") as f:
+                self.assertEqual(f.read(), whole, f"{plan} in {mib} MiB")
+
+    def test_movies(self):
+        for layout in ("contiguous", "rows"):
+            source = simulated(f"plans_{layout}.emd", "--layout", layout, "--size", 512, "--frames", 40)
+            with self.subTest(layout):
+                self.same_from_every_plan(source)
+
+    def test_gaps_and_edges(self):
+        """Chunks that were never written, a fill value, extents that no chunk divides."""
+        values = numpy.random.default_rng(1).integers(-20, 90, (300, 333, 71)).astype("i2")
+        with h5py.File("gaps.h5", "w") as f:
+            f.create_dataset("stack", values.shape, "i2", chunks=(7, 333, 60), fillvalue=-5)
+            for row in range(0, 300, 7):
+                if row % 3:
+                    f["stack"][row:row + 7, :, :60] = values[row:row + 7, :, :60]
+        for chunk in ("300,333,1", "64,100,5"):
+            with self.subTest(chunk):
+                self.same_from_every_plan("gaps.h5", "--chunk", chunk)
 
 
 class Readers(unittest.TestCase):
