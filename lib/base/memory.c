@@ -1,8 +1,13 @@
 #include "base/memory.h"
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
@@ -25,4 +30,80 @@ void emd_memory_advise(void *data, size_t n)
     (void)data;
     (void)n;
 #endif
+}
+
+/* The number in a limit's file; UINT64_MAX for "max" and where there is none. Version 1 says "no
+ * limit" as a number above any memory. */
+static uint64_t read_limit(const char *path)
+{
+    unsigned long long limit;
+    FILE *f = fopen(path, "re");
+    bool found = f && fscanf(f, "%llu", &limit) == 1;
+    if (f)
+        fclose(f);
+    return found ? limit : UINT64_MAX;
+}
+
+/* The least limit of a group and all above it: each holds for all below it. 'group' is cut. */
+static uint64_t least_limit(const char *mount, const char *controller, char *group,
+                            const char *name)
+{
+    uint64_t least = UINT64_MAX;
+    for (;;) {
+        char path[PATH_MAX];
+        if (snprintf(path, sizeof path, "%s%s%s/%s", mount, controller, group, name) <
+            (int)sizeof path) {
+            uint64_t limit = read_limit(path);
+            least = limit < least ? limit : least;
+        }
+        char *slash = strrchr(group, '/');
+        if (!slash)
+            return least;
+        *slash = '\0';
+    }
+}
+
+/* Whether a comma-separated list has this word. */
+static bool lists(const char *words, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *at = words; (at = strstr(at, word)); at += n)
+        if ((at == words || at[-1] == ',') && (at[n] == ',' || at[n] == '\0'))
+            return true;
+    return false;
+}
+
+/* A line is "number:controllers:/group"; version 2 has number 0 and no controllers. */
+uint64_t emd_memory_group_limit(const char *membership, const char *mount)
+{
+    uint64_t least = UINT64_MAX;
+    char *line = NULL;
+    size_t room = 0;
+    FILE *f = fopen(membership, "re");
+    while (f && getline(&line, &room, f) > 0) {
+        char *controllers = strchr(line, ':');
+        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group)
+            continue;
+        *group++ = '\0';
+        group[strcspn(group, "\n")] = '\0';
+        uint64_t limit = UINT64_MAX;
+        if (controllers[1] == '\0')
+            limit = least_limit(mount, "", group, "memory.max");
+        else if (lists(controllers + 1, "memory"))
+            limit = least_limit(mount, "/memory", group, "memory.limit_in_bytes");
+        least = limit < least ? limit : least;
+    }
+    if (f)
+        fclose(f);
+    free(line);
+    return least;
+}
+
+uint64_t emd_memory_size(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    const uint64_t limit = emd_memory_group_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+    const uint64_t machine = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : UINT64_MAX;
+    return machine < limit ? machine : limit;
 }

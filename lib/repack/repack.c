@@ -14,6 +14,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/safefile.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
@@ -64,11 +65,8 @@ size_t emd_repack_budget(const struct emd_repack_options *options)
     const size_t most = (size_t)2 << 30;
     if (options->memory)
         return options->memory;
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
-    if (pages <= 0 || page <= 0)
-        return most / 4;
-    size_t quarter = (size_t)pages / 4 * (size_t)page;
-    return quarter < most ? quarter : most;
+    const uint64_t quarter = emd_memory_size() / 4;
+    return quarter < most ? (size_t)quarter : most;
 }
 
 static bool is_cancelled(void *ctx)

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "base/safefile.h"
 #include "base/utf8.h"
 #include "common/message.h"
@@ -286,10 +287,68 @@ START_TEST(texts_for_terminals_and_json)
 }
 END_TEST
 
+/* Writes folder/name, and notes it for removal. */
+static char groups[8][160];
+static size_t group_count;
+
+static void put_group(const char *name, const char *text)
+{
+    char *file = groups[group_count++];
+    snprintf(file, sizeof groups[0], "%s/%s", folder, name);
+    for (char *slash = file + strlen(folder) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        mkdir(file, 0700);
+        *slash = '/';
+    }
+    put(file, text);
+}
+
+static uint64_t group_limit(const char *membership)
+{
+    put(path, membership);
+    return emd_memory_group_limit(path, folder);
+}
+
+START_TEST(memory_of_control_groups)
+{
+    put_group("slice/job/memory.max", "1000\n");
+    put_group("slice/job/step/memory.max", "max\n");
+    put_group("slice/memory.max", "5000\n");
+    ck_assert_uint_eq(group_limit("0::/slice/job/step\n"), 1000); /* what is above holds below */
+    ck_assert_uint_eq(group_limit("0::/slice/job\n"), 1000);
+    ck_assert_uint_eq(group_limit("0::/slice\n"), 5000);
+    ck_assert_uint_eq(group_limit("0::/slice/hidden/from/us\n"), 5000);
+    ck_assert_uint_eq(group_limit("0::/\n"), UINT64_MAX);
+    put_group("memory.max", "700\n"); /* a container sees its own group as the root */
+    ck_assert_uint_eq(group_limit("0::/\n"), 700);
+    ck_assert_uint_eq(group_limit("0::/not/ours\n"), 700);
+
+    put_group("memory/m/memory.limit_in_bytes", "300\n");
+    put_group("memory/memory.limit_in_bytes", "9223372036854771712\n"); /* version 1: none */
+    ck_assert_uint_eq(group_limit("5:cpu,memory:/m\n2:pids:/m\n"), 300);
+    ck_assert_uint_eq(group_limit("4:memory:/\n"), 9223372036854771712u);
+    ck_assert_uint_eq(group_limit("4:nomemory:/m\n"), UINT64_MAX);
+    ck_assert_uint_eq(group_limit("4:memory:/m\n0::/slice/job\n"), 300); /* both at once */
+    ck_assert_uint_eq(group_limit("nonsense\n\n:\n0:"), UINT64_MAX);
+    unlink(path);
+    ck_assert_uint_eq(emd_memory_group_limit(path, folder), UINT64_MAX);
+
+    ck_assert_uint_gt(emd_memory_size(), 0);
+    for (size_t i = 0; i < group_count; i++) {
+        unlink(groups[i]);
+        for (char *slash; (slash = strrchr(groups[i], '/')) != groups[i] + strlen(folder);) {
+            *slash = '\0';
+            rmdir(groups[i]);
+        }
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base");
-    TCase *safe = tcase_create("safefile"), *text = tcase_create("text");
+    TCase *safe = tcase_create("safefile"), *text = tcase_create("text"),
+          *memory = tcase_create("memory");
     tcase_add_checked_fixture(safe, setup, teardown);
     tcase_add_test(safe, commit_gives_the_final_name);
     tcase_add_test(safe, discard_leaves_nothing);
@@ -306,7 +365,10 @@ int main(void)
     tcase_add_test(text, error_texts);
     tcase_add_test(text, characters);
     tcase_add_test(text, texts_for_terminals_and_json);
+    tcase_add_checked_fixture(memory, setup, teardown);
+    tcase_add_test(memory, memory_of_control_groups);
     suite_add_tcase(suite, safe);
+    suite_add_tcase(suite, memory);
     suite_add_tcase(suite, text);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);

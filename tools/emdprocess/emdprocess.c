@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/memory.h"
 #include "common/message.h"
 #include "dials/textfile.h"
 #include "emdprocess/conductor.h"
@@ -476,23 +477,6 @@ static int submit(struct arguments *a, struct selection *s)
 
 /* ---- main ------------------------------------------------------------------------------------ */
 
-/* What the machine has, or the control group allows. */
-static double machine_memory(void)
-{
-    double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    static const char *const limits[] = {"/sys/fs/cgroup/memory.max",
-                                         "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        FILE *f = fopen(limits[i], "re");
-        double limit;
-        if (f && fscanf(f, "%lf", &limit) == 1 && limit > 0 && limit < bytes)
-            bytes = limit;
-        if (f)
-            fclose(f);
-    }
-    return bytes;
-}
-
 static int process(struct arguments *a, int *signal_number)
 {
     struct process_options *p = &a->process;
@@ -542,7 +526,7 @@ static int prepare(struct arguments *a)
         p->trial = a->trial = trial_of(path);
     if (!p->trial || !is_trial_name(p->trial))
         return emd_usage_error("'%s' is no name of a trial", p->trial ? p->trial : "");
-    p->memory = a->memory > 0 ? (double)a->memory : 0.8 * machine_memory();
+    p->memory = a->memory > 0 ? (double)a->memory : 0.8 * (double)emd_memory_size();
     p->environment = command_environment(a->dials);
     if (!p->environment) {
         emd_message_error("out of memory");
