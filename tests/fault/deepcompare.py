@@ -8,12 +8,14 @@ of a value may fail in both files alike (a damaged variable-length value, say), 
 original lists may not be found in it: that is "the same" only where 'unreadable_alike' says so.
 """
 
+import math
 import sys
 
 import h5py
 import numpy as np
 
 PROVENANCE = "emdrepack"
+MOST_WHOLE = 64 << 20  # bytes
 
 
 class Different(Exception):
@@ -52,6 +54,8 @@ class Comparison:
         for get in (get_a, get_b):
             try:
                 values.append(get())
+            except MemoryError:
+                raise  # says nothing about the file
             except Exception as e:  # pylint: disable=broad-except
                 errors.append(e)
         if not errors:
@@ -82,12 +86,30 @@ class Comparison:
         if a.id.get_create_plist().get_fill_time() == h5py.h5d.FILL_TIME_NEVER and \
                 a.id.get_storage_size() == 0:
             return
-        steps = range(a.shape[2]) if len(a.shape) == 3 else [None]
-        for i in steps:
-            part = (slice(None), slice(None), i) if i is not None else ()
+        for where_in, part in self.parts(where, a, b):
             values = self.read(where, lambda p=part: a[p], lambda p=part: b[p], "its data")
             if values and not same_value(*values):
-                raise Different(f"{where}: other data" + (f" in frame {i}" if steps else ""))
+                raise Different(f"{where}: other data{where_in}")
+
+    def parts(self, where, a, b):
+        """What to read of a dataset, which is all of it: frame by frame; or, where a damaged extent is
+        far larger than memory, what is stored of either, since the rest is the fill value."""
+        if a.chunks and b.chunks and math.prod(a.shape) * max(a.dtype.itemsize, 1) > MOST_WHOLE:
+            fills = {x.id.get_create_plist().fill_value_defined() for x in (a, b)}
+            # h5py crashes on the default one of variable-length strings
+            if len(fills) > 1 or (h5py.h5d.FILL_VALUE_USER_DEFINED in fills
+                                  and not same_value(a.fillvalue, b.fillvalue)):
+                raise Different(f"{where}: another fill value")
+            for x in (a, b):
+                for i in range(x.id.get_num_chunks()):
+                    origin = x.id.get_chunk_info(i).chunk_offset
+                    yield f" in the chunk at {origin}", tuple(
+                        slice(o, min(o + c, n)) for o, c, n in zip(origin, x.chunks, x.shape))
+        elif len(a.shape) == 3:
+            for i in range(a.shape[2]):
+                yield f" in frame {i}", (slice(None), slice(None), i)
+        else:
+            yield "", ()
 
     def groups(self, where, a, b):
         names = [sorted(x, key=ascii) for x in (a, b)]

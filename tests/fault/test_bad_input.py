@@ -83,7 +83,8 @@ def compare(pairs):
         rest = pairs[len(answers):]
         run = subprocess.run([sys.executable, os.path.join(HERE, "deepcompare.py"),
                               *[name for pair in rest for name in pair]],
-                             capture_output=True, text=True, check=False, timeout=600)
+                             capture_output=True, text=True, check=False, timeout=600,
+                             preexec_fn=limit_memory)
         answers += run.stdout.splitlines()
         if run.returncode < 0:
             answers.append(f"h5py crashed ({run.returncode})")
