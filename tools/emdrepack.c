@@ -384,11 +384,11 @@ static void report(const struct settings *settings, const struct job *job)
     else if (settings->repack.dry_run)
         emd_message_info("%s: would be written to %s with %s", job->input, job->output, r->codec);
     else
-        emd_message_info("%s: %" PRIu64 " frames, %.1f -> %.1f MB, ratio %.2f, %s, %.2f s, "
+        emd_message_info("%s: %" PRIu64 " frame%s, %.1f -> %.1f MB, ratio %.2f, %s, %.2f s, "
                          "%.0f MB/s",
-                         job->input, r->frames, (double)r->raw_bytes / 1e6,
-                         (double)r->stored_bytes / 1e6, ratio(r->raw_bytes, r->stored_bytes),
-                         r->codec, job->seconds,
+                         job->input, r->frames, r->frames == 1 ? "" : "s",
+                         (double)r->raw_bytes / 1e6, (double)r->stored_bytes / 1e6,
+                         ratio(r->raw_bytes, r->stored_bytes), r->codec, job->seconds,
                          job->seconds > 0 ? (double)r->raw_bytes / 1e6 / job->seconds : 0.0);
 }
 
@@ -571,14 +571,16 @@ static void summarise(const struct settings *settings, const struct job_list *li
         }
     }
     if (settings->check)
-        emd_message_info("%zu files sound, %zu not, %.1f s", done, failed, seconds);
+        emd_message_info("%zu file%s sound, %zu not, %.1f s", done, done == 1 ? "" : "s", failed,
+                         seconds);
     else if (settings->repack.dry_run)
-        emd_message_info("%zu files planned, %zu skipped, %zu failed", done, skipped, failed);
+        emd_message_info("%zu file%s planned, %zu skipped, %zu failed", done, done == 1 ? "" : "s",
+                         skipped, failed);
     else
-        emd_message_info("%zu files done, %zu skipped, %zu failed: %.1f -> %.1f MB, ratio %.2f, "
+        emd_message_info("%zu file%s done, %zu skipped, %zu failed: %.1f -> %.1f MB, ratio %.2f, "
                          "%.1f s, %.0f MB/s",
-                         done, skipped, failed, (double)raw / 1e6, (double)stored / 1e6,
-                         ratio(raw, stored), seconds,
+                         done, done == 1 ? "" : "s", skipped, failed, (double)raw / 1e6,
+                         (double)stored / 1e6, ratio(raw, stored), seconds,
                          seconds > 0 ? (double)raw / 1e6 / seconds : 0.0);
     if (failed > 1 || (failed > 0 && list->count > 20))
         for (size_t i = 0; i < list->count; i++)
