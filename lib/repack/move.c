@@ -697,7 +697,7 @@ static enum emd_status block_read(void *ctx, size_t job, unsigned slot_number, u
     struct thread_buffers *buffers = &m->thread[thread];
     struct slot_buffers *slot = &m->slot[slot_number];
     const size_t strip = full_strip_bytes(m);
-    struct cut cut;
+    struct cut cut = {0};
     cut_band(m, job, &cut);
     const size_t strips = cut.touched.total - cut.whole;
     if (!m->complete && strips > 0)
@@ -730,7 +730,7 @@ static enum emd_status block_store(void *ctx, size_t job, unsigned slot_number,
 {
     struct mover *m = ctx;
     const struct slot_buffers *slot = &m->slot[slot_number];
-    struct cut cut;
+    struct cut cut = {0};
     enum emd_status status = EMD_OK;
     size_t offset = 0;
     cut_band(m, job, &cut);
