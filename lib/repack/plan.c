@@ -266,7 +266,6 @@ static bool plan_gather(const struct emd_plan_request *r, unsigned threads, bool
     else
         memcpy(plan->band, r->source, sizeof plan->band);
     size_t band = emd_box_bytes(r->rank, plan->band, r->item_size);
-    size_t raw = emd_box_bytes(r->rank, r->target, r->item_size);
     plan->kind = EMD_PLAN_GATHER;
     plan->blocks = grid_count(r->rank, r->dims, plan->block);
     plan->reads =
@@ -394,6 +393,8 @@ static bool plan_strips(const struct emd_plan_request *r, unsigned threads, size
     size_t rest = mul(plan->targets - plan->resident, raw), room = r->budget - plan->peak_bytes;
     plan->store_bytes = rest < room ? rest : room;
     plan->peak_bytes += plan->store_bytes;
+    if (plan->resident == plan->targets)
+        plan->kind = EMD_PLAN_GATHER; /* with a smaller band than there */
     return true;
 }
 
