@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
+static const char *const names[] = {"scalar", "sse2", "avx2", "avx512", "avx512vbmi", "neon"};
 
 static bool available(enum emd_simd level)
 {
@@ -23,6 +23,8 @@ static bool available(enum emd_simd level)
         return available(EMD_SIMD_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
+    case EMD_SIMD_AVX512VBMI:
+        return available(EMD_SIMD_AVX512) && __builtin_cpu_supports("avx512vbmi");
 #elif defined(__aarch64__)
     case EMD_SIMD_NEON:
         return true;

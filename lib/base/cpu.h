@@ -8,13 +8,14 @@ enum emd_simd {
     EMD_SIMD_SCALAR = 0, /* plain C: the oracle of all others */
     EMD_SIMD_SSE2,       /* every x86-64 */
     EMD_SIMD_AVX2,       /* with BMI2 */
-    EMD_SIMD_AVX512,     /* F, BW, DQ, VL (Skylake-X, Zen 4) */
+    EMD_SIMD_AVX512,     /* F, BW, DQ, VL (Skylake-X) */
+    EMD_SIMD_AVX512VBMI, /* and VBMI (Ice Lake, Zen 4) */
     EMD_SIMD_NEON        /* every arm64 */
 };
 
 /* The best level of this machine, or the one that the environment variable EMDTOOLS_SIMD names
- * (scalar, sse2, avx2, avx512, neon) if the machine has it. Thread safe; settled at the first call.
- */
+ * (scalar, sse2, avx2, avx512, avx512vbmi, neon) if the machine has it. Thread safe; settled at the
+ * first call. */
 enum emd_simd emd_simd_level(void);
 
 /* "scalar", "sse2", ... */

@@ -289,6 +289,7 @@ static const struct kernels *kernels_of(enum emd_simd simd)
     case EMD_SIMD_AVX2:
         return &avx2;
     case EMD_SIMD_AVX512:
+    case EMD_SIMD_AVX512VBMI:
         return &avx512;
     default:
         return &scalar;

@@ -30,7 +30,7 @@ static uint8_t *get(size_t n)
 }
 
 static const enum emd_simd simds[] = {EMD_SIMD_SCALAR, EMD_SIMD_SSE2, EMD_SIMD_AVX2,
-                                      EMD_SIMD_AVX512, EMD_SIMD_NEON};
+                                      EMD_SIMD_AVX512, EMD_SIMD_AVX512VBMI, EMD_SIMD_NEON};
 
 static bool machine_has(enum emd_simd simd)
 {

@@ -9,7 +9,7 @@
 #include "codec/codec.h"
 #include "codec/edc/edcstream.h"
 
-static const struct edc_kernels *levels[3];
+static const struct edc_kernels *levels[4];
 static int level_count;
 
 static void find_levels(void)
@@ -21,6 +21,8 @@ static void find_levels(void)
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
         levels[level_count++] = &edc_kernels_avx512;
+    if (level_count == 3 && __builtin_cpu_supports("avx512vbmi"))
+        levels[level_count++] = &edc_kernels_avx512vbmi;
 #endif
 }
 
@@ -144,7 +146,7 @@ static size_t round_trip(const struct emd_edc_params *p, const uint8_t *src, siz
                       p->width, p->height, p->planes, p->item_size);
         ck_assert_uint_eq(back[n], 0xA5);
         check_trip(levels[i < level_count ? i : 0], i < level_count ? 1 : 2, first, size, back, n,
-                   n ? (n - 1) / 3 * (size_t)i : 0);
+                   n ? (n - 1) / (size_t)level_count * (size_t)i : 0);
     }
     free(first);
     free(other);

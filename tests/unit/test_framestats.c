@@ -8,7 +8,7 @@
 #include "base/cpu.h"
 #include "velox/framestats.h"
 
-static const char *const levels[] = {"scalar", "sse2", "avx2", "avx512", "neon"};
+static const char *const levels[] = {"scalar", "sse2", "avx2", "avx512", "avx512vbmi", "neon"};
 enum { LEVELS = sizeof levels / sizeof levels[0] };
 
 /* Each test runs in a process of its own, where the level is not settled yet. */

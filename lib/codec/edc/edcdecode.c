@@ -24,9 +24,11 @@ struct decoding {
     const struct strip_entry *entries;
     const bool *described; /* by strip: whether it is in the side information */
     const uint32_t *tables;
+    const struct edc_ranks *ranks;
     uint8_t *dst;            /* the chunk, or NULL: */
     const uint8_t *expected; /* what it should be, compared strip by strip */
     int16_t thresholds[EDC_CLASSES][EDC_LOCAL_LEVELS - 1];
+    unsigned at_once;  /* strips that a thread takes, EDC_READERS at most */
     atomic_uint next;  /* strip to take */
     atomic_int failed; /* enum emd_status of the first failure */
 };
@@ -80,125 +82,6 @@ static void set_up_rows(uint8_t *base, uint32_t width, struct decode_rows *r)
     }
 }
 
-/* Decodes to 'plain', or where that is NULL compares with 'expected'; either holds the strip's
- * pixels one after the other. EMD_E_VERIFY: decodes to others than expected. */
-static enum emd_status decode_coded(const struct decoding *d, uint32_t s, uint8_t *memory,
-                                    uint8_t *plain, const uint8_t *expected, uint64_t *checksum)
-{
-    const struct edc_header *const h = d->header;
-    const struct edc_model *const m = &d->side->model;
-    const struct edc_kernels *const k = d->kernels;
-    const struct strip_entry *const entry = &d->entries[s];
-    const struct edc_strip strip = edc_strip_at(h, s);
-    const size_t lanes = edc_row_lanes(h->width), across = edc_tiles_across(h->width);
-    const uint8_t *classes = d->side->classes + edc_tile_start(h, s);
-
-    /* offset (32-bit pixels), bytes of words and planes, states, words, planes, extra bits */
-    const size_t offset_bytes = h->item_size == 4 ? 4 : 0;
-    const size_t head = offset_bytes + 8 + (size_t)EDC_RANS_LANES * 4;
-    if (entry->size < head)
-        return EMD_E_CORRUPT;
-    const uint8_t *p = entry->data;
-    const uint32_t offset = offset_bytes ? edc_get32(p) : 0;
-    p += offset_bytes;
-    const size_t word_bytes = edc_get32(p), plane_bytes = edc_get32(p + 4);
-    p += 8;
-    const size_t body = entry->size - head;
-    if (word_bytes > body || plane_bytes > body - word_bytes)
-        return EMD_E_CORRUPT;
-    struct edc_reader reader = {.tables = d->tables};
-    for (int i = 0; i < EDC_RANS_LANES; i++, p += 4)
-        reader.state[i] = edc_get32(p);
-    reader.p = p;
-    reader.end = p + word_bytes;
-    const uint8_t *planes = reader.end;
-    const uint8_t *const planes_end = planes + plane_bytes;
-    struct edc_bit_reader extra = {.p = planes_end, .end = entry->data + entry->size};
-
-    struct edc_header row_header = *h; /* of one row on its own */
-    row_header.flags &= ~(unsigned)EDC_FLAG_INTERLEAVED;
-    const size_t row_bytes = (size_t)h->width * h->item_size;
-    struct edc_hash hash;
-    k->hash_start(&hash);
-    struct decode_rows r;
-    set_up_rows(memory, h->width, &r);
-    if (m->linear)
-        edc_virtual_rows(&r.rows, h->width, d->side->means + (size_t)s * across);
-    const bool local = m->context == EDC_CONTEXT_LOCAL;
-    const bool values = m->context == EDC_CONTEXT_VALUES;
-    for (uint32_t y = 0; y < strip.rows; y++) {
-        if (y % EDC_TILE_ROWS == 0) {
-            const uint8_t *const row_classes = classes + y / EDC_TILE_ROWS * across;
-            size_t row_planes = 0;
-            if (m->linear)
-                edc_choose_sets(m, &r.rows, h->flags & EDC_FLAG_SIGNED, r.set);
-            for (size_t t = 0; t < across; t++) {
-                r.low[t] = (uint8_t)edc_low_bits(row_classes[t]);
-                for (int phase = 0; phase < 2; phase++) {
-                    r.map[phase][t] = m->map + edc_map(m->context, row_classes[t], phase);
-                    if (t < r.rows.tiles[phase])
-                        row_planes += (size_t)r.low[t] * 4;
-                    if (m->context == EDC_CONTEXT_TILE)
-                        memset(r.table + (size_t)phase * lanes + t * EDC_TILE_LANES,
-                               r.map[phase][t][0], EDC_TILE_LANES);
-                }
-            }
-            const uint32_t rows = strip.rows - y < EDC_TILE_ROWS ? strip.rows - y : EDC_TILE_ROWS;
-            if ((size_t)(planes_end - planes) < row_planes * rows)
-                return EMD_E_CORRUPT;
-        }
-        const uint8_t *const row_classes = classes + y / EDC_TILE_ROWS * across;
-        uint8_t *const bytes = plain ? plain + y * row_bytes : r.bytes;
-        const uint8_t *const far = plain ? bytes : expected + y * row_bytes;
-        uint16_t *const target = edc_row_target(&row_header, bytes, 0, 0, r.line);
-        for (int phase = 0; phase < 2; phase++) {
-            const size_t n = r.rows.half[phase];
-            uint8_t *const table = r.table + (size_t)phase * lanes;
-            uint16_t *const value = r.rows.pixels.row[0].half[phase];
-            uint16_t *const active = r.rows.activity.row[0].half[phase];
-            edc_prefetch(far, row_bytes, 2 * (unsigned)phase); /* on its way until it is needed */
-            if (m->linear)
-                k->predict(&r.rows.pixels, phase, n, m->sets, r.set, r.prediction,
-                           local ? r.fraction : NULL);
-            if (local) {
-                k->context_local(&r.rows.activity, phase, n,
-                                 (const int16_t(*)[EDC_LOCAL_LEVELS - 1]) d->thresholds,
-                                 row_classes, r.fraction, r.map[phase], table);
-            } else if (values) {
-                const uint8_t *const map = r.map[phase][0];
-                k->context_values(&r.rows.activity, phase, n, r.context);
-                for (size_t i = 0; i < n; i++)
-                    table[i] = map[r.context[i]];
-            }
-            edc_prefetch(far, row_bytes, 2 * (unsigned)phase + 1);
-            k->decode(&reader, n, table, r.symbol);
-            k->restore(n, r.symbol, m->fold, r.low, r.prediction, &planes, &extra, value);
-            edc_pad(value, n, lanes, r.rows.pixels.row[0].half[0][0]);
-            if (local || values) {
-                k->activity(n, value, r.prediction, m->fold, active);
-                edc_pad(active, n, lanes, 0);
-            }
-        }
-        k->join(r.rows.pixels.row[0].half[0], r.rows.pixels.row[0].half[1], h->width, target);
-        if (target == r.line)
-            edc_store_row(&row_header, bytes, 0, 0, offset, r.line);
-        /* while they are in the cache */
-        k->hash_update(&hash, bytes, row_bytes);
-        if (!plain && memcmp(bytes, far, row_bytes) != 0)
-            return EMD_E_VERIFY;
-        edc_advance(&r.rows.pixels, 4);
-        edc_advance(&r.rows.activity, 3);
-    }
-    if (reader.bad || extra.bad || reader.p != reader.end || planes != planes_end ||
-        extra.p != extra.end || extra.count >= 8)
-        return EMD_E_CORRUPT;
-    for (int i = 0; i < EDC_RANS_LANES; i++)
-        if (reader.state[i] != EDC_RANS_LOW)
-            return EMD_E_CORRUPT;
-    *checksum = k->hash_end(&hash);
-    return EMD_OK;
-}
-
 /* Bytes of a strip's row buffers. */
 static size_t row_memory(const struct edc_header *h)
 {
@@ -206,23 +89,233 @@ static size_t row_memory(const struct edc_header *h)
     return h->flags & EDC_FLAG_BYTES ? 0 : lay_out(NULL, h->width, &unused);
 }
 
-/* Bytes that decoding one strip takes: rows, and two times its pixels. */
-static size_t strip_memory(const struct edc_header *h)
+/* A coded strip on its way. */
+struct coded_strip {
+    struct decode_rows r;
+    struct edc_reader reader;
+    const uint8_t *planes, *planes_end;
+    struct edc_bit_reader extra;
+    struct edc_hash hash;
+    const uint8_t *classes; /* of its tiles */
+    uint32_t rows, offset;
+    uint8_t *plain;          /* its pixels one after the other, or NULL: */
+    const uint8_t *expected; /* compared with these */
+};
+
+/* Reads a strip's head: offset (32-bit pixels), bytes of words and planes, states; then follow words,
+ * planes, extra bits. */
+static enum emd_status open_coded(const struct decoding *d, uint32_t s, uint8_t *memory,
+                                  uint8_t *plain, const uint8_t *expected, struct coded_strip *c)
 {
-    return row_memory(h) + 2 * edc_strip_at(h, 0).bytes + 64; /* no other is longer */
+    const struct edc_header *const h = d->header;
+    const struct strip_entry *const entry = &d->entries[s];
+    const size_t offset_bytes = h->item_size == 4 ? 4 : 0;
+    const size_t head = offset_bytes + 8 + (size_t)EDC_RANS_LANES * 4;
+    if (entry->size < head || !d->described[s])
+        return EMD_E_CORRUPT;
+    const uint8_t *p = entry->data;
+    c->offset = offset_bytes ? edc_get32(p) : 0;
+    p += offset_bytes;
+    const size_t word_bytes = edc_get32(p), plane_bytes = edc_get32(p + 4);
+    p += 8;
+    const size_t body = entry->size - head;
+    if (word_bytes > body || plane_bytes > body - word_bytes)
+        return EMD_E_CORRUPT;
+    c->reader = (struct edc_reader){
+        .tables = d->tables,
+        .ranks = d->side->model.context == EDC_CONTEXT_TILE ? d->ranks : NULL,
+    };
+    for (int i = 0; i < EDC_RANS_LANES; i++, p += 4)
+        c->reader.state[i] = edc_get32(p);
+    c->reader.p = p;
+    c->reader.end = c->planes = p + word_bytes;
+    c->planes_end = c->planes + plane_bytes;
+    c->extra = (struct edc_bit_reader){.p = c->planes_end, .end = entry->data + entry->size};
+    c->classes = d->side->classes + edc_tile_start(h, s);
+    c->rows = edc_strip_at(h, s).rows;
+    c->plain = plain;
+    c->expected = expected;
+    d->kernels->hash_start(&c->hash);
+    set_up_rows(memory, h->width, &c->r);
+    if (d->side->model.linear)
+        edc_virtual_rows(&c->r.rows, h->width, d->side->means + (size_t)s * edc_tiles_across(h->width));
+    return EMD_OK;
 }
 
-static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_work *work, uint32_t s,
-                                    uint8_t *memory)
+/* What the tiles that begin in row y decide. */
+static enum emd_status begin_tiles(const struct decoding *d, struct coded_strip *c, uint32_t y)
+{
+    const struct edc_model *const m = &d->side->model;
+    const uint32_t width = d->header->width;
+    const size_t across = edc_tiles_across(width), lanes = edc_row_lanes(width);
+    const uint8_t *const classes = c->classes + y / EDC_TILE_ROWS * across;
+    struct decode_rows *const r = &c->r;
+    size_t row_planes = 0;
+    if (m->linear)
+        edc_choose_sets(m, &r->rows, d->header->flags & EDC_FLAG_SIGNED, r->set);
+    for (size_t t = 0; t < across; t++) {
+        r->low[t] = (uint8_t)edc_low_bits(classes[t]);
+        for (int phase = 0; phase < 2; phase++) {
+            r->map[phase][t] = m->map + edc_map(m->context, classes[t], phase);
+            if (t < r->rows.tiles[phase])
+                row_planes += (size_t)r->low[t] * 4;
+            if (m->context == EDC_CONTEXT_TILE)
+                memset(r->table + (size_t)phase * lanes + t * EDC_TILE_LANES, r->map[phase][t][0],
+                       EDC_TILE_LANES);
+        }
+    }
+    const uint32_t rows = c->rows - y < EDC_TILE_ROWS ? c->rows - y : EDC_TILE_ROWS;
+    return (size_t)(c->planes_end - c->planes) < row_planes * rows ? EMD_E_CORRUPT : EMD_OK;
+}
+
+/* Where a row of the strip is compared with, or goes. */
+static const uint8_t *far_row(const struct decoding *d, const struct coded_strip *c, uint32_t y)
+{
+    const size_t row_bytes = (size_t)d->header->width * d->header->item_size;
+    return (c->plain ? c->plain : c->expected) + y * row_bytes;
+}
+
+/* Predictions and tables of a half row. */
+static void model_half(const struct decoding *d, struct coded_strip *c, uint32_t y, int phase)
+{
+    const struct edc_kernels *const k = d->kernels;
+    const struct edc_model *const m = &d->side->model;
+    const struct edc_header *const h = d->header;
+    struct decode_rows *const r = &c->r;
+    const size_t n = r->rows.half[phase], row_bytes = (size_t)h->width * h->item_size;
+    const bool local = m->context == EDC_CONTEXT_LOCAL;
+    uint8_t *const table = r->table + (size_t)phase * edc_row_lanes(h->width);
+    edc_prefetch(far_row(d, c, y), row_bytes, 2 * (unsigned)phase); /* on its way until needed */
+    if (m->linear)
+        k->predict(&r->rows.pixels, phase, n, m->sets, r->set, r->prediction,
+                   local ? r->fraction : NULL);
+    if (local) {
+        k->context_local(&r->rows.activity, phase, n,
+                         (const int16_t(*)[EDC_LOCAL_LEVELS - 1]) d->thresholds,
+                         c->classes + y / EDC_TILE_ROWS * edc_tiles_across(h->width), r->fraction,
+                         r->map[phase], table);
+    } else if (m->context == EDC_CONTEXT_VALUES) {
+        const uint8_t *const map = r->map[phase][0];
+        k->context_values(&r->rows.activity, phase, n, r->context);
+        for (size_t i = 0; i < n; i++)
+            table[i] = map[r->context[i]];
+    }
+    edc_prefetch(far_row(d, c, y), row_bytes, 2 * (unsigned)phase + 1);
+}
+
+/* The pixels of a half row whose symbols are there. */
+static void restore_half(const struct decoding *d, struct coded_strip *c, int phase)
+{
+    const struct edc_kernels *const k = d->kernels;
+    const struct edc_model *const m = &d->side->model;
+    struct edc_rows *const rows = &c->r.rows;
+    const size_t n = rows->half[phase], lanes = edc_row_lanes(d->header->width);
+    uint16_t *const value = rows->pixels.row[0].half[phase];
+    k->restore(n, c->r.symbol, m->fold, c->r.low, c->r.prediction, &c->planes, &c->extra, value);
+    edc_pad(value, n, lanes, rows->pixels.row[0].half[0][0]);
+    if (m->context != EDC_CONTEXT_TILE) {
+        uint16_t *const active = rows->activity.row[0].half[phase];
+        k->activity(n, value, c->r.prediction, m->fold, active);
+        edc_pad(active, n, lanes, 0);
+    }
+}
+
+/* A whole row: stored or compared. */
+static enum emd_status finish_row(const struct decoding *d, struct coded_strip *c, uint32_t y)
+{
+    const struct edc_kernels *const k = d->kernels;
+    struct edc_rows *const rows = &c->r.rows;
+    struct edc_header row = *d->header; /* on its own */
+    row.flags &= ~(unsigned)EDC_FLAG_INTERLEAVED;
+    const size_t row_bytes = (size_t)row.width * row.item_size;
+    uint8_t *const bytes = c->plain ? c->plain + y * row_bytes : c->r.bytes;
+    uint16_t *const target = edc_row_target(&row, bytes, 0, 0, c->r.line);
+    k->join(rows->pixels.row[0].half[0], rows->pixels.row[0].half[1], row.width, target);
+    if (target == c->r.line)
+        edc_store_row(&row, bytes, 0, 0, c->offset, c->r.line);
+    /* while they are in the cache */
+    k->hash_update(&c->hash, bytes, row_bytes);
+    edc_advance(&rows->pixels, 4);
+    edc_advance(&rows->activity, 3);
+    return c->plain || memcmp(bytes, far_row(d, c, y), row_bytes) == 0 ? EMD_OK : EMD_E_VERIFY;
+}
+
+/* Whether everything was used up as it should be, and the pixels are those that were coded. */
+static enum emd_status close_coded(const struct decoding *d, const struct coded_strip *c,
+                                   uint64_t checksum)
+{
+    if (c->reader.bad || c->extra.bad || c->reader.p != c->reader.end ||
+        c->planes != c->planes_end || c->extra.p != c->extra.end || c->extra.count >= 8)
+        return EMD_E_CORRUPT;
+    for (int i = 0; i < EDC_RANS_LANES; i++)
+        if (c->reader.state[i] != EDC_RANS_LOW)
+            return EMD_E_CORRUPT;
+    return d->kernels->hash_end(&c->hash) == checksum ? EMD_OK : EMD_E_CORRUPT;
+}
+
+/* Decodes the coded strips from s on, 'count' of them, whose pixels follow each other at 'plain' or
+ * 'expected', row by row side by side: an entropy coder waits for its own states most of the time,
+ * and so they wait together. */
+static enum emd_status decode_coded(const struct decoding *d, uint32_t s, int count,
+                                    uint8_t *memory, uint8_t *plain, const uint8_t *expected)
+{
+    const size_t lanes = edc_row_lanes(d->header->width);
+    struct coded_strip strip[EDC_READERS], *c[EDC_READERS];
+    struct edc_reader *reader[EDC_READERS];
+    const uint8_t *table[EDC_READERS];
+    uint8_t *symbol[EDC_READERS];
+    enum emd_status status = EMD_OK;
+    for (int i = 0; i < count && status == EMD_OK; i++) {
+        const size_t before = edc_strip_at(d->header, s).bytes * (size_t)i;
+        status = open_coded(d, s + (uint32_t)i, memory + row_memory(d->header) * (size_t)i,
+                            plain ? plain + before : NULL, expected ? expected + before : NULL,
+                            &strip[i]);
+    }
+    for (uint32_t y = 0; status == EMD_OK; y++) {
+        int left = 0; /* the last strip of a plane may be shorter */
+        for (int i = 0; i < count; i++)
+            if (y < strip[i].rows)
+                c[left++] = &strip[i];
+        if (left == 0)
+            break;
+        for (int i = 0; i < left && y % EDC_TILE_ROWS == 0 && status == EMD_OK; i++)
+            status = begin_tiles(d, c[i], y);
+        for (int phase = 0; phase < 2 && status == EMD_OK; phase++) {
+            for (int i = 0; i < left; i++) {
+                model_half(d, c[i], y, phase);
+                reader[i] = &c[i]->reader;
+                table[i] = c[i]->r.table + (size_t)phase * lanes;
+                symbol[i] = c[i]->r.symbol;
+            }
+            d->kernels->decode(reader, left, c[0]->r.rows.half[phase], table, symbol);
+            for (int i = 0; i < left; i++)
+                restore_half(d, c[i], phase);
+        }
+        for (int i = 0; i < left && status == EMD_OK; i++)
+            status = finish_row(d, c[i], y);
+    }
+    for (int i = 0; i < count && status == EMD_OK; i++)
+        status = close_coded(d, &strip[i], d->entries[s + (uint32_t)i].checksum);
+    return status;
+}
+
+/* Bytes that a thread takes: rows, and two times a strip's pixels. */
+static size_t thread_memory(const struct edc_header *h)
+{
+    return EDC_READERS * row_memory(h) + 2 * edc_strip_at(h, 0).bytes + 64; /* no other is longer */
+}
+
+/* Decodes the strips from s on, 'count' of them; more than one are coded and in one piece each. */
+static enum emd_status decode_some(const struct decoding *d, struct emd_edc_work *work, uint32_t s,
+                                   int count, uint8_t *memory)
 {
     const struct edc_header *const h = d->header;
     const struct strip_entry *const entry = &d->entries[s];
     const struct edc_strip strip = edc_strip_at(h, s);
     const bool scattered = edc_is_scattered(h);
-    uint8_t *const own = memory + row_memory(h), *const second = own + strip.bytes;
+    uint8_t *const own = memory + EDC_READERS * row_memory(h), *const second = own + strip.bytes;
     uint8_t *const plain = scattered || d->expected ? own : d->dst + strip.offset;
     const uint8_t *pixels = plain, *expected = NULL;
-    uint64_t checksum = 0;
     if (entry->mode == EDC_STRIP_ZSTD) {
         if (!work->dctx)
             work->dctx = ZSTD_createDCtx();
@@ -246,19 +339,15 @@ static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_wor
         expected = d->expected + strip.offset;
     }
     if (entry->mode == EDC_STRIP_CODED) {
-        if (!d->described[s])
-            return EMD_E_CORRUPT;
         const enum emd_status status =
-            decode_coded(d, s, memory, expected ? NULL : plain, expected, &checksum);
+            decode_coded(d, s, count, memory, expected ? NULL : plain, expected);
         if (status != EMD_OK)
             return status;
-    } else {
-        checksum = d->kernels->checksum(pixels, strip.bytes);
-        if (expected && memcmp(pixels, expected, strip.bytes) != 0)
-            return EMD_E_VERIFY;
-    }
-    if (checksum != entry->checksum)
+    } else if (expected && memcmp(pixels, expected, strip.bytes) != 0) {
+        return EMD_E_VERIFY;
+    } else if (d->kernels->checksum(pixels, strip.bytes) != entry->checksum) {
         return EMD_E_CORRUPT;
+    }
     if (!expected && scattered)
         edc_scatter(h, &strip, pixels, d->dst);
     else if (!expected && pixels != plain)
@@ -269,14 +358,23 @@ static enum emd_status decode_strip(const struct decoding *d, struct emd_edc_wor
 /* Takes strips until there are none. */
 static void decode_strips(struct decoding *d, struct emd_edc_work *work, uint8_t *memory)
 {
+    const uint32_t strips = d->header->strips;
+    const bool whole = !edc_is_scattered(d->header);
     while (atomic_load(&d->failed) == EMD_OK) {
-        const uint32_t s = atomic_fetch_add(&d->next, 1);
-        if (s >= d->header->strips)
+        const uint32_t first = atomic_fetch_add(&d->next, d->at_once);
+        if (first >= strips)
             break;
-        const enum emd_status status = decode_strip(d, work, s, memory);
-        if (status != EMD_OK) {
-            atomic_store(&d->failed, (int)status);
-            break;
+        const uint32_t end = strips - first > d->at_once ? first + d->at_once : strips;
+        for (uint32_t s = first, count; s < end; s += count) {
+            count = 0;
+            while (whole && s + count < end && d->entries[s + count].mode == EDC_STRIP_CODED)
+                count++;
+            count += count == 0;
+            const enum emd_status status = decode_some(d, work, s, (int)count, memory);
+            if (status != EMD_OK) {
+                atomic_store(&d->failed, (int)status);
+                return;
+            }
         }
     }
 }
@@ -385,11 +483,13 @@ static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned
                  : 0;
     const size_t tables_bytes =
         modelled ? (size_t)EDC_TABLES_MAX * EDC_RANS_TOTAL * sizeof(uint32_t) : 0;
+    const size_t ranks_bytes = modelled ? EDC_TABLES_MAX * sizeof(struct edc_ranks) : 0;
     const size_t side_bytes = (sizeof(struct edc_side) + 63) & ~(size_t)63;
-    const size_t rows_bytes = (header.strips ? strip_memory(&header) + 63 : 0) & ~(size_t)63;
+    const size_t rows_bytes = (header.strips ? thread_memory(&header) + 63 : 0) & ~(size_t)63;
     uint8_t *const block =
         work ? edc_scratch(work, entries_bytes + flags_bytes + classes_bytes + means_bytes +
-                                     tables_bytes + side_bytes + rows_bytes * threads)
+                                     tables_bytes + ranks_bytes + side_bytes +
+                                     rows_bytes * threads)
              : NULL;
     if (!block) {
         status = emd_fail(err, EMD_E_MEMORY, "edc: out of memory");
@@ -401,7 +501,8 @@ static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned
     side->classes = (uint8_t *)side + side_bytes;
     side->means = (uint16_t *)(void *)(side->classes + classes_bytes);
     uint32_t *const tables = (uint32_t *)(void *)(side->classes + classes_bytes + means_bytes);
-    uint8_t *const memory = (uint8_t *)tables + tables_bytes;
+    struct edc_ranks *const ranks = (struct edc_ranks *)(void *)((uint8_t *)tables + tables_bytes);
+    uint8_t *const memory = (uint8_t *)ranks + ranks_bytes;
 
     if (!read_entries(&header, src, n, entries)) {
         status = emd_fail(err, EMD_E_CORRUPT, "edc: the strips do not add up to %zu bytes", n);
@@ -415,8 +516,10 @@ static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned
             status = emd_fail(err, EMD_E_CORRUPT, "edc: the model is damaged");
             goto out;
         }
-        for (unsigned t = 0; t < side->model.table_count; t++)
+        for (unsigned t = 0; t < side->model.table_count; t++) {
             edc_build_decoder(&side->model.tables[t], tables + (size_t)t * EDC_RANS_TOTAL);
+            edc_build_ranks(&side->model.tables[t], &ranks[t]);
+        }
     }
     struct decoding decoding = {.kernels = kernels,
                                 .header = &header,
@@ -424,8 +527,10 @@ static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned
                                 .entries = entries,
                                 .described = described,
                                 .tables = tables,
+                                .ranks = ranks,
                                 .dst = dst,
-                                .expected = expected};
+                                .expected = expected,
+                                .at_once = header.strips / threads >= EDC_READERS ? EDC_READERS : 1};
     edc_local_thresholds(decoding.thresholds);
     for (unsigned t = 1; t < threads; t++) {
         helpers[t].decoding = &decoding;

@@ -921,8 +921,9 @@ size_t emd_edc_work_bytes(const struct emd_edc_params *p, size_t n, unsigned thr
     const size_t strip = e.header.strips ? edc_strip_at(&e.header, 0).bytes : 0;
     const size_t encode = (image ? lay_out_encoding(NULL, &e) : 0) + 3 * strip + (strip >> 7);
     /* Rows are a small part of a strip unless it is a strip of few; tables, classes and means. */
-    const size_t rows = image ? 40 * edc_row_lanes(e.header.width) : 0;
-    const size_t tables = (size_t)EDC_TABLES_MAX * EDC_RANS_TOTAL * sizeof(uint32_t);
+    const size_t rows = image ? EDC_READERS * 40 * edc_row_lanes(e.header.width) : 0;
+    const size_t tables = EDC_TABLES_MAX * (EDC_RANS_TOTAL * sizeof(uint32_t) +
+                                            sizeof(struct edc_ranks));
     const size_t decode = tables + n / 16 + (2 * strip + rows) * (threads > 1 ? threads : 1);
     const size_t most = encode > decode ? encode : decode;
     return most + ((size_t)2 << 20); /* zstd's contexts at level 1, clusters of contexts */

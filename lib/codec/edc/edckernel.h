@@ -14,6 +14,9 @@
 #include "codec/edc/edcformat.h"
 #include "codec/edc/edctables.h"
 
+/* Where constant arguments choose the code. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
 /* One row: half[0] even, half[1] odd columns. */
 struct edc_row {
     uint16_t *half[2];
@@ -33,7 +36,8 @@ struct edc_reader {
     uint32_t state[EDC_RANS_LANES];
     const uint8_t *p, *end; /* 16-bit words */
     const uint32_t *tables; /* EDC_RANS_TOTAL entries each: symbol | frequency << 8 | bias << 20 */
-    bool bad;               /* ran out of words */
+    const struct edc_ranks *ranks; /* the same; NULL: a tile's lanes have different tables */
+    bool bad;                      /* ran out of words */
 };
 
 struct edc_writer {
@@ -41,6 +45,9 @@ struct edc_writer {
     uint8_t *p; /* written downwards; 64 bytes below the lowest word may be touched */
     const struct edc_encoder_table *tables;
 };
+
+/* Strips whose entropy coders take turns in one thread. */
+enum { EDC_READERS = 2 };
 
 enum { EDC_FEW_TAPS = 4 }; /* where encoders leave the others 0, because they are worth little */
 
@@ -89,9 +96,10 @@ struct edc_kernels {
     /* Context numbers by the values around. */
     void (*context_values)(const struct edc_view *activity, int phase, size_t n, uint8_t *context);
 
-    /* n symbols of a row, lane i % 64 each, with table[i]; 128 more entries of it may be read.
-     * encode takes them backwards: call it for the last row first. */
-    void (*decode)(struct edc_reader *reader, size_t n, const uint8_t *table, uint8_t *symbol);
+    /* n symbols of a row of each of 'count' strips, lane i % 64 each, with table[i]; 128 more
+     * entries of it may be read. encode takes them backwards: call it for the last row first. */
+    void (*decode)(struct edc_reader *const reader[], int count, size_t n,
+                   const uint8_t *const table[], uint8_t *const symbol[]);
     void (*encode)(struct edc_writer *writer, size_t n, const uint8_t *table,
                    const uint8_t *symbol);
 
@@ -109,7 +117,8 @@ struct edc_kernels {
     uint64_t (*hash_end)(const struct edc_hash *hash);
 };
 
-extern const struct edc_kernels edc_kernels_scalar, edc_kernels_avx2, edc_kernels_avx512;
+extern const struct edc_kernels edc_kernels_scalar, edc_kernels_avx2, edc_kernels_avx512,
+    edc_kernels_avx512vbmi;
 
 /* Those of emd_simd_level(). */
 const struct edc_kernels *edc_kernels(void);

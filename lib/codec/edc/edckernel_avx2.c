@@ -60,7 +60,7 @@ static inline const uint8_t *decode_8(const uint32_t *tables, const uint32_t ind
     return p + 2 * __builtin_popcount(mask);
 }
 
-static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, uint8_t *symbol)
+static void decode_row(struct edc_reader *r, size_t n, const uint8_t *table, uint8_t *symbol)
 {
     const uint32_t *const tables = r->tables;
     const uint8_t *p = r->p;
@@ -90,8 +90,7 @@ static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, ui
     r->p = p;
     for (int v = 0; v < 8; v++)
         _mm256_storeu_si256((__m256i *)(r->state + 8 * v), state[v]);
-    for (; at < n; at += EDC_RANS_LANES)
-        decode_lanes(r, n - at < EDC_RANS_LANES ? n - at : EDC_RANS_LANES, table + at, symbol + at);
+    decode_rest(r, at, n, table, symbol);
 }
 
 /* Lanes of unsigned numbers as floats, each rounded to nearest. */

@@ -5,8 +5,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Where constant arguments choose the code. */
-#define ALWAYS_INLINE inline __attribute__((always_inline))
+#ifndef EDC_DECODES_TOGETHER
+static void rans_decode(struct edc_reader *const reader[], int count, size_t n,
+                        const uint8_t *const table[], uint8_t *const symbol[])
+{
+    for (int i = 0; i < count; i++)
+        decode_row(reader[i], n, table[i], symbol[i]);
+}
+#endif
 
 static void split(const uint16_t *row, size_t w, uint16_t *even, uint16_t *odd)
 {

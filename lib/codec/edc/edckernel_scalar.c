@@ -5,14 +5,13 @@
 
 #define EDC_KERNELS edc_kernels_scalar
 
-static void rans_decode(struct edc_reader *r, size_t n, const uint8_t *table, uint8_t *symbol)
+static void decode_row(struct edc_reader *r, size_t n, const uint8_t *table, uint8_t *symbol)
 {
     size_t at = 0;
     for (; at + EDC_RANS_LANES <= n && r->end - r->p >= 2 * EDC_RANS_LANES + 2;
          at += EDC_RANS_LANES)
         decode_all_lanes(r, table + at, symbol + at);
-    for (; at < n; at += EDC_RANS_LANES)
-        decode_lanes(r, n - at < EDC_RANS_LANES ? n - at : EDC_RANS_LANES, table + at, symbol + at);
+    decode_rest(r, at, n, table, symbol);
 }
 
 static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, const uint8_t *symbol)

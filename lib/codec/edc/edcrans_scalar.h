@@ -30,6 +30,14 @@ static inline void decode_lanes(struct edc_reader *r, size_t n, const uint8_t *t
     }
 }
 
+/* What is left of a row from lane 'at' on. */
+static inline void decode_rest(struct edc_reader *r, size_t at, size_t n, const uint8_t *table,
+                               uint8_t *symbol)
+{
+    for (; at < n; at += EDC_RANS_LANES)
+        decode_lanes(r, n - at < EDC_RANS_LANES ? n - at : EDC_RANS_LANES, table + at, symbol + at);
+}
+
 /* All lanes where enough words are left: no branch that depends on the data, which would be guessed
  * wrong every third time. */
 static inline void decode_all_lanes(struct edc_reader *r, const uint8_t *table, uint8_t *symbol)

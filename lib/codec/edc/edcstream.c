@@ -16,6 +16,8 @@ const struct edc_kernels *edc_kernels(void)
         return &edc_kernels_avx2;
     case EMD_SIMD_AVX512:
         return &edc_kernels_avx512;
+    case EMD_SIMD_AVX512VBMI:
+        return &edc_kernels_avx512vbmi;
 #endif
     default:
         return &edc_kernels_scalar;

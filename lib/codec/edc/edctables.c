@@ -443,3 +443,37 @@ void edc_build_encoder(const struct edc_table *table, struct edc_encoder_table *
         start += table->frequency[s];
     }
 }
+
+void edc_build_ranks(const struct edc_table *table, struct edc_ranks *ranks)
+{
+    enum { BUCKET = 64, LAST = EDC_RANS_TOTAL - (int)sizeof ranks->last };
+    uint8_t found[BUCKET] = {0}; /* of the places, by bucket */
+    unsigned slot = 0, rank = 0;
+    memset(ranks, 0, sizeof *ranks);
+    memset(ranks->next, BUCKET, sizeof ranks->next);
+    for (unsigned s = 0; s < EDC_SYMBOLS; s++) {
+        const unsigned f = table->frequency[s], end = slot + f, b = slot / BUCKET;
+        if (f == 0)
+            continue;
+        const uint8_t told = (uint8_t)(rank < 64 ? rank : EDC_RANK_UNKNOWN);
+        if (rank < 64) {
+            ranks->symbol[rank] = (uint8_t)s;
+            ranks->frequency[rank] = (uint16_t)f;
+            ranks->start[rank] = (uint16_t)slot;
+        }
+        if (slot % BUCKET) {
+            if (told != EDC_RANK_UNKNOWN && found[b] < 3)
+                ranks->next[found[b]++][b] = (uint8_t)(slot % BUCKET);
+            else
+                ranks->rank[b] |= EDC_RANK_UNKNOWN;
+        }
+        for (unsigned i = (slot + BUCKET - 1) / BUCKET; i * BUCKET < end; i++)
+            ranks->rank[i] = told;
+        for (unsigned i = slot < LAST ? LAST : slot; i < end; i++)
+            ranks->last[i - LAST] = told;
+        slot = end;
+        rank++;
+    }
+    for (unsigned b = LAST / BUCKET; b < 64; b++)
+        ranks->rank[b] = EDC_RANK_LAST;
+}

@@ -51,4 +51,16 @@ _Static_assert(sizeof(struct edc_encoder_table) == EDC_ENCODER_STEP * sizeof(uin
 void edc_build_decoder(const struct edc_table *table, uint32_t slots[EDC_RANS_TOTAL]);
 void edc_build_encoder(const struct edc_table *table, struct edc_encoder_table *encoder);
 
+/* A decoder's table for looking up in registers. A symbol's rank is how many of those below it
+ * occur; 64 ranks are told. rank: of the first slot of each bucket of 64 slots; next: the places
+ * within where the three following ranks begin, 64 if elsewhere. EDC_RANK_LAST: the bucket is one
+ * of the last two, slot by slot in 'last'. EDC_RANK_UNKNOWN: more ranks than can be told. */
+enum { EDC_RANK_LAST = 0x80, EDC_RANK_UNKNOWN = 0x40 };
+struct edc_ranks {
+    uint8_t rank[64], next[3][64], last[128];
+    uint8_t symbol[64]; /* by rank, as what follows */
+    uint16_t frequency[64], start[64];
+};
+void edc_build_ranks(const struct edc_table *table, struct edc_ranks *ranks);
+
 #endif
