@@ -64,10 +64,10 @@ struct edc_kernels {
     void (*split)(const uint16_t *row, size_t w, uint16_t *even, uint16_t *odd);
     void (*join)(const uint16_t *even, const uint16_t *odd, size_t w, uint16_t *row);
 
-    /* Predictions of n lanes of a phase (0 even, 1 odd), tile t by sets[set[t]]. fraction (may be
-     * NULL): two more bits of each. */
+    /* Predictions of n lanes of a phase (0 even, 1 odd), tile t by sets[set[t]], whose taps from
+     * 'taps' on have coefficients of 0. fraction (may be NULL): two more bits of each. */
     void (*predict)(const struct edc_view *view, int phase, size_t n, const struct edc_set *sets,
-                    const uint8_t *set, uint16_t *prediction, uint8_t *fraction);
+                    const uint8_t *set, int taps, uint16_t *prediction, uint8_t *fraction);
 
     /* residual = value - prediction; sums[i] += min(|residual|, 4095), over at most 8 rows. */
     void (*residuals)(size_t n, const uint16_t *value, const uint16_t *prediction,

@@ -98,20 +98,22 @@ static ALWAYS_INLINE vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_
     return sum;
 }
 
-/* Tiles of one set, lanes [at, end): its coefficients stay in registers. 'restrict' lets compilers
- * turn the plain C layer into vectors, too. */
-static ALWAYS_INLINE void predict_tiles(const struct edc_view *rows, int phase, size_t at,
-                                        size_t end, const int16_t c[EDC_COEFS], int taps,
+/* Coefficients tile by tile: what runs of tiles with the same set would save, guessing their lengths
+ * costs. 'restrict' lets compilers turn the plain C layer into vectors, too. */
+static ALWAYS_INLINE void predict_tiles(const struct edc_view *view, int phase, size_t n,
+                                        const struct edc_set *sets, const uint8_t *set, int taps,
                                         uint16_t *restrict prediction, uint8_t *restrict fraction)
 {
-    vec coef[EDC_COEFS];
-    for (int t = 0; t < EDC_COEFS; t++)
-        coef[t] = v_set(c[t]);
-    for (; at < end; at += EDC_TILE_LANES) {
+    const struct edc_view rows = *view;
+    for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
+        const int16_t *const c = sets[set[at / EDC_TILE_LANES]].coef[phase];
+        vec coef[EDC_COEFS];
         uint16_t sums[EDC_TILE_LANES];
+        for (int t = 0; t < EDC_COEFS; t++)
+            coef[t] = v_set(c[t]);
         for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
             vec tap[EDC_TAPS];
-            const vec base = take_taps(rows, phase, i, tap, taps);
+            const vec base = take_taps(&rows, phase, i, tap, taps);
             const vec sum = weigh_taps(tap, coef, taps);
             v_store(prediction + i, v_add(base, v_sra(sum, 3)));
             if (fraction)
@@ -124,34 +126,24 @@ static ALWAYS_INLINE void predict_tiles(const struct edc_view *rows, int phase, 
 }
 
 static ALWAYS_INLINE void predict_phase(const struct edc_view *view, int phase, size_t n,
-                                        const struct edc_set *sets, const uint8_t *set,
-                                        uint16_t *restrict prediction, uint8_t *restrict fraction)
+                                        const struct edc_set *sets, const uint8_t *set, int taps,
+                                        uint16_t *prediction, uint8_t *fraction)
 {
-    const struct edc_view rows = *view;
-    for (size_t at = 0, end; at < n; at = end) {
-        const uint8_t s = set[at / EDC_TILE_LANES];
-        const int16_t *const c = sets[s].coef[phase];
-        bool few = true; /* a coefficient of 0 adds nothing */
-        for (int t = EDC_FEW_TAPS; t < EDC_TAPS; t++)
-            few &= c[t] == 0;
-        for (end = at + EDC_TILE_LANES; end < n && set[end / EDC_TILE_LANES] == s;)
-            end += EDC_TILE_LANES;
-        if (!few)
-            predict_tiles(&rows, phase, at, end, c, EDC_TAPS, prediction, fraction);
-        else if (fraction)
-            predict_tiles(&rows, phase, at, end, c, EDC_FEW_TAPS, prediction, fraction);
-        else
-            predict_tiles(&rows, phase, at, end, c, EDC_FEW_TAPS, prediction, NULL);
-    }
+    if (taps > EDC_FEW_TAPS)
+        predict_tiles(view, phase, n, sets, set, EDC_TAPS, prediction, fraction);
+    else if (fraction)
+        predict_tiles(view, phase, n, sets, set, EDC_FEW_TAPS, prediction, fraction);
+    else
+        predict_tiles(view, phase, n, sets, set, EDC_FEW_TAPS, prediction, NULL);
 }
 
 static void predict(const struct edc_view *view, int phase, size_t n, const struct edc_set *sets,
-                    const uint8_t *set, uint16_t *prediction, uint8_t *fraction)
+                    const uint8_t *set, int taps, uint16_t *prediction, uint8_t *fraction)
 {
     if (phase == 0)
-        predict_phase(view, 0, n, sets, set, prediction, fraction);
+        predict_phase(view, 0, n, sets, set, taps, prediction, fraction);
     else
-        predict_phase(view, 1, n, sets, set, prediction, fraction);
+        predict_phase(view, 1, n, sets, set, taps, prediction, fraction);
 }
 
 /* The lanes from 'at' on that are below n, as a mask of 0 or -1. */

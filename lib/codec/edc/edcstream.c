@@ -457,6 +457,16 @@ void edc_advance(struct edc_view *view, int depth)
     view->row[0] = last;
 }
 
+int edc_taps_used(const struct edc_model *model)
+{
+    for (unsigned s = 0; s < model->set_count; s++)
+        for (int phase = 0; phase < 2; phase++)
+            for (int t = EDC_FEW_TAPS; t < EDC_TAPS; t++)
+                if (model->sets[s].coef[phase][t])
+                    return EDC_TAPS;
+    return EDC_FEW_TAPS;
+}
+
 void edc_choose_sets(const struct edc_model *model, const struct edc_rows *rows, bool is_signed,
                      uint8_t *set)
 {
