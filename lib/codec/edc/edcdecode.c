@@ -139,7 +139,7 @@ static enum emd_status open_coded(const struct decoding *d, uint32_t s, uint8_t 
     d->kernels->hash_start(&c->hash);
     set_up_rows(memory, h->width, &c->r);
     if (d->side->model.linear)
-        edc_virtual_rows(&c->r.rows, h->width, d->side->means + (size_t)s * edc_tiles_across(h->width));
+        edc_virtual_rows(&c->r.rows, d->side->means + (size_t)s * edc_tiles_across(h->width));
     return EMD_OK;
 }
 
@@ -210,14 +210,14 @@ static void restore_half(const struct decoding *d, struct coded_strip *c, int ph
     const struct edc_kernels *const k = d->kernels;
     const struct edc_model *const m = &d->side->model;
     struct edc_rows *const rows = &c->r.rows;
-    const size_t n = rows->half[phase], lanes = edc_row_lanes(d->header->width);
+    const size_t n = rows->half[phase];
     uint16_t *const value = rows->pixels.row[0].half[phase];
     k->restore(n, c->r.symbol, m->fold, c->r.low, c->r.prediction, &c->planes, &c->extra, value);
-    edc_pad(value, n, lanes, rows->pixels.row[0].half[0][0]);
+    edc_pad(value, n, rows->pixels.row[0].half[0][0]);
     if (m->context != EDC_CONTEXT_TILE) {
         uint16_t *const active = rows->activity.row[0].half[phase];
         k->activity(n, value, c->r.prediction, m->fold, active);
-        edc_pad(active, n, lanes, 0);
+        edc_pad(active, n, 0);
     }
 }
 

@@ -17,7 +17,6 @@ enum {
     SAMPLE_STRIPS = 5,      /* where candidate models are compared, */
     SAMPLE_STRIP_ROWS = 16, /* each so high */
     ZSTD_LEVEL = 1,
-    COUNTED = 4,            /* of so many rows one, where there are many */
     OUTLIER = 5,            /* times the mean: no larger residual counts for a class */
     IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
     WIDTH_MIN = 8,          /* rows are padded to 128 columns */
@@ -83,7 +82,7 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
 struct outcome {
     uint32_t (*counts)[EDC_SYMBOLS]; /* by context, edc_map_size of them */
     uint64_t plane_bytes, extra_bytes;
-    bool few;                      /* counts are of every fourth row (of EDC_CONTEXT_TILE only), */
+    bool few;                      /* counts are of one row a tile (of EDC_CONTEXT_TILE only), */
     uint8_t most[EDC_CLASSES * 2]; /* and this the largest literal of the others, by context */
 };
 
@@ -124,40 +123,23 @@ static void count_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t st
     }
 }
 
-/* The same of every fourth row, at a quarter of the cost, and of what is rare in all of them: the
- * symbols that are no literals. *most: the largest literal of rows that were left out. */
-static void count_few(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
-                      uint32_t (*counts)[EDC_SYMBOLS], uint8_t *most)
+/* The same of one row of the tile, at a fraction of the cost, and of what is rare in all of them: the
+ * symbols that are no literals. *most: the largest literal of all rows. */
+static void count_few(const struct edc_kernels *k, const uint8_t *symbol, size_t n, uint32_t rows,
+                      uint32_t row, size_t step, uint32_t (*counts)[EDC_SYMBOLS], uint8_t *most)
 {
-    uint8_t largest[EDC_TILE_LANES] = {0}, tile_most = *most;
-    count_tile(symbol, n, (rows + COUNTED - 1) / COUNTED, COUNTED * step, counts);
+    uint32_t escapes[EDC_TILE_ROWS];
+    const uint8_t largest = k->survey(symbol, n, rows, step, escapes);
+    *most = *most > largest ? *most : largest;
+    count_tile(symbol + row * step, n, 1, step, counts);
+    escapes[row] = 0;
     for (uint32_t y = 0; y < rows; y++)
-        for (int i = 0; i < EDC_TILE_LANES; i++) /* of n lanes, but so it is two instructions */
-            largest[i] = largest[i] > symbol[y * step + i] ? largest[i] : symbol[y * step + i];
-    memset(largest + n, 0, EDC_TILE_LANES - n);
-    for (int i = 0; i < EDC_TILE_LANES; i++)
-        tile_most = tile_most > largest[i] ? tile_most : largest[i];
-    if (tile_most < EDC_LITERALS) {
-        *most = tile_most;
-        return;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (largest[i] < EDC_LITERALS) {
-            *most = *most > largest[i] ? *most : largest[i];
-            continue;
-        }
-        for (uint32_t y = 0; y < rows; y++) { /* few columns hold any */
-            const uint8_t s = symbol[y * step + i];
-            if (s < EDC_LITERALS)
-                *most = *most > s ? *most : s;
-            else if (y % COUNTED != 0)
-                counts[0][s]++;
-        }
-    }
+        for (uint32_t bits = escapes[y]; bits; bits &= bits - 1)
+            counts[0][symbol[y * step + (size_t)__builtin_ctz(bits)]]++;
 }
 
-/* The counts of EDC_CONTEXT_TILE: entries 4 c to 4 c + 3 become entry c. Of literals of every
- * fourth row, four times as much; and symbols that may be in the others have occurred. */
+/* The counts of EDC_CONTEXT_TILE: entries 4 c to 4 c + 3 become entry c. Of literals of a row of
+ * each tile, as much for its other rows; and symbols that may be in them have occurred. */
 static void add_up_counts(enum edc_context context, struct outcome *outcome)
 {
     uint32_t(*const counts)[EDC_SYMBOLS] = outcome->counts;
@@ -166,7 +148,7 @@ static void add_up_counts(enum edc_context context, struct outcome *outcome)
             const uint32_t n = counts[4 * c][s] + counts[4 * c + 1][s] + counts[4 * c + 2][s] +
                                counts[4 * c + 3][s];
             const bool all = !outcome->few || s >= EDC_LITERALS;
-            counts[c][s] = all ? n : n ? COUNTED * n : outcome->most[c] >= s;
+            counts[c][s] = all ? n : n ? EDC_TILE_ROWS * n : outcome->most[c] >= s;
         }
 }
 
@@ -219,7 +201,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 sum += (int16_t)(pixel[i] - pixel[0]);
             range->means[t] = (uint16_t)(pixel[0] + sum / (int64_t)n);
         }
-        edc_virtual_rows(rows, h->width, range->means);
+        edc_virtual_rows(rows, range->means);
     }
     memset(a->active, 0, sizeof(uint16_t) * lanes * 4);
     for (uint32_t top = 0; top < range->rows; top += EDC_TILE_ROWS) {
@@ -247,7 +229,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 if (ahead)
                     edc_prefetch((const uint8_t *)(pixels + h->width), 2 * (size_t)h->width,
                                  2 * (unsigned)phase);
-                edc_pad(half[phase], n, lanes, half[0][0]);
+                edc_pad(half[phase], n, half[0][0]);
                 if (m->linear) {
                     k->predict(&rows->pixels, phase, n, m->sets, a->set, taps,
                                a->prediction[phase],
@@ -262,7 +244,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 if (local || values) {
                     uint16_t *const row = active + (place + 4) * lanes;
                     k->activity(n, half[phase], prediction, m->fold, row);
-                    edc_pad(row, n, lanes, 0);
+                    edc_pad(row, n, 0);
                 }
             }
             edc_advance(&rows->pixels, 4);
@@ -334,8 +316,8 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 const uint8_t *const symbols =
                     out->symbols + ((size_t)(top * 2) + (size_t)phase) * a->half_lanes + at;
                 if (outcome->few)
-                    count_few(symbols, n, height, 2 * a->half_lanes, outcome->counts + 4 * context,
-                              &outcome->most[context]);
+                    count_few(k, symbols, n, height, (uint32_t)t % height, 2 * a->half_lanes,
+                              outcome->counts + 4 * context, &outcome->most[context]);
                 else
                     count_tile(symbols, n, height, 2 * a->half_lanes,
                                outcome->counts + 4 * context);
@@ -698,7 +680,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     const size_t contexts = edc_map_size(m->context);
     memset(e->outcome.counts, 0, count_entries(m->context) * sizeof *e->outcome.counts);
     memset(e->outcome.most, 0, sizeof e->outcome.most);
-    e->outcome.few = m->context == EDC_CONTEXT_TILE && is_large(h);
+    e->outcome.few = m->context == EDC_CONTEXT_TILE && is_large(h) && effort < EMD_EDC_BEST;
     for (uint32_t s = 0; s < h->strips; s++) {
         e->plane_at[s] = (size_t)(out.planes - e->planes);
         e->extra_at[s] = (size_t)(out.extra - e->extra);

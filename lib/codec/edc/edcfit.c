@@ -135,7 +135,7 @@ static void load_rows(const struct edc_kernels *k, const struct edc_header *h, c
         const uint16_t *const row = edc_load_row(h, chunk, plane, y > d ? y - d : 0, offset, line);
         k->split(row, h->width, half[0], half[1]);
         for (int phase = 0; phase < 2; phase++)
-            edc_pad(half[phase], rows->half[phase], edc_row_lanes(h->width), half[0][0]);
+            edc_pad(half[phase], rows->half[phase], half[0][0]);
     }
 }
 

@@ -85,6 +85,11 @@ struct edc_kernels {
                     const uint16_t *prediction, const uint8_t **planes,
                     struct edc_bit_reader *extra, uint16_t *value);
 
+    /* Of the n lanes of a tile's half, 'rows' rows that are 'step' apart: the lanes of each row whose
+     * symbols are no literals, as bits; returns the largest of all literals. */
+    uint8_t (*survey)(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
+                      uint32_t escapes[EDC_TILE_ROWS]);
+
     /* activity = min(|value - prediction|, EDC_ACTIVITY_MAX), of unsigned values without sign. */
     void (*activity)(size_t n, const uint16_t *value, const uint16_t *prediction, bool fold,
                      uint16_t *activity);

@@ -237,6 +237,32 @@ static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_
     *planes = plane;
 }
 
+static uint8_t survey(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
+                      uint32_t escapes[EDC_TILE_ROWS])
+{
+    const vec last = v_set(EDC_LITERALS - 1), sign = v_set(-0x8000);
+    const uint32_t inside = n >= 32 ? UINT32_MAX : (UINT32_C(1) << n) - 1;
+    vec largest[EDC_TILE_LANES / VL];
+    uint16_t literal[EDC_TILE_LANES];
+    uint16_t most = 0;
+    for (int v = 0; v < EDC_TILE_LANES / VL; v++)
+        largest[v] = v_set(0);
+    for (uint32_t y = 0; y < rows; y++, symbol += step) {
+        uint32_t bits = 0;
+        for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
+            const vec s = v_load8(symbol + v * VL);
+            largest[v] = v_max(largest[v], v_keep_le(s, s, last));
+            bits |= v_to_bits(v_sub(last, s), sign, v * VL);
+        }
+        escapes[y] = bits & inside;
+    }
+    for (int v = 0; v < EDC_TILE_LANES / VL; v++)
+        v_store(literal + v * VL, largest[v]);
+    for (size_t i = 0; i < n; i++)
+        most = most > literal[i] ? most : literal[i];
+    return (uint8_t)most;
+}
+
 static void restore(size_t n, const uint8_t *symbol, bool fold, const uint8_t *low,
                     const uint16_t *prediction, const uint8_t **planes,
                     struct edc_bit_reader *extra, uint16_t *value)
@@ -448,6 +474,7 @@ const struct edc_kernels EDC_KERNELS = {
     .clipped_sums = clipped_sums,
     .tile_sums = tile_sums,
     .quantise = quantise,
+    .survey = survey,
     .restore = restore,
     .activity = activity,
     .context_local = context_local,

@@ -427,25 +427,25 @@ void edc_store_row(const struct edc_header *h, void *chunk, uint32_t plane, uint
         }
 }
 
-void edc_pad(uint16_t *half, size_t n, size_t lanes, uint16_t empty)
+void edc_pad(uint16_t *half, size_t n, uint16_t empty)
 {
+    enum { REACH = 4 }; /* lanes beyond whole tiles: predictions look at two */
     const uint16_t first = n ? half[0] : empty, last = n ? half[n - 1] : empty;
-    uint16_t *const before = half - EDC_PAD;
-    for (size_t i = 0; i < EDC_PAD; i++)
-        before[i] = first;
-    for (size_t i = n; i < lanes - EDC_PAD; i++)
+    const size_t end = (n + EDC_TILE_LANES - 1) / EDC_TILE_LANES * EDC_TILE_LANES + REACH;
+    for (int i = 1; i <= REACH; i++)
+        half[-i] = first;
+    for (size_t i = n; i < end; i++)
         half[i] = last;
 }
 
-void edc_virtual_rows(struct edc_rows *rows, uint32_t width, const uint16_t *means)
+void edc_virtual_rows(struct edc_rows *rows, const uint16_t *means)
 {
-    const size_t lanes = edc_row_lanes(width);
     for (int d = 1; d < 4; d++)
         for (int phase = 0; phase < 2; phase++) {
             uint16_t *const half = rows->pixels.row[d].half[phase];
             for (size_t i = 0; i < rows->half[phase]; i++)
                 half[i] = means[i / EDC_TILE_LANES];
-            edc_pad(half, rows->half[phase], lanes, means[0]);
+            edc_pad(half, rows->half[phase], means[0]);
         }
 }
 

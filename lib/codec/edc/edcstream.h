@@ -159,11 +159,12 @@ static inline void edc_prefetch(const uint8_t *row, size_t bytes, unsigned quart
         __builtin_prefetch(row + x, 0);
 }
 
-/* Repeats the ends of a half row of n pixels in its padding; n = 0: all 'empty'. */
-void edc_pad(uint16_t *half, size_t n, size_t lanes, uint16_t empty);
+/* Repeats the ends of a half row of n pixels in its padding, as far as whole tiles and the neighbours
+ * of their pixels reach; n = 0: all 'empty'. */
+void edc_pad(uint16_t *half, size_t n, uint16_t empty);
 
 /* Prepares the rows above a strip: in every tile its mean. */
-void edc_virtual_rows(struct edc_rows *rows, uint32_t width, const uint16_t *means);
+void edc_virtual_rows(struct edc_rows *rows, const uint16_t *means);
 /* Moves the rows on by one: the current one becomes the one above. */
 void edc_advance(struct edc_view *view, int depth);
 /* The coefficient set of each tile, by the pixels above its even columns. */
