@@ -24,7 +24,8 @@ static bool available(enum emd_simd level)
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
     case EMD_SIMD_AVX512VBMI:
-        return available(EMD_SIMD_AVX512) && __builtin_cpu_supports("avx512vbmi");
+        return available(EMD_SIMD_AVX512) && __builtin_cpu_supports("avx512vbmi") &&
+               __builtin_cpu_supports("avx512vbmi2");
 #elif defined(__aarch64__)
     case EMD_SIMD_NEON:
         return true;

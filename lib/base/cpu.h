@@ -9,7 +9,7 @@ enum emd_simd {
     EMD_SIMD_SSE2,       /* every x86-64 */
     EMD_SIMD_AVX2,       /* with BMI2 */
     EMD_SIMD_AVX512,     /* F, BW, DQ, VL (Skylake-X) */
-    EMD_SIMD_AVX512VBMI, /* and VBMI (Ice Lake, Zen 4) */
+    EMD_SIMD_AVX512VBMI, /* and VBMI, VBMI2 (Ice Lake, Zen 4) */
     EMD_SIMD_NEON        /* every arm64 */
 };
 

@@ -21,7 +21,8 @@ static void find_levels(void)
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
         levels[level_count++] = &edc_kernels_avx512;
-    if (level_count == 3 && __builtin_cpu_supports("avx512vbmi"))
+    if (level_count == 3 && __builtin_cpu_supports("avx512vbmi") &&
+        __builtin_cpu_supports("avx512vbmi2"))
         levels[level_count++] = &edc_kernels_avx512vbmi;
 #endif
 }

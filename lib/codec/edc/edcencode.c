@@ -518,7 +518,9 @@ static size_t code_strip(struct encoding *e, uint32_t s, uint8_t *dst, size_t ca
     const uint8_t *const classes = e->side.classes + edc_tile_start(h, s);
     uint8_t *const table = a->fraction; /* free by now */
     uint8_t *const words_end = e->words + e->words_size;
-    struct edc_writer writer = {.p = words_end, .tables = e->encoder_tables};
+    struct edc_writer writer = {.p = words_end,
+                                .tables = e->encoder_tables,
+                                .by_tile = m->context == EDC_CONTEXT_TILE};
     for (int i = 0; i < EDC_RANS_LANES; i++)
         writer.state[i] = EDC_RANS_LOW;
     for (uint32_t y = strip.rows; y-- > 0;) {

@@ -44,6 +44,7 @@ struct edc_writer {
     uint32_t state[EDC_RANS_LANES];
     uint8_t *p; /* written downwards; 64 bytes below the lowest word may be touched */
     const struct edc_encoder_table *tables;
+    bool by_tile; /* a tile's lanes have one table */
 };
 
 /* Strips whose entropy coders take turns in one thread. */

@@ -1,4 +1,5 @@
-/* EDC's kernels for AVX-512 with VBMI (Ice Lake, Zen 4): symbols of tiles are looked up in registers.
+/* EDC's kernels for AVX-512 with VBMI and VBMI2 (Ice Lake, Zen 4): symbols of tiles are looked up in
+ * registers.
  *
  * A table's 4096 slots are 64 buckets, and a byte permutation looks up one byte for each of 64
  * lanes: the rank of a bucket's first slot, and three places within where the next ranks begin. The
@@ -160,6 +161,70 @@ static void rans_decode(struct edc_reader *const reader[], int count, size_t n,
         decode_tiles(reader, 1, n, table, symbol);
     else
         decode_tiles(reader, EDC_READERS, n, table, symbol);
+}
+
+/* 32 lanes of states 0 and 1; frequencies and starts are of their lanes in turn. */
+static inline uint8_t *encode_32_in_turn(__m512i state[2], __m512i frequency, __m512i start,
+                                         uint8_t *p)
+{
+    static const uint16_t low_words[32] = {0,  2,  4,  6,  8,  10, 12, 14, 16, 18, 20,
+                                           22, 24, 26, 28, 30, 32, 34, 36, 38, 40, 42,
+                                           44, 46, 48, 50, 52, 54, 56, 58, 60, 62};
+    const __m512i low_half = _mm512_set1_epi32(0xFFFF);
+    const __m512i f[2] = {_mm512_and_si512(frequency, low_half), _mm512_srli_epi32(frequency, 16)};
+    const __m512i s[2] = {_mm512_and_si512(start, low_half), _mm512_srli_epi32(start, 16)};
+    const __mmask16 high[2] = {too_high(state[0], f[0]), too_high(state[1], f[1])};
+    const __mmask32 both = _mm512_kunpackw(high[1], high[0]);
+    const unsigned count = (unsigned)__builtin_popcount(both);
+    const __m512i words =
+        _mm512_permutex2var_epi16(state[0], _mm512_loadu_si512(low_words), state[1]);
+    p -= 2 * count;
+    _mm512_mask_storeu_epi16(p, _bzhi_u32(UINT32_MAX, count),
+                             _mm512_maskz_compress_epi16(both, words));
+    for (int v = 0; v < 2; v++)
+        state[v] = take_symbol(state[v], high[v], f[v], s[v]);
+    return p;
+}
+
+static void encode_tiles(struct edc_writer *w, size_t n, const uint8_t *table,
+                         const uint8_t *symbol)
+{
+    /* Words 0, 1, 2, ... take the symbols of lanes 0, 16, 1, 17, ...; their high bytes are not
+     * looked at. */
+    static const uint8_t in_turn[64] = {
+        0, 0, 16, 16, 1, 1, 17, 17, 2,  2,  18, 18, 3,  3,  19, 19, 4,  4,  20, 20, 5,  5,
+        21, 21, 6, 6, 22, 22, 7, 7, 23, 23, 8,  8,  24, 24, 9,  9,  25, 25, 10, 10, 26, 26,
+        11, 11, 27, 27, 12, 12, 28, 28, 13, 13, 29, 29, 14, 14, 30, 30, 15, 15, 31, 31};
+    const __m512i order_a = _mm512_loadu_si512(in_turn);
+    const __m512i order_b = _mm512_add_epi8(order_a, _mm512_set1_epi8(EDC_TILE_LANES));
+    const size_t rest = n % EDC_RANS_LANES;
+    encode_lanes(w, rest, table + (n - rest), symbol + (n - rest));
+    __m512i state[4];
+    for (int v = 0; v < 4; v++)
+        state[v] = _mm512_loadu_si512(w->state + 16 * v);
+    for (size_t at = n - rest; at > 0;) {
+        at -= EDC_RANS_LANES;
+        const __m512i s = _mm512_loadu_si512(symbol + at);
+        if (_mm512_cmpge_epu8_mask(s, _mm512_set1_epi8(EDC_SHORT_SYMBOLS)) != 0) {
+            encode_64(w, state, table + at, symbol + at);
+            continue;
+        }
+        const struct edc_encoder_table *const a = &w->tables[table[at]];
+        const struct edc_encoder_table *const b = &w->tables[table[at + EDC_TILE_LANES]];
+        const __m512i symbol_a = _mm512_permutexvar_epi8(order_a, s);
+        const __m512i symbol_b = _mm512_permutexvar_epi8(order_b, s);
+        uint8_t *const p = encode_32_in_turn(state + 2, look_up_words(b->frequency, symbol_b),
+                                             look_up_words(b->start, symbol_b), w->p);
+        w->p = encode_32_in_turn(state, look_up_words(a->frequency, symbol_a),
+                                 look_up_words(a->start, symbol_a), p);
+    }
+    for (int v = 0; v < 4; v++)
+        _mm512_storeu_si512(w->state + 16 * v, state[v]);
+}
+
+static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, const uint8_t *symbol)
+{
+    (w->by_tile ? encode_tiles : encode_row)(w, n, table, symbol);
 }
 
 #include "codec/edc/edckernel_impl.h"

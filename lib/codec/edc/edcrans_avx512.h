@@ -77,16 +77,16 @@ static void decode_row(struct edc_reader *r, size_t n, const uint8_t *table, uin
     decode_rest(r, at, n, table, symbol);
 }
 
-/* 16 lanes; returns where the words now begin. */
-static inline uint8_t *encode_16(__m512i *state, __m512i frequency, __m512i start, uint8_t *p)
+/* Which states give a word away before they take a symbol of that frequency. */
+static inline __mmask16 too_high(__m512i state, __m512i frequency)
 {
-    const __mmask16 high =
-        _mm512_cmpge_epu32_mask(*state, _mm512_slli_epi32(frequency, 32 - EDC_RANS_BITS));
-    const unsigned count = (unsigned)__builtin_popcount(high);
-    p -= 2 * count;
-    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << count) - 1),
-                             _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(high, *state)));
-    const __m512i x = _mm512_mask_srli_epi32(*state, high, *state, 16);
+    return _mm512_cmpge_epu32_mask(state, _mm512_slli_epi32(frequency, 32 - EDC_RANS_BITS));
+}
+
+/* The states after a symbol, those of 'high' without their words. */
+static inline __m512i take_symbol(__m512i state, __mmask16 high, __m512i frequency, __m512i start)
+{
+    const __m512i x = _mm512_mask_srli_epi32(state, high, state, 16);
     /* x / frequency is below 2^20. The reciprocal, after one step of Newton's, is good to 2^-22,
      * and made smaller by 2^-21, so that the quotient may be one too low but never too high. */
     const __m512 f = _mm512_cvtepu32_ps(frequency);
@@ -97,8 +97,19 @@ static inline uint8_t *encode_16(__m512i *state, __m512i frequency, __m512i star
     const __mmask16 under = _mm512_cmpge_epi32_mask(rest, frequency);
     const __m512i next =
         _mm512_add_epi32(_mm512_add_epi32(_mm512_slli_epi32(q, EDC_RANS_BITS), start), rest);
-    *state = _mm512_mask_add_epi32(next, under, next,
-                                   _mm512_sub_epi32(_mm512_set1_epi32(EDC_RANS_TOTAL), frequency));
+    return _mm512_mask_add_epi32(next, under, next,
+                                 _mm512_sub_epi32(_mm512_set1_epi32(EDC_RANS_TOTAL), frequency));
+}
+
+/* 16 lanes; returns where the words now begin. */
+static inline uint8_t *encode_16(__m512i *state, __m512i frequency, __m512i start, uint8_t *p)
+{
+    const __mmask16 high = too_high(*state, frequency);
+    const unsigned count = (unsigned)__builtin_popcount(high);
+    p -= 2 * count;
+    _mm256_mask_storeu_epi16(p, (__mmask16)((1u << count) - 1),
+                             _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(high, *state)));
+    *state = take_symbol(*state, high, frequency, start);
     return p;
 }
 
@@ -152,7 +163,7 @@ static inline void encode_64(struct edc_writer *w, __m512i state[4], const uint8
     w->p = p;
 }
 
-static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, const uint8_t *symbol)
+static void encode_row(struct edc_writer *w, size_t n, const uint8_t *table, const uint8_t *symbol)
 {
     const size_t rest = n % EDC_RANS_LANES;
     encode_lanes(w, rest, table + (n - rest), symbol + (n - rest));
