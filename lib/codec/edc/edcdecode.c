@@ -25,7 +25,7 @@ struct decoding {
     const bool *described; /* by strip: whether it is in the side information */
     const uint32_t *tables;
     const struct edc_ranks *ranks;
-    int taps; /* that predictions use */
+    struct edc_predictor predictor;
     uint8_t *dst;            /* the chunk, or NULL: */
     const uint8_t *expected; /* what it should be, compared strip by strip */
     int16_t thresholds[EDC_CLASSES][EDC_LOCAL_LEVELS - 1];
@@ -188,7 +188,7 @@ static void model_half(const struct decoding *d, struct coded_strip *c, uint32_t
     uint8_t *const table = r->table + (size_t)phase * edc_row_lanes(h->width);
     edc_prefetch(far_row(d, c, y), row_bytes, 2 * (unsigned)phase); /* on its way until needed */
     if (m->linear)
-        k->predict(&r->rows.pixels, phase, n, m->sets, r->set, d->taps, r->prediction,
+        k->predict(&r->rows.pixels, phase, n, &d->predictor, r->set, r->prediction,
                    local ? r->fraction : NULL);
     if (local) {
         k->context_local(&r->rows.activity, phase, n,
@@ -529,10 +529,11 @@ static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned
                                 .described = described,
                                 .tables = tables,
                                 .ranks = ranks,
-                                .taps = modelled ? edc_taps_used(&side->model) : 0,
                                 .dst = dst,
                                 .expected = expected,
                                 .at_once = header.strips / threads >= EDC_READERS ? EDC_READERS : 1};
+    if (modelled)
+        edc_prepare_sets(&side->model, &decoding.predictor);
     edc_local_thresholds(decoding.thresholds);
     for (unsigned t = 1; t < threads; t++) {
         helpers[t].decoding = &decoding;

@@ -185,7 +185,8 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
     const uint8_t *const planes_before = out->planes, *const extra_before = out->extra;
     struct edc_bit_writer extra = {.p = out->extra};
     uint16_t *const active = a->active + EDC_PAD;
-    const int taps = edc_taps_used(m);
+    struct edc_predictor predictor;
+    edc_prepare_sets(m, &predictor);
 
     if (m->linear) {
         const uint16_t *row =
@@ -231,7 +232,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                                  2 * (unsigned)phase);
                 edc_pad(half[phase], n, half[0][0]);
                 if (m->linear) {
-                    k->predict(&rows->pixels, phase, n, m->sets, a->set, taps,
+                    k->predict(&rows->pixels, phase, n, &predictor, a->set,
                                a->prediction[phase],
                                local ? a->fraction + place * lanes : NULL);
                     prediction = a->prediction[phase];

@@ -32,6 +32,13 @@ struct edc_set {
     int16_t coef[2][EDC_COEFS + 1]; /* [phase]; the last entry is unused */
 };
 
+/* All sets as 'predict' takes them: each coefficient twice in 32 bits, which vectors are filled with
+ * at no cost. */
+struct edc_predictor {
+    int taps; /* EDC_FEW_TAPS where the coefficients of the others are 0 in all sets, or EDC_TAPS */
+    uint32_t coef[EDC_SETS][2][EDC_COEFS + 1];
+};
+
 struct edc_reader {
     uint32_t state[EDC_RANS_LANES];
     const uint8_t *p, *end; /* 16-bit words */
@@ -65,10 +72,11 @@ struct edc_kernels {
     void (*split)(const uint16_t *row, size_t w, uint16_t *even, uint16_t *odd);
     void (*join)(const uint16_t *even, const uint16_t *odd, size_t w, uint16_t *row);
 
-    /* Predictions of n lanes of a phase (0 even, 1 odd), tile t by sets[set[t]], whose taps from
-     * 'taps' on have coefficients of 0. fraction (may be NULL): two more bits of each. */
-    void (*predict)(const struct edc_view *view, int phase, size_t n, const struct edc_set *sets,
-                    const uint8_t *set, int taps, uint16_t *prediction, uint8_t *fraction);
+    /* Predictions of n lanes of a phase (0 even, 1 odd), tile t by set[t]. fraction (may be NULL):
+     * two more bits of each. */
+    void (*predict)(const struct edc_view *view, int phase, size_t n,
+                    const struct edc_predictor *predictor, const uint8_t *set, uint16_t *prediction,
+                    uint8_t *fraction);
 
     /* residual = value - prediction; sums[i] += min(|residual|, 4095), over at most 8 rows. */
     void (*residuals)(size_t n, const uint16_t *value, const uint16_t *prediction,

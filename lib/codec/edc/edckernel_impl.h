@@ -101,16 +101,17 @@ static ALWAYS_INLINE vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_
 /* Coefficients tile by tile: what runs of tiles with the same set would save, guessing their lengths
  * costs. 'restrict' lets compilers turn the plain C layer into vectors, too. */
 static ALWAYS_INLINE void predict_tiles(const struct edc_view *view, int phase, size_t n,
-                                        const struct edc_set *sets, const uint8_t *set, int taps,
-                                        uint16_t *restrict prediction, uint8_t *restrict fraction)
+                                        const struct edc_predictor *predictor, const uint8_t *set,
+                                        int taps, uint16_t *restrict prediction,
+                                        uint8_t *restrict fraction)
 {
     const struct edc_view rows = *view;
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
-        const int16_t *const c = sets[set[at / EDC_TILE_LANES]].coef[phase];
+        const uint32_t *const c = predictor->coef[set[at / EDC_TILE_LANES]][phase];
         vec coef[EDC_COEFS];
         uint16_t sums[EDC_TILE_LANES];
         for (int t = 0; t < EDC_COEFS; t++)
-            coef[t] = v_set(c[t]);
+            coef[t] = v_set_pair(c[t]);
         for (size_t i = at; i < at + EDC_TILE_LANES; i += VL) {
             vec tap[EDC_TAPS];
             const vec base = take_taps(&rows, phase, i, tap, taps);
@@ -126,24 +127,25 @@ static ALWAYS_INLINE void predict_tiles(const struct edc_view *view, int phase, 
 }
 
 static ALWAYS_INLINE void predict_phase(const struct edc_view *view, int phase, size_t n,
-                                        const struct edc_set *sets, const uint8_t *set, int taps,
+                                        const struct edc_predictor *predictor, const uint8_t *set,
                                         uint16_t *prediction, uint8_t *fraction)
 {
-    if (taps > EDC_FEW_TAPS)
-        predict_tiles(view, phase, n, sets, set, EDC_TAPS, prediction, fraction);
+    if (predictor->taps > EDC_FEW_TAPS)
+        predict_tiles(view, phase, n, predictor, set, EDC_TAPS, prediction, fraction);
     else if (fraction)
-        predict_tiles(view, phase, n, sets, set, EDC_FEW_TAPS, prediction, fraction);
+        predict_tiles(view, phase, n, predictor, set, EDC_FEW_TAPS, prediction, fraction);
     else
-        predict_tiles(view, phase, n, sets, set, EDC_FEW_TAPS, prediction, NULL);
+        predict_tiles(view, phase, n, predictor, set, EDC_FEW_TAPS, prediction, NULL);
 }
 
-static void predict(const struct edc_view *view, int phase, size_t n, const struct edc_set *sets,
-                    const uint8_t *set, int taps, uint16_t *prediction, uint8_t *fraction)
+static void predict(const struct edc_view *view, int phase, size_t n,
+                    const struct edc_predictor *predictor, const uint8_t *set, uint16_t *prediction,
+                    uint8_t *fraction)
 {
     if (phase == 0)
-        predict_phase(view, 0, n, sets, set, taps, prediction, fraction);
+        predict_phase(view, 0, n, predictor, set, prediction, fraction);
     else
-        predict_phase(view, 1, n, sets, set, taps, prediction, fraction);
+        predict_phase(view, 1, n, predictor, set, prediction, fraction);
 }
 
 /* The lanes from 'at' on that are below n, as a mask of 0 or -1. */

@@ -457,14 +457,17 @@ void edc_advance(struct edc_view *view, int depth)
     view->row[0] = last;
 }
 
-int edc_taps_used(const struct edc_model *model)
+void edc_prepare_sets(const struct edc_model *model, struct edc_predictor *predictor)
 {
+    predictor->taps = EDC_FEW_TAPS;
     for (unsigned s = 0; s < model->set_count; s++)
         for (int phase = 0; phase < 2; phase++)
-            for (int t = EDC_FEW_TAPS; t < EDC_TAPS; t++)
-                if (model->sets[s].coef[phase][t])
-                    return EDC_TAPS;
-    return EDC_FEW_TAPS;
+            for (int c = 0; c < EDC_COEFS; c++) {
+                const int16_t coef = model->sets[s].coef[phase][c];
+                predictor->coef[s][phase][c] = (uint16_t)coef * UINT32_C(0x10001);
+                if (coef && c >= EDC_FEW_TAPS && c < EDC_TAPS)
+                    predictor->taps = EDC_TAPS;
+            }
 }
 
 void edc_choose_sets(const struct edc_model *model, const struct edc_rows *rows, bool is_signed,

@@ -74,8 +74,7 @@ struct edc_model {
     uint8_t map[EDC_CLASSES * 2 * EDC_LOCAL_CONTEXTS];
 };
 
-/* Taps that any of the model's sets uses: EDC_FEW_TAPS or EDC_TAPS. */
-int edc_taps_used(const struct edc_model *model);
+void edc_prepare_sets(const struct edc_model *model, struct edc_predictor *predictor);
 
 /* Entries of model.map: of one class and phase, and in all. */
 static inline size_t edc_map_step(enum edc_context context)

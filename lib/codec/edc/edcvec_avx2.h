@@ -32,6 +32,11 @@ static inline vec v_set(int a)
     return _mm256_set1_epi16((short)a);
 }
 
+static inline vec v_set_pair(uint32_t a)
+{
+    return _mm256_set1_epi32((int)a);
+}
+
 static inline vec v_add(vec a, vec b)
 {
     return _mm256_add_epi16(a, b);

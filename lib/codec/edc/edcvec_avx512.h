@@ -31,6 +31,11 @@ static inline vec v_set(int a)
     return _mm512_set1_epi16((short)a);
 }
 
+static inline vec v_set_pair(uint32_t a)
+{
+    return _mm512_set1_epi32((int)a);
+}
+
 static inline vec v_add(vec a, vec b)
 {
     return _mm512_add_epi16(a, b);

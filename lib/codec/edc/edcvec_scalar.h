@@ -32,6 +32,12 @@ static inline vec v_set(int a)
     return (vec)a;
 }
 
+/* Two equal numbers of 16 bits. */
+static inline vec v_set_pair(uint32_t a)
+{
+    return (vec)a;
+}
+
 static inline vec v_add(vec a, vec b)
 {
     return (vec)(a + b);
