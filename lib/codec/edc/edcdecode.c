@@ -20,11 +20,11 @@ struct strip_entry {
 struct decoding {
     const struct edc_kernels *kernels;
     const struct edc_header *header;
-    const struct edc_side *side;
-    const struct strip_entry *entries;
-    const bool *described; /* by strip: whether it is in the side information */
-    const uint32_t *tables;
-    const struct edc_ranks *ranks;
+    struct edc_side *side;
+    struct strip_entry *entries;
+    bool *described; /* by strip: whether it is in the side information */
+    uint32_t *tables;
+    struct edc_ranks *ranks;
     struct edc_predictor predictor;
     uint8_t *dst;            /* the chunk, or NULL: */
     const uint8_t *expected; /* what it should be, compared strip by strip */
@@ -32,6 +32,11 @@ struct decoding {
     unsigned at_once;  /* strips that a thread takes, EDC_READERS at most */
     atomic_uint next;  /* strip to take */
     atomic_int failed; /* enum emd_status of the first failure */
+};
+
+/* A thread's: rows of the strips that it decodes side by side, and twice a strip's pixels. */
+struct thread_memory {
+    uint8_t *rows[EDC_READERS], *own, *second;
 };
 
 /* A row's buffers; one block of memory. */
@@ -70,8 +75,8 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct decode_rows *r)
 
 static void set_up_rows(uint8_t *base, uint32_t width, struct decode_rows *r)
 {
-    const size_t bytes = lay_out(base, width, r);
-    memset(base, 0, bytes);
+    edc_clear(base, lay_out(NULL, width, r));
+    lay_out(base, width, r);
     r->rows.half[0] = ((size_t)width + 1) / 2;
     r->rows.half[1] = width / 2;
     for (int phase = 0; phase < 2; phase++) {
@@ -83,11 +88,46 @@ static void set_up_rows(uint8_t *base, uint32_t width, struct decode_rows *r)
     }
 }
 
-/* Bytes of a strip's row buffers. */
-static size_t row_memory(const struct edc_header *h)
+/* Lays out what all threads share; returns the bytes. */
+static size_t lay_out_shared(uint8_t *base, const struct edc_header *h, struct decoding *d)
+{
+    size_t at = 0;
+    d->entries = edc_take(base, &at, h->strips, sizeof *d->entries);
+    d->described = edc_take(base, &at, h->strips, sizeof *d->described);
+    if (h->flags & EDC_FLAG_MODEL) {
+        d->side = edc_take(base, &at, 1, sizeof *d->side);
+        uint8_t *const classes = edc_take(base, &at, edc_tiles_total(h), sizeof *classes);
+        uint16_t *const means =
+            edc_take(base, &at, (size_t)h->strips * edc_tiles_across(h->width), sizeof *means);
+        if (base) {
+            d->side->classes = classes;
+            d->side->means = means;
+        }
+        d->tables = edc_take(base, &at, EDC_TABLES_MAX * EDC_RANS_TOTAL, sizeof *d->tables);
+        d->ranks = edc_take(base, &at, EDC_TABLES_MAX, sizeof *d->ranks);
+    }
+    return at;
+}
+
+static size_t lay_out_thread(uint8_t *base, const struct edc_header *h, struct thread_memory *m)
 {
     struct decode_rows unused;
-    return h->flags & EDC_FLAG_BYTES ? 0 : lay_out(NULL, h->width, &unused);
+    const size_t rows = h->flags & EDC_FLAG_BYTES ? 0 : lay_out(NULL, h->width, &unused);
+    const size_t bytes = h->strips ? edc_strip_at(h, 0).bytes : 0; /* no other is longer */
+    size_t at = 0;
+    for (int i = 0; i < EDC_READERS; i++)
+        m->rows[i] = edc_take(base, &at, rows, 1);
+    m->own = edc_take(base, &at, bytes, 1);
+    m->second = edc_take(base, &at, bytes, 1);
+    return at;
+}
+
+size_t edc_decode_bytes(const struct edc_header *header, unsigned threads)
+{
+    struct decoding shared;
+    struct thread_memory thread;
+    return lay_out_shared(NULL, header, &shared) +
+           lay_out_thread(NULL, header, &thread) * (threads > 1 ? threads : 1);
 }
 
 /* A coded strip on its way. */
@@ -103,8 +143,8 @@ struct coded_strip {
     const uint8_t *expected; /* compared with these */
 };
 
-/* Reads a strip's head: offset (32-bit pixels), bytes of words and planes, states; then follow words,
- * planes, extra bits. */
+/* Reads a strip's head: offset (32-bit pixels), bytes of words and planes, states; then follow
+ * words, planes, extra bits. */
 static enum emd_status open_coded(const struct decoding *d, uint32_t s, uint8_t *memory,
                                   uint8_t *plain, const uint8_t *expected, struct coded_strip *c)
 {
@@ -258,7 +298,8 @@ static enum emd_status close_coded(const struct decoding *d, const struct coded_
  * 'expected', row by row side by side: an entropy coder waits for its own states most of the time,
  * and so they wait together. */
 static enum emd_status decode_coded(const struct decoding *d, uint32_t s, int count,
-                                    uint8_t *memory, uint8_t *plain, const uint8_t *expected)
+                                    const struct thread_memory *memory, uint8_t *plain,
+                                    const uint8_t *expected)
 {
     const size_t lanes = edc_row_lanes(d->header->width);
     struct coded_strip strip[EDC_READERS], *c[EDC_READERS];
@@ -268,9 +309,8 @@ static enum emd_status decode_coded(const struct decoding *d, uint32_t s, int co
     enum emd_status status = EMD_OK;
     for (int i = 0; i < count && status == EMD_OK; i++) {
         const size_t before = edc_strip_at(d->header, s).bytes * (size_t)i;
-        status = open_coded(d, s + (uint32_t)i, memory + row_memory(d->header) * (size_t)i,
-                            plain ? plain + before : NULL, expected ? expected + before : NULL,
-                            &strip[i]);
+        status = open_coded(d, s + (uint32_t)i, memory->rows[i], plain ? plain + before : NULL,
+                            expected ? expected + before : NULL, &strip[i]);
     }
     for (uint32_t y = 0; status == EMD_OK; y++) {
         int left = 0; /* the last strip of a plane may be shorter */
@@ -300,22 +340,16 @@ static enum emd_status decode_coded(const struct decoding *d, uint32_t s, int co
     return status;
 }
 
-/* Bytes that a thread takes: rows, and two times a strip's pixels. */
-static size_t thread_memory(const struct edc_header *h)
-{
-    return EDC_READERS * row_memory(h) + 2 * edc_strip_at(h, 0).bytes + 64; /* no other is longer */
-}
-
 /* Decodes the strips from s on, 'count' of them; more than one are coded and in one piece each. */
 static enum emd_status decode_some(const struct decoding *d, struct emd_edc_work *work, uint32_t s,
-                                   int count, uint8_t *memory)
+                                   int count, const struct thread_memory *memory)
 {
     const struct edc_header *const h = d->header;
     const struct strip_entry *const entry = &d->entries[s];
     const struct edc_strip strip = edc_strip_at(h, s);
     const bool scattered = edc_is_scattered(h);
-    uint8_t *const own = memory + EDC_READERS * row_memory(h), *const second = own + strip.bytes;
-    uint8_t *const plain = scattered || d->expected ? own : d->dst + strip.offset;
+    uint8_t *const second = memory->second;
+    uint8_t *const plain = scattered || d->expected ? memory->own : d->dst + strip.offset;
     const uint8_t *pixels = plain, *expected = NULL;
     if (entry->mode == EDC_STRIP_ZSTD) {
         if (!work->dctx)
@@ -357,7 +391,8 @@ static enum emd_status decode_some(const struct decoding *d, struct emd_edc_work
 }
 
 /* Takes strips until there are none. */
-static void decode_strips(struct decoding *d, struct emd_edc_work *work, uint8_t *memory)
+static void decode_strips(struct decoding *d, struct emd_edc_work *work,
+                          const struct thread_memory *memory)
 {
     const uint32_t strips = d->header->strips;
     const bool whole = !edc_is_scattered(d->header);
@@ -382,7 +417,7 @@ static void decode_strips(struct decoding *d, struct emd_edc_work *work, uint8_t
 
 struct helper {
     struct decoding *decoding;
-    uint8_t *memory;
+    struct thread_memory memory;
     pthread_t thread;
     bool running;
 };
@@ -391,7 +426,7 @@ static void *run_helper(void *argument)
 {
     const struct helper *const helper = argument;
     struct emd_edc_work work = {0};
-    decode_strips(helper->decoding, &work, helper->memory);
+    decode_strips(helper->decoding, &work, &helper->memory);
     ZSTD_freeDCtx(work.dctx);
     return NULL;
 }
@@ -473,74 +508,45 @@ static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned
     if (threads > header.strips && header.strips)
         threads = header.strips;
 
-    /* One block: entries, flags, classes, means, model, tables, and each thread's rows. */
-    const bool modelled = header.flags & EDC_FLAG_MODEL;
-    const size_t entries_bytes =
-        ((size_t)header.strips * sizeof(struct strip_entry) + 63) & ~(size_t)63;
-    const size_t flags_bytes = ((size_t)header.strips + 63) & ~(size_t)63;
-    const size_t classes_bytes = modelled ? (edc_tiles_total(&header) + 63) & ~(size_t)63 : 0;
-    const size_t means_bytes =
-        modelled ? ((size_t)header.strips * edc_tiles_across(header.width) * 2 + 63) & ~(size_t)63
-                 : 0;
-    const size_t tables_bytes =
-        modelled ? (size_t)EDC_TABLES_MAX * EDC_RANS_TOTAL * sizeof(uint32_t) : 0;
-    const size_t ranks_bytes = modelled ? EDC_TABLES_MAX * sizeof(struct edc_ranks) : 0;
-    const size_t side_bytes = (sizeof(struct edc_side) + 63) & ~(size_t)63;
-    const size_t rows_bytes = (header.strips ? thread_memory(&header) + 63 : 0) & ~(size_t)63;
-    uint8_t *const block =
-        work ? edc_scratch(work, entries_bytes + flags_bytes + classes_bytes + means_bytes +
-                                     tables_bytes + ranks_bytes + side_bytes +
-                                     rows_bytes * threads)
-             : NULL;
+    struct decoding decoding = {
+        .kernels = kernels, .header = &header, .dst = dst, .expected = expected};
+    struct thread_memory memory;
+    const size_t shared = lay_out_shared(NULL, &header, &decoding);
+    const size_t each = lay_out_thread(NULL, &header, &memory);
+    uint8_t *const block = work ? edc_scratch(work, shared + each * threads) : NULL;
     if (!block) {
         status = emd_fail(err, EMD_E_MEMORY, "edc: out of memory");
         goto out;
     }
-    struct strip_entry *const entries = (struct strip_entry *)(void *)block;
-    bool *const described = (bool *)(block + entries_bytes);
-    struct edc_side *const side = (struct edc_side *)(void *)(block + entries_bytes + flags_bytes);
-    side->classes = (uint8_t *)side + side_bytes;
-    side->means = (uint16_t *)(void *)(side->classes + classes_bytes);
-    uint32_t *const tables = (uint32_t *)(void *)(side->classes + classes_bytes + means_bytes);
-    struct edc_ranks *const ranks = (struct edc_ranks *)(void *)((uint8_t *)tables + tables_bytes);
-    uint8_t *const memory = (uint8_t *)ranks + ranks_bytes;
-
-    if (!read_entries(&header, src, n, entries)) {
+    lay_out_shared(block, &header, &decoding);
+    lay_out_thread(block + shared, &header, &memory);
+    if (!read_entries(&header, src, n, decoding.entries)) {
         status = emd_fail(err, EMD_E_CORRUPT, "edc: the strips do not add up to %zu bytes", n);
         goto out;
     }
-    memset(described, 0, header.strips);
-    if (modelled) {
-        const uint8_t *const model =
+    memset(decoding.described, 0, header.strips);
+    if (header.flags & EDC_FLAG_MODEL) {
+        const struct edc_model *const model = &decoding.side->model;
+        const uint8_t *const stored =
             (const uint8_t *)src + EDC_HEADER_BYTES + (size_t)header.strips * EDC_STRIP_ENTRY_BYTES;
-        if (!edc_get_side(&header, model, header.model_bytes, described, side)) {
+        if (!edc_get_side(&header, stored, header.model_bytes, decoding.described, decoding.side)) {
             status = emd_fail(err, EMD_E_CORRUPT, "edc: the model is damaged");
             goto out;
         }
-        for (unsigned t = 0; t < side->model.table_count; t++) {
-            edc_build_decoder(&side->model.tables[t], tables + (size_t)t * EDC_RANS_TOTAL);
-            edc_build_ranks(&side->model.tables[t], &ranks[t]);
+        for (unsigned t = 0; t < model->table_count; t++) {
+            edc_build_decoder(&model->tables[t], decoding.tables + (size_t)t * EDC_RANS_TOTAL);
+            edc_build_ranks(&model->tables[t], &decoding.ranks[t]);
         }
+        edc_prepare_sets(model, &decoding.predictor);
     }
-    struct decoding decoding = {.kernels = kernels,
-                                .header = &header,
-                                .side = side,
-                                .entries = entries,
-                                .described = described,
-                                .tables = tables,
-                                .ranks = ranks,
-                                .dst = dst,
-                                .expected = expected,
-                                .at_once = header.strips / threads >= EDC_READERS ? EDC_READERS : 1};
-    if (modelled)
-        edc_prepare_sets(&side->model, &decoding.predictor);
+    decoding.at_once = header.strips / threads >= EDC_READERS ? EDC_READERS : 1;
     edc_local_thresholds(decoding.thresholds);
     for (unsigned t = 1; t < threads; t++) {
         helpers[t].decoding = &decoding;
-        helpers[t].memory = memory + rows_bytes * t;
+        lay_out_thread(block + shared + each * t, &header, &helpers[t].memory);
         helpers[t].running = pthread_create(&helpers[t].thread, NULL, run_helper, &helpers[t]) == 0;
     }
-    decode_strips(&decoding, work, memory);
+    decode_strips(&decoding, work, &memory);
     for (unsigned t = 1; t < threads; t++)
         if (helpers[t].running)
             pthread_join(helpers[t].thread, NULL);

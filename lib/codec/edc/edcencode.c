@@ -123,8 +123,8 @@ static void count_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t st
     }
 }
 
-/* The same of one row of the tile, at a fraction of the cost, and of what is rare in all of them: the
- * symbols that are no literals. *most: the largest literal of all rows. */
+/* The same of one row of the tile, at a fraction of the cost, and of what is rare in all of them:
+ * the symbols that are no literals. *most: the largest literal of all rows. */
 static void count_few(const struct edc_kernels *k, const uint8_t *symbol, size_t n, uint32_t rows,
                       uint32_t row, size_t step, uint32_t (*counts)[EDC_SYMBOLS], uint8_t *most)
 {
@@ -232,8 +232,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                                  2 * (unsigned)phase);
                 edc_pad(half[phase], n, half[0][0]);
                 if (m->linear) {
-                    k->predict(&rows->pixels, phase, n, &predictor, a->set,
-                               a->prediction[phase],
+                    k->predict(&rows->pixels, phase, n, &predictor, a->set, a->prediction[phase],
                                local ? a->fraction + place * lanes : NULL);
                     prediction = a->prediction[phase];
                 }
@@ -529,9 +528,8 @@ static size_t code_strip(struct encoding *e, uint32_t s, uint8_t *dst, size_t ca
     const uint8_t *const classes = e->side.classes + edc_tile_start(h, s);
     uint8_t *const table = a->fraction; /* free by now */
     uint8_t *const words_end = e->words + e->words_size;
-    struct edc_writer writer = {.p = words_end,
-                                .tables = e->encoder_tables,
-                                .by_tile = m->context == EDC_CONTEXT_TILE};
+    struct edc_writer writer = {
+        .p = words_end, .tables = e->encoder_tables, .by_tile = m->context == EDC_CONTEXT_TILE};
     for (int i = 0; i < EDC_RANS_LANES; i++)
         writer.state[i] = EDC_RANS_LOW;
     for (uint32_t y = strip.rows; y-- > 0;) {
@@ -657,12 +655,12 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     return at;
 }
 
-/* Zeroed rows and the constants of the analysis. */
+/* Zeroed rows, which come first, and the constants of the analysis. */
 static void set_up_analysis(struct encoding *e, uint8_t *base)
 {
     struct analysis *const a = &e->analysis;
-    struct analysis unused;
-    memset(base, 0, lay_out(NULL, e->header.width, &unused));
+    edc_clear(base, lay_out(NULL, e->header.width, a));
+    lay_out(base, e->header.width, a);
     a->kernels = e->kernels;
     a->header = &e->header;
     a->chunk = e->src;
@@ -917,11 +915,9 @@ size_t emd_edc_work_bytes(const struct emd_edc_params *p, size_t n, unsigned thr
     const bool image = !(e.header.flags & EDC_FLAG_BYTES);
     const size_t strip = e.header.strips ? edc_strip_at(&e.header, 0).bytes : 0;
     const size_t encode = (image ? lay_out_encoding(NULL, &e) : 0) + 3 * strip + (strip >> 7);
-    /* Rows are a small part of a strip unless it is a strip of few; tables, classes and means. */
-    const size_t rows = image ? EDC_READERS * 40 * edc_row_lanes(e.header.width) : 0;
-    const size_t tables = EDC_TABLES_MAX * (EDC_RANS_TOTAL * sizeof(uint32_t) +
-                                            sizeof(struct edc_ranks));
-    const size_t decode = tables + n / 16 + (2 * strip + rows) * (threads > 1 ? threads : 1);
+    if (image)
+        e.header.flags |= EDC_FLAG_MODEL;
+    const size_t decode = edc_decode_bytes(&e.header, threads);
     const size_t most = encode > decode ? encode : decode;
     return most + ((size_t)2 << 20); /* zstd's contexts at level 1, clusters of contexts */
 }

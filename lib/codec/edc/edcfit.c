@@ -23,9 +23,10 @@ size_t edc_lay_out_rows(uint8_t *base, uint32_t width, struct edc_rows *rows)
     const size_t lanes = edc_row_lanes(width);
     size_t at = 0;
     for (int d = 0; d < 4; d++)
-        for (int phase = 0; phase < 2; phase++, at += lanes * sizeof(uint16_t))
-            if (base)
-                rows->pixels.row[d].half[phase] = (uint16_t *)(void *)(base + at) + EDC_PAD;
+        for (int phase = 0; phase < 2; phase++) {
+            uint16_t *const half = edc_take(base, &at, lanes, sizeof *half);
+            rows->pixels.row[d].half[phase] = half ? half + EDC_PAD : NULL;
+        }
     rows->half[0] = ((size_t)width + 1) / 2;
     rows->half[1] = width / 2;
     for (int phase = 0; phase < 2; phase++)
@@ -157,7 +158,7 @@ bool edc_fit(const struct edc_kernels *k, const struct edc_header *h, const void
     const bool ok = memory && normal;
     if (!ok)
         goto out;
-    memset(memory, 0, row_bytes);
+    edc_clear(memory, row_bytes);
     edc_lay_out_rows(memory, h->width, &rows);
     uint16_t *const line = (uint16_t *)(void *)(memory + row_bytes);
     uint32_t *const sums = (uint32_t *)(void *)(line + edc_row_lanes(h->width) * 2);
@@ -224,6 +225,8 @@ bool edc_fit(const struct edc_kernels *k, const struct edc_header *h, const void
         }
     }
 out:
+    if (memory)
+        ASAN_UNPOISON_MEMORY_REGION(memory, row_bytes);
     free(memory);
     free(normal);
     return ok;

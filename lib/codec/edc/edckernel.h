@@ -32,8 +32,8 @@ struct edc_set {
     int16_t coef[2][EDC_COEFS + 1]; /* [phase]; the last entry is unused */
 };
 
-/* All sets as 'predict' takes them: each coefficient twice in 32 bits, which vectors are filled with
- * at no cost. */
+/* All sets as 'predict' takes them: each coefficient twice in 32 bits, which vectors are filled
+ * with at no cost. */
 struct edc_predictor {
     int taps; /* EDC_FEW_TAPS where the coefficients of the others are 0 in all sets, or EDC_TAPS */
     uint32_t coef[EDC_SETS][2][EDC_COEFS + 1];
@@ -94,8 +94,8 @@ struct edc_kernels {
                     const uint16_t *prediction, const uint8_t **planes,
                     struct edc_bit_reader *extra, uint16_t *value);
 
-    /* Of the n lanes of a tile's half, 'rows' rows that are 'step' apart: the lanes of each row whose
-     * symbols are no literals, as bits; returns the largest of all literals. */
+    /* Of the n lanes of a tile's half, 'rows' rows that are 'step' apart: the lanes of each row
+     * whose symbols are no literals, as bits; returns the largest of all literals. */
     uint8_t (*survey)(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
                       uint32_t escapes[EDC_TILE_ROWS]);
 

@@ -1,5 +1,5 @@
-/* EDC's kernels for AVX-512 with VBMI and VBMI2 (Ice Lake, Zen 4): symbols of tiles are looked up in
- * registers.
+/* EDC's kernels for AVX-512 with VBMI and VBMI2 (Ice Lake, Zen 4): symbols of tiles are looked up
+ * in registers.
  *
  * A table's 4096 slots are 64 buckets, and a byte permutation looks up one byte for each of 64
  * lanes: the rank of a bucket's first slot, and three places within where the next ranks begin. The
@@ -25,9 +25,8 @@ static inline __m512i even_odd(__m512i a, __m512i b)
 /* The lowest 16 bits of 32 states, those of 'even' in even places. */
 static inline __m512i slots_of(__m512i even, __m512i odd)
 {
-    return _mm512_and_si512(
-        _mm512_mask_blend_epi16(0xAAAAAAAA, even, _mm512_slli_epi32(odd, 16)),
-        _mm512_set1_epi16(EDC_RANS_TOTAL - 1));
+    return _mm512_and_si512(_mm512_mask_blend_epi16(0xAAAAAAAA, even, _mm512_slli_epi32(odd, 16)),
+                            _mm512_set1_epi16(EDC_RANS_TOTAL - 1));
 }
 
 /* a[i] or, for indices from 64 on, b[i - 64]. */
@@ -84,7 +83,8 @@ static ALWAYS_INLINE void decode_tiles(struct edc_reader *const reader[], const 
     const __m512i second = _mm512_set1_epi16(0x4000); /* odd bytes are of the second table */
     struct step x[EDC_READERS];
     size_t at = 0;
-    EACH {
+    EACH
+    {
         x[i].p = reader[i]->p;
         for (int v = 0; v < 4; v++)
             x[i].state[v] = _mm512_loadu_si512(reader[i]->state + 16 * v);
@@ -94,11 +94,13 @@ static ALWAYS_INLINE void decode_tiles(struct edc_reader *const reader[], const 
         EACH enough &= reader[i]->end - x[i].p >= 128;
         if (!enough)
             break;
-        EACH {
+        EACH
+        {
             x[i].a = &reader[i]->ranks[table[i][at]];
             x[i].b = &reader[i]->ranks[table[i][at + EDC_TILE_LANES]];
         }
-        EACH {
+        EACH
+        {
             x[i].slot_a = slots_of(x[i].state[0], x[i].state[1]);
             x[i].slot_b = slots_of(x[i].state[2], x[i].state[3]);
         }
@@ -106,9 +108,8 @@ static ALWAYS_INLINE void decode_tiles(struct edc_reader *const reader[], const 
             even_odd(_mm512_srli_epi16(x[i].slot_a, 6), _mm512_slli_epi16(x[i].slot_b, 2)), second);
         EACH x[i].place = even_odd(x[i].slot_a, _mm512_slli_epi16(x[i].slot_b, 8));
         EACH x[i].rank = look_up_bytes(x[i].a->rank, x[i].b->rank, x[i].bucket);
-        EACH x[i].last =
-            even_odd(look_up_bytes(x[i].a->last, x[i].a->last + 64, x[i].place),
-                     look_up_bytes(x[i].b->last, x[i].b->last + 64, x[i].place));
+        EACH x[i].last = even_odd(look_up_bytes(x[i].a->last, x[i].a->last + 64, x[i].place),
+                                  look_up_bytes(x[i].b->last, x[i].b->last + 64, x[i].place));
         EACH x[i].place = _mm512_and_si512(x[i].place, _mm512_set1_epi8(63));
         for (int k = 0; k < 3; k++)
             EACH x[i].rank =
@@ -121,11 +122,13 @@ static ALWAYS_INLINE void decode_tiles(struct edc_reader *const reader[], const 
             EACH look_up_64_lanes(&x[i], reader[i], table[i] + at, symbol[i] + at);
             continue;
         }
-        EACH {
+        EACH
+        {
             x[i].frequency_a = look_up_words(x[i].a->frequency, x[i].rank);
             x[i].bias_a = _mm512_sub_epi16(x[i].slot_a, look_up_words(x[i].a->start, x[i].rank));
         }
-        EACH {
+        EACH
+        {
             const __m512i rank = _mm512_srli_epi16(x[i].rank, 8);
             x[i].frequency_b = look_up_words(x[i].b->frequency, rank);
             x[i].bias_b = _mm512_sub_epi16(x[i].slot_b, look_up_words(x[i].b->start, rank));
@@ -143,7 +146,8 @@ static ALWAYS_INLINE void decode_tiles(struct edc_reader *const reader[], const 
             _mm512_permutexvar_epi8(order, look_up_bytes(x[i].a->symbol, x[i].b->symbol,
                                                          _mm512_or_si512(x[i].rank, second))));
     }
-    EACH {
+    EACH
+    {
         reader[i]->p = x[i].p;
         for (int v = 0; v < 4; v++)
             _mm512_storeu_si512(reader[i]->state + 16 * v, x[i].state[v]);
@@ -192,8 +196,8 @@ static void encode_tiles(struct edc_writer *w, size_t n, const uint8_t *table,
     /* Words 0, 1, 2, ... take the symbols of lanes 0, 16, 1, 17, ...; their high bytes are not
      * looked at. */
     static const uint8_t in_turn[64] = {
-        0, 0, 16, 16, 1, 1, 17, 17, 2,  2,  18, 18, 3,  3,  19, 19, 4,  4,  20, 20, 5,  5,
-        21, 21, 6, 6, 22, 22, 7, 7, 23, 23, 8,  8,  24, 24, 9,  9,  25, 25, 10, 10, 26, 26,
+        0,  0,  16, 16, 1,  1,  17, 17, 2,  2,  18, 18, 3,  3,  19, 19, 4,  4,  20, 20, 5,  5,
+        21, 21, 6,  6,  22, 22, 7,  7,  23, 23, 8,  8,  24, 24, 9,  9,  25, 25, 10, 10, 26, 26,
         11, 11, 27, 27, 12, 12, 28, 28, 13, 13, 29, 29, 14, 14, 30, 30, 15, 15, 31, 31};
     const __m512i order_a = _mm512_loadu_si512(in_turn);
     const __m512i order_b = _mm512_add_epi8(order_a, _mm512_set1_epi8(EDC_TILE_LANES));

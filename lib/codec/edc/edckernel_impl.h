@@ -98,8 +98,8 @@ static ALWAYS_INLINE vec weigh_taps(const vec tap[EDC_TAPS], const vec coef[EDC_
     return sum;
 }
 
-/* Coefficients tile by tile: what runs of tiles with the same set would save, guessing their lengths
- * costs. 'restrict' lets compilers turn the plain C layer into vectors, too. */
+/* Coefficients tile by tile: what runs of tiles with the same set would save, guessing their
+ * lengths costs. 'restrict' lets compilers turn the plain C layer into vectors, too. */
 static ALWAYS_INLINE void predict_tiles(const struct edc_view *view, int phase, size_t n,
                                         const struct edc_predictor *predictor, const uint8_t *set,
                                         int taps, uint16_t *restrict prediction,

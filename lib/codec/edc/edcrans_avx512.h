@@ -28,8 +28,8 @@ static inline void put_index(uint32_t index[16], __m512i state, const uint8_t *t
     _mm512_store_si512(index, _mm512_or_si512(_mm512_slli_epi32(t, EDC_RANS_BITS), slot));
 }
 
-/* The states after a symbol of that frequency, 'bias' after its start, refilled from the words at p;
- * returns where the next words are. */
+/* The states after a symbol of that frequency, 'bias' after its start, refilled from the words at
+ * p; returns where the next words are. */
 static inline const uint8_t *renew_states(__m512i *state, __m512i frequency, __m512i bias,
                                           const uint8_t *p)
 {

@@ -3,6 +3,7 @@
 #ifndef EMD_EDC_STREAM_H
 #define EMD_EDC_STREAM_H
 
+#include <string.h>
 #include <zstd.h>
 
 #include "base/status.h"
@@ -158,8 +159,8 @@ static inline void edc_prefetch(const uint8_t *row, size_t bytes, unsigned quart
         __builtin_prefetch(row + x, 0);
 }
 
-/* Repeats the ends of a half row of n pixels in its padding, as far as whole tiles and the neighbours
- * of their pixels reach; n = 0: all 'empty'. */
+/* Repeats the ends of a half row of n pixels in its padding, as far as whole tiles and the
+ * neighbours of their pixels reach; n = 0: all 'empty'. */
 void edc_pad(uint16_t *half, size_t n, uint16_t empty);
 
 /* Prepares the rows above a strip: in every tile its mean. */
@@ -203,6 +204,9 @@ enum emd_status edc_check_with(const struct edc_kernels *kernels, unsigned threa
                                struct emd_edc_work *work, const void *src, size_t n,
                                const void *expected, size_t size, struct emd_error *err);
 
+/* Scratch memory that decoding takes. */
+size_t edc_decode_bytes(const struct edc_header *header, unsigned threads);
+
 /* A thread's memory. */
 struct emd_edc_work {
     void *data;
@@ -211,12 +215,41 @@ struct emd_edc_work {
     ZSTD_DCtx *dctx;
 };
 
+/* Under the address sanitizer the pieces of a block have fences between them. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define EDC_FENCES
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define EDC_FENCES
+#endif
+#ifdef EDC_FENCES
+#include <sanitizer/asan_interface.h>
+enum { EDC_FENCE = 64 };
+#else
+#define ASAN_POISON_MEMORY_REGION(at, n) ((void)(at), (void)(n))
+#define ASAN_UNPOISON_MEMORY_REGION(at, n) ((void)(at), (void)(n))
+enum { EDC_FENCE = 0 };
+#endif
+
 /* The next 'count' items of a block that is laid out, 64-byte aligned; base NULL: only counts. */
 static inline void *edc_take(uint8_t *base, size_t *at, size_t count, size_t size)
 {
+    const size_t bytes = (count * size + 63) & ~(size_t)63;
     uint8_t *const place = base ? base + *at : NULL;
-    *at += (count * size + 63) & ~(size_t)63;
+    if (place) {
+        ASAN_UNPOISON_MEMORY_REGION(place, bytes);
+        ASAN_POISON_MEMORY_REGION(place + bytes, EDC_FENCE);
+    }
+    *at += bytes + EDC_FENCE;
     return place;
+}
+
+/* Zeroes a block that is then laid out. */
+static inline void edc_clear(uint8_t *block, size_t n)
+{
+    ASAN_UNPOISON_MEMORY_REGION(block, n);
+    memset(block, 0, n);
 }
 
 /* 64-byte aligned, any content; valid until the next call. NULL: out of memory. */
