@@ -316,6 +316,54 @@ START_TEST(damaged)
 END_TEST
 
 /* Through the interface that the filter and emdrepack use. */
+/* Frequencies that fall off about as 2^(-s / slope), with gaps. */
+static void make_table(unsigned slope, uint64_t *state, struct edc_table *table)
+{
+    unsigned sum = 0;
+    memset(table, 0, sizeof *table);
+    for (unsigned s = 1; s < EDC_SYMBOLS; s++) {
+        const unsigned f = (unsigned)(next_random(state) % 600) >> (s / slope);
+        if (sum + f + 1 >= EDC_RANS_TOTAL || next_random(state) % 8 == 0)
+            continue;
+        table->frequency[s] = (uint16_t)(f + (slope < 8));
+        sum += table->frequency[s];
+    }
+    table->frequency[0] = (uint16_t)(EDC_RANS_TOTAL - sum);
+}
+
+/* What is looked up in registers is what the slots say, or is said to be unknown, which is rare. */
+START_TEST(ranks)
+{
+    static uint32_t slots[EDC_RANS_TOTAL];
+    uint64_t state = 0x9E3779B97F4A7C15u;
+    for (unsigned slope = 1; slope < 40; slope++) {
+        struct edc_table table;
+        struct edc_ranks r;
+        unsigned unknown = 0;
+        make_table(slope, &state, &table);
+        edc_build_decoder(&table, slots);
+        edc_build_ranks(&table, &r);
+        for (unsigned slot = 0; slot < EDC_RANS_TOTAL; slot++) {
+            const unsigned bucket = slot / 64, place = slot % 64;
+            unsigned rank = r.rank[bucket];
+            for (int k = 0; k < 3; k++)
+                rank += place >= r.next[k][bucket];
+            if (rank & EDC_RANK_LAST)
+                rank = r.last[slot % 128];
+            if (rank & EDC_RANK_UNKNOWN) {
+                unknown++;
+                continue;
+            }
+            ck_assert_uint_lt(rank, 64);
+            ck_assert_uint_eq(r.symbol[rank], slots[slot] & 0xFF);
+            ck_assert_uint_eq(r.frequency[rank], slots[slot] >> 8 & 0xFFF);
+            ck_assert_uint_eq(slot - r.start[rank], slots[slot] >> 20);
+        }
+        ck_assert_uint_lt(unknown, slope < 8 ? 512 : 2048);
+    }
+}
+END_TEST
+
 START_TEST(codec)
 {
     const struct emd_codec *const edc = emd_codec_by_name("edc");
@@ -392,6 +440,7 @@ int main(void)
     tcase_add_test(tcase, large);
     tcase_add_test(tcase, bytes);
     tcase_add_loop_test(tcase, damaged, 0, 5);
+    tcase_add_test(tcase, ranks);
     tcase_add_test(tcase, codec);
     suite_add_tcase(suite, tcase);
     SRunner *const runner = srunner_create(suite);
