@@ -114,8 +114,19 @@ static uint64_t cross_entropy(const uint32_t counts[EDC_SYMBOLS], const uint32_t
     return bits;
 }
 
-/* Contexts that are too many for comparing each with all tables, or all pairs of groups. */
+/* Contexts that are too many for comparing each with all tables. */
 enum { MANY = 512 };
+
+/* Groups that all pairs are compared of: for good, and for an estimate. */
+enum { FEW = 256, FEWER = 64 };
+
+static bool is_unused(const uint32_t counts[EDC_SYMBOLS])
+{
+    uint32_t any = 0;
+    for (int s = 0; s < EDC_SYMBOLS; s++)
+        any |= counts[s];
+    return any == 0;
+}
 
 struct group {
     uint32_t counts[EDC_SYMBOLS];
@@ -159,10 +170,7 @@ static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], u
                         ? (uint32_t)((EDC_RANS_BITS << 16) - edc_log2(tables[t].frequency[s]))
                         : 14u << 16; /* dearer than any that is there */
         for (size_t i = 0; i < contexts; i++) {
-            uint32_t any = 0;
-            for (int s = 0; s < EDC_SYMBOLS; s++)
-                any |= counts[i][s];
-            if (!any)
+            if (is_unused(counts[i]))
                 continue;
             uint64_t best = UINT64_MAX;
             const int reach = contexts > MANY ? REFINE_REACH : count;
@@ -191,13 +199,13 @@ static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], u
     return ok;
 }
 
-/* Adjacent groups of the order become one until each holds a fair part of all symbols (or is too
- * large to begin with): what is left is few enough for comparing all pairs again and again. Returns
- * how many there are; into[i] is where the i-th of the order went. */
-static size_t merge_rare(struct group **order, size_t used, uint64_t total, uint16_t *into)
+/* Adjacent groups of the order become one until each holds one of 'few' parts of all symbols (or is
+ * too large to begin with): what is left is few enough for comparing all pairs again and again.
+ * Returns how many there are; into[i] is where the i-th of the order went. */
+static size_t merge_rare(struct group **order, size_t used, uint64_t total, size_t few,
+                         uint16_t *into)
 {
-    enum { FEW = 256 };
-    const uint64_t rare = used > MANY ? total / FEW : 0;
+    const uint64_t rare = used > 2 * few ? total / few : 0;
     size_t left = 0;
     uint64_t sum = 0;
     for (size_t i = 0; i < used; i++) {
@@ -238,12 +246,12 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
     for (size_t i = 0; i < contexts; i++) {
         struct group *const g = &groups[used];
         uint64_t total = 0, sum = 0;
+        if (is_unused(counts[i]))
+            continue;
         for (int s = 0; s < EDC_SYMBOLS; s++) {
             total += counts[i][s];
             sum += (uint64_t)counts[i][s] * (unsigned)s;
         }
-        if (total == 0)
-            continue;
         memcpy(g->counts, counts[i], sizeof g->counts);
         g->key = (sum << 16) / total;
         g->total = total;
@@ -256,7 +264,7 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
     const size_t members = used;
     for (size_t i = 0; i < members; i++)
         context_at[i] = order[i]->first;
-    used = merge_rare(order, members, all, into);
+    used = merge_rare(order, members, all, refine ? FEW : FEWER, into);
     for (size_t i = 0; i < used; i++)
         order[i]->bits = edc_entropy(order[i]->counts) + table_cost(order[i]->counts);
     for (size_t i = 0; i < used; i++) {
@@ -311,10 +319,7 @@ int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool ref
     /* Unused contexts repeat their neighbour, which costs nothing to store. */
     uint8_t last = 0;
     for (size_t i = 0; i < contexts; i++) {
-        uint32_t any = 0;
-        for (int s = 0; s < EDC_SYMBOLS; s++)
-            any |= counts[i][s];
-        if (any)
+        if (!is_unused(counts[i]))
             last = map[i];
         map[i] = last;
     }
