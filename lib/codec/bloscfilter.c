@@ -1,15 +1,18 @@
-/* HDF5 filter 32001: one Blosc-1 chunk.
+/* HDF5 filter 32001: one Blosc-1 chunk. All integers are little-endian; at byte
  *
- *   offset  0  u8   format version, 2
- *           1  u8   version of the inner format, 1
- *           2  u8   flags: 1 byte shuffle, 2 stored (no compression, no block table), 4 bit
- * shuffle, 16 blocks are not split; bits 5-7 inner format: 0 BloscLZ, 1 LZ4, 2 Snappy, 3 zlib, 4
- * Zstandard 3  u8   item size 4  u32  bytes of the original 8  u32  bytes of a block 12  u32  bytes
- * of the chunk, this header included 16  u32  for each block, where it starts All integers are
- * little-endian. A block is a row of streams (u32 length, bytes), one for each byte of an item if
- * blocks are split (never the short last block), else one; a length equal to the stream's original
- * size means that it is stored. (Blosc's README_HEADER.rst and blosc.c of c-blosc 1.21; read to
- * learn the format.)
+ * - 0: u8, format version, 2
+ * - 1: u8, version of the inner format, 1
+ * - 2: u8, flags: 1 byte shuffle, 2 stored (no compression, no block table), 4 bit shuffle, 16
+ * blocks are not split; bits 5-7 inner format: 0 BloscLZ, 1 LZ4, 2 Snappy, 3 zlib, 4 Zstandard
+ * - 3: u8, item size
+ * - 4: u32, bytes of the original
+ * - 8: u32, bytes of a block
+ * - 12: u32, bytes of the chunk, this header included
+ * - 16: u32 for each block, where it starts
+ *
+ * A block is a row of streams (u32 length, bytes), one for each byte of an item if blocks are split
+ * (never the short last block), else one; a length equal to the stream's original size means that
+ * it is stored. (Blosc's README_HEADER.rst and blosc.c of c-blosc 1.21; read to learn the format.)
  *
  * LZ4 and zstd, the compressors that matter for frames, are encoded here: to the bytes of c-blosc
  * (the tests compare), or as emdrepack wishes (enum emd_tune). c-blosc allocates its buffers and a
