@@ -1,13 +1,15 @@
 /* HDF5 filter 32008: bitshuffle, alone or with LZ4 or zstd.
  *
- *   cd_values   major and minor version (0.4: the first with zstd), item size, items of a block (0:
- *               automatic), compression 0, 2 (LZ4) or 3 (zstd), level of zstd; users give those
- * from the fourth on chunk       without compression: the items of each block bit shuffled, same
- * size, no header; with: u64 bytes of the original, u32 bytes of a block, then for each block u32
- * length and the compressed bit shuffled block. All integers are big-endian. blocks      a multiple
- * of 8 items each; the last one is cut to such a multiple, and the up to 7 items that are left
- * follow as they are. (bshuf_h5filter.c and bitshuffle.c of bitshuffle 0.4 and 0.3.5; read to learn
- * the format.) */
+ * - cd_values: major and minor version (0.4: the first with zstd), item size, items of a block (0:
+ *   automatic), compression 0, 2 (LZ4) or 3 (zstd), level of zstd; users give those from the fourth
+ *   on.
+ * - Chunk without compression: the items of each block bit shuffled, same size, no header.
+ * - Chunk with compression: u64 bytes of the original, u32 bytes of a block, then for each block
+ * u32 length and the compressed bit shuffled block. All integers are big-endian.
+ * - Blocks: a multiple of 8 items each; the last one is cut to such a multiple, and the up to 7
+ * items that are left follow as they are.
+ *
+ * (bshuf_h5filter.c and bitshuffle.c of bitshuffle 0.4 and 0.3.5; read to learn the format.) */
 #include <lz4.h>
 #include <stdio.h>
 #include <string.h>
