@@ -322,7 +322,8 @@ static void make_table(unsigned slope, uint64_t *state, struct edc_table *table)
     unsigned sum = 0;
     memset(table, 0, sizeof *table);
     for (unsigned s = 1; s < EDC_SYMBOLS; s++) {
-        const unsigned f = (unsigned)(next_random(state) % 600) >> (s / slope);
+        const unsigned octaves = s / slope, most = 600;
+        const unsigned f = octaves < 16 ? (unsigned)(next_random(state) % most) >> octaves : 0;
         if (sum + f + 1 >= EDC_RANS_TOTAL || next_random(state) % 8 == 0)
             continue;
         table->frequency[s] = (uint16_t)(f + (slope < 8));

@@ -225,8 +225,6 @@ bool edc_fit(const struct edc_kernels *k, const struct edc_header *h, const void
         }
     }
 out:
-    if (memory)
-        ASAN_UNPOISON_MEMORY_REGION(memory, row_bytes);
     free(memory);
     free(normal);
     return ok;

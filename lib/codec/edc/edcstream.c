@@ -499,17 +499,13 @@ void emd_edc_work_free(struct emd_edc_work *work)
         return;
     ZSTD_freeCCtx(work->cctx);
     ZSTD_freeDCtx(work->dctx);
-    if (work->data)
-        ASAN_UNPOISON_MEMORY_REGION(work->data, work->size);
     free(work->data);
     free(work);
 }
 
 void *edc_scratch(struct emd_edc_work *work, size_t n)
 {
-    if (work->data)
-        ASAN_UNPOISON_MEMORY_REGION(work->data, work->size);
-    if (work->size < n || !work->data) {
+    if (work->size < n || !work->data || EDC_FENCE > 0) { /* a new one has no fences yet */
         free(work->data);
         work->data = emd_memory_new(n);
         work->size = work->data ? n : 0;

@@ -237,15 +237,13 @@ static inline void *edc_take(uint8_t *base, size_t *at, size_t count, size_t siz
 {
     const size_t bytes = (count * size + 63) & ~(size_t)63;
     uint8_t *const place = base ? base + *at : NULL;
-    if (place) {
-        ASAN_UNPOISON_MEMORY_REGION(place, bytes);
+    if (place)
         ASAN_POISON_MEMORY_REGION(place + bytes, EDC_FENCE);
-    }
     *at += bytes + EDC_FENCE;
     return place;
 }
 
-/* Zeroes a block that is then laid out. */
+/* Zeroes a block that is then laid out, maybe again. */
 static inline void edc_clear(uint8_t *block, size_t n)
 {
     ASAN_UNPOISON_MEMORY_REGION(block, n);
