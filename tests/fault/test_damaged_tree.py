@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """Damaged files through the tree copy: an error, or a copy that equals what HDF5 reads of the damaged
-file, or the file before the damage (a count of links, say, is counted anew); no crash, no hang, no
-unbounded memory.
+file (but for counts of links, which are counted anew); no crash, no hang, no unbounded memory.
 
   test_damaged_tree.py [--runs N] [--seed N] [--file FILE]... [--keep DIR]
 
@@ -45,12 +44,6 @@ def damage(data, rng, kind):
             at = rng.randrange(len(data))
         data[at] = rng.choice([data[at] ^ (1 << rng.randrange(8)), rng.randrange(256), 0, 0xff])
     return bytes(data)
-
-
-def differences(source):
-    return subprocess.run([sys.executable, os.path.join(INTEROP, "deepdiff.py"), source, "copy.h5"],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
-                          preexec_fn=limits)
 
 
 def main():
@@ -104,10 +97,11 @@ def main():
                 counts[outcome] = counts.get(outcome, 0) + 1
                 continue
             try:
-                diff = differences("damaged.h5")
-                if diff.returncode == 1 and differences(files[which]).returncode == 0:
-                    outcome = "copied, as it was before the damage"
-                elif diff.returncode == 1:
+                diff = subprocess.run([sys.executable, os.path.join(INTEROP, "deepdiff.py"),
+                                       "--any-link-count", "damaged.h5", "copy.h5"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                                      preexec_fn=limits)
+                if diff.returncode == 1:
                     failures.append("run %d: %s" % (run, diff.stdout.decode()[:500]))
                 elif diff.returncode != 0:
                     outcome = "copied, h5py cannot compare"
