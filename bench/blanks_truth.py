@@ -87,7 +87,7 @@ def process(args, folder, number, options, ranges):
     blank = ",".join(f"{a}:{b}" for a, b, s in ranges if s == 0)
     scale = ",".join(f"{a}:{b}={s}" for a, b, s in ranges if s > 0)
     sim = [os.path.abspath(benchlib.emd_tool(args, "emdsim")), "-f", "--size", args.size, "--frames",
-           FRAMES, "--seed", number + 1, *(["--blank", blank] if blank else []),
+           FRAMES, "--seed", args.seed + number, *(["--blank", blank] if blank else []),
            *(["--scale", scale] if scale else []), *options, "movie.emd"]
     if "--step" not in options:
         sim[1:1] = ["--step", "0.5"]
@@ -188,6 +188,8 @@ def main():
     p = benchlib.parser(__doc__, rounds=1)
     p.add_argument("--wrap", default="", help="put before every step, e.g. 'nice -n 19'")
     p.add_argument("--size", default="512", help="pixels of a frame (%(default)s)")
+    p.add_argument("--seed", type=int, default=1, help="of the first variant (%(default)s): others are "
+                   "other crystals; wants a --scratch of its own")
     p.add_argument("--variant", help="only those whose name contains this")
     p.add_argument("--jobs", type=int, default=1, help="variants at a time (%(default)s)")
     p.add_argument("--methods", default="--method robust", help="more options of emdblanks to compare, ';' between")
