@@ -25,8 +25,9 @@ static int get_number(const char *line, int index, double *value)
 {
     for (; index > 0; index--) {
         line = strchr(line, '\t');
-        if (!line++)
+        if (!line)
             return -1;
+        line++;
     }
     char *end;
     *value = strtod(line, &end);

@@ -461,7 +461,9 @@ class Frames(Made):
         self.assertEqual(self.kept(result), [(1, 44)])
         with open("bad.frames.tsv", "w", encoding="utf-8") as f:
             f.write("image\tmean\n1\t2\n")
-        for bad in ("bad.frames.tsv", "absent.frames.tsv", "in.refl"):
+        with open("short.frames.tsv", "w", encoding="utf-8") as f:
+            f.write("image\tmean\tspots\n1\t2\n")
+        for bad in ("bad.frames.tsv", "short.frames.tsv", "absent.frames.tsv", "in.refl"):
             self.assertIn(bad, emdblanks("in.expt", "in.refl", "--from-frames", bad, code=1).stderr)
 
 
