@@ -202,6 +202,8 @@ struct emd_run_outcome emd_run_finish(struct emd_run *run)
         o = (struct emd_run_outcome){.code = -1};
     close(run->fd);
     run->fd = -1;
+    /* What a killed keeper left; until it is waited for, its number stays its group's. */
+    emd_run_signal(run, SIGKILL);
     while (waitpid(run->group, NULL, 0) < 0 && errno == EINTR)
         ;
     return o;

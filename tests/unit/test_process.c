@@ -567,6 +567,9 @@ START_TEST(test_run)
     unlink("trial/ready");
     o = run_shell("trap '' TERM; touch ready; sleep 100", SIGKILL);
     ck_assert(!o.exited && o.code == -1);
+    /* the keeper is killed alone: nothing of its group stays */
+    o = run_shell("(sleep 0.3; touch late) & kill -9 $PPID; wait", 0);
+    ck_assert(!o.exited && o.code == -1);
     usleep(400000);
     ck_assert_int_ne(access("trial/late", F_OK), 0);
 }
