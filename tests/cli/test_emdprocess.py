@@ -465,6 +465,16 @@ class Crystals(Case):
         self.assertIn("2 unchanged", self.run_tool())
         self.assertEqual(self.ran("bad"), [])
 
+    @unittest.skipIf(os.environ.get("EMDTOOLS_SANITIZE"), "a sanitizer catches the crash")
+    def test_hdf5_crashes(self):
+        self.movie("good.emd")
+        self.movie("bad.emd")
+        shim = os.path.join(os.environ["EMDTOOLS_BUILD_DIR"], "tests", "fault_shim.so")
+        out = self.run_tool(code=1, env=dict(os.environ, LD_PRELOAD=shim,
+                                             EMD_FAULT="pread:3:crash:images/bad.emd"))
+        self.assertRegex(out, "bad/test: failed at one: the file is damaged: HDF5 crashes on it")
+        self.assertIn("good/test: done", out)
+
     def test_init(self):
         os.chdir("..")
         self.run_tool("--init", "thaumatin", recipe=None)
