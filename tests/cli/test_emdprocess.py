@@ -3,16 +3,20 @@
 Real DIALS is in tests/interop/test_emdprocess_dials.py. Crystals are tiny simulated movies.
 """
 
+import fcntl
 import functools
 import json
 import os
+import pty
 import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 sys.path.insert(0, os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "tests"))
@@ -509,6 +513,71 @@ class Crystals(Case):
         self.assertIn("stage one", self.run_tool("--print-recipe", recipe="test"))
         self.assertIn("stage import", self.run_tool("--print-recipe", recipe="P1"))
         self.assertEqual(self.run_tool("-q"), "")
+
+
+class Progress(Case):
+    """One line of the terminal, no wider than it, gone before anything else is written and at the end."""
+
+    def setUp(self):
+        super().setUp()
+        self.leader, self.terminal = pty.openpty()
+        self.addCleanup(os.close, self.leader)
+        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 30, 0, 0))
+        self.seen = ""
+
+    def sees(self, text):
+        if text not in self.seen:
+            self.seen += os.read(self.leader, 4096).decode()
+        return text in self.seen
+
+    def start_on_terminal(self, *options):
+        for name in ("bad", "good"):
+            self.movie(f"{name}.emd")
+        self.recipe(("one", "[ $0 != bad ] || exit 5; while [ -e ../../wait ]; do sleep 0.02; done; echo > one.txt"
+                            "' ${crystal} '"))
+        write("wait", "")
+        process = subprocess.Popen([EMDPROCESS, "-j", "2", *options, "test"], stdout=self.terminal,
+                                   stderr=self.terminal)
+        os.close(self.terminal)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def rest(self, process):
+        code = process.wait(PATIENCE)
+        try:
+            while piece := os.read(self.leader, 4096):
+                self.seen += piece.decode()
+        except OSError:  # how Linux says that nobody has the terminal open any more
+            pass
+        return code
+
+    def test_line(self):
+        process = self.start_on_terminal()
+        wait_for(lambda: self.sees("test: 1/2, 1 failed | good on\x1b"), lambda: self.seen)
+        os.unlink("wait")
+        self.assertEqual(self.rest(process), 1)
+        drawn = re.findall(r"\r([^\r\n\x1b]+)\x1b\[K", self.seen)
+        self.assertTrue(drawn)
+        self.assertEqual(max(map(len, drawn)), 29)
+        # The line is erased, and what is said stands on lines of its own.
+        plain = re.sub(r"\r[^\r\n\x1b]*\x1b\[K", "", self.seen)
+        self.assertRegex(plain, r"\Abad/test: failed at one: exit code 5\r\ngood/test: done\r\n"
+                                r"test: 2 crystals: 1 done, 0 unchanged, 1 failed; \d+ s\r\n\Z")
+
+    def test_interrupted(self):
+        process = self.start_on_terminal()
+        wait_for(lambda: self.sees("1 failed | good o"), lambda: self.seen)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(self.rest(process), -signal.SIGINT)
+        self.assertIn("\r\x1b[Kemdprocess: stopping (Interrupt)", self.seen)
+
+    def test_quiet(self):
+        process = self.start_on_terminal("-q")
+        wait_for(lambda: self.sees("bad/test: failed"), lambda: self.seen)
+        os.unlink("wait")
+        self.rest(process)
+        self.assertNotIn("\x1b", self.seen)
 
 
 class Interruptions(Case):
