@@ -97,14 +97,15 @@ static enum emd_status check_tokens(const char *text, size_t length, struct emd_
     return EMD_OK;
 }
 
-/* The style of a text: Python's indent puts a line end behind the first bracket. */
+/* The style of a text: Python's indent puts a line end behind the first bracket, and Python's ASCII
+ * has DEL escaped too. */
 static void find_style(const char *text, size_t length, struct emd_jsondoc *doc)
 {
     doc->indent = 0;
     doc->newline = length > 0 && text[length - 1] == '\n';
     doc->ascii = true;
     for (size_t i = 0; i < length && doc->ascii; i++)
-        doc->ascii = (unsigned char)text[i] < 0x80;
+        doc->ascii = (unsigned char)text[i] < 0x7f;
     const char *p = text, *const end = text + length;
     while (p < end && *p != '{' && *p != '[')
         p++;

@@ -41,6 +41,7 @@ START_TEST(json_is_written_as_read)
         "{\n \"deep\": {\n  \"er\": []\n }\n}",
         "[\"\\u00e9 \\ud83d\\ude00 \\u007f \\\"\\\\\\n\\r\\t\\f\\b\\u001f/\"]",
         "[\"\xc3\xa9 \xf0\x9f\x98\x80 \x7f\"]",
+        "[\"\x7f\"]",
         "[true, false, null, 9223372036854775, -999999999999999999]"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char *out;
