@@ -342,6 +342,8 @@ static void set_outcome(struct emd_trial *out, enum emd_outcome outcome, const c
 {
     out->outcome = outcome;
     emd_log_copy(text, strlen(text), out->reason, sizeof out->reason);
+    if (out->reason[0] == '\0')
+        snprintf(out->reason, sizeof out->reason, "nobody says why");
 }
 
 /* How far a stage got, by its log and its result in the folder. */

@@ -455,6 +455,8 @@ START_TEST(trials_are_found_and_judged)
         "{\"stages\": [{\"name\": \"scale\", \"state\": \"done\"},"
         "{\"name\": \"filter_blanks\", \"state\": \"failed\", \"reason\": \"all blank\"}]}");
     put("j/mP/emdprocess.json", "{\"stages\": [{\"name\": \"index\", \"state\": \"running\"}]}");
+    put("l/mP/emdprocess.json",
+        "{\"stages\": [{\"name\": \"index\", \"state\": \"failed\", \"reason\": \" \"}]}");
     put("k/mP/dials.scale.log", table_312);
     put("k/mP/emdprocess.json", "{\"stages\": [{\"name\": \"index\", \"state\": ");
 
@@ -514,6 +516,10 @@ START_TEST(trials_are_found_and_judged)
     t = read_trial("j/mP", "mP");
     ck_assert_int_eq(t.outcome, EMD_OUTCOME_UNFINISHED);
     ck_assert_str_eq(t.reason, "is running, or was broken off");
+    emd_trial_free(&t);
+    t = read_trial("l/mP", "mP");
+    ck_assert_int_eq(t.outcome, EMD_OUTCOME_FAILED);
+    ck_assert_str_eq(t.reason, "nobody says why");
     emd_trial_free(&t);
     t = read_trial("k/mP", "mP");
     ck_assert_int_eq(t.outcome, EMD_OUTCOME_GOOD);
