@@ -43,7 +43,8 @@ static double y_of(const struct axes *a, double value)
     return a->y0 + a->height * (1 - fmin(fmax(part, 0), 1));
 }
 
-/* A step of 1, 2 or 5 times a power of ten that gives at most 'most' steps. */
+/* A step of 1, 2 or 5 times a power of ten that gives at most 'most' steps; 0 for ranges near the
+ * smallest number. */
 static double nice_step(double range, double most)
 {
     double power = pow(10, floor(log10(range / most)));
@@ -70,7 +71,7 @@ static void draw_axis(FILE *f, const struct axes *a, const char *label)
     fprintf(f, "<text class=\"label\" x=\"%g\" y=\"%g\">%s</text>\n", a->x0, a->y0 - 6, label);
     if (a->highest > 0) {
         double step = nice_step(a->highest, 4);
-        for (int i = 0; i * step <= a->highest * 1.0001; i++) {
+        for (int i = 0; step > 0 && i * step <= a->highest * 1.0001; i++) {
             double v = i * step;
             fprintf(f,
                     "<line class=\"grid\" x1=\"%g\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/>"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "blanksplot.h"
+#include "common/jsontext.h"
 #include "common/message.h"
 #include "dials/blankfilter.h"
 
@@ -280,27 +281,34 @@ static void print_report(const struct emd_blank_report *report)
 
 static void put_json_string(const char *text)
 {
-    putchar('"');
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            printf("\\%c", *p);
-        else if (*p < 0x20)
-            printf("\\u%04x", *p);
-        else
-            putchar(*p);
-    }
-    putchar('"');
+    struct json_object *o = emd_json_text(text);
+    fputs(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+        stdout);
+    json_object_put(o);
+}
+
+/* JSON has no word for what the sum of huge intensities can become. */
+static void put_json_number(double value)
+{
+    if (isfinite(value))
+        printf("%.17g", value);
+    else
+        fputs("null", stdout);
 }
 
 static void put_json_analysis(const struct emd_blank_experiment *e, enum emd_blank_analysis a)
 {
     const struct emd_blanks *b = &e->blanks[a];
-    printf("{\"reflections\": %" PRIu64 ", \"threshold\": %.17g, \"bins\": [", e->analysed[a],
-           b->informative ? b->threshold : 0);
-    for (size_t i = 0; i < b->bins; i++)
-        printf("%s{\"first\": %ld, \"last\": %ld, \"value\": %.17g, \"blank\": %s}", i ? ", " : "",
-               emd_blanks_first(b, i), emd_blanks_last(b, i), b->value[i],
-               b->blank[i] ? "true" : "false");
+    printf("{\"reflections\": %" PRIu64 ", \"threshold\": ", e->analysed[a]);
+    put_json_number(b->informative ? b->threshold : 0);
+    fputs(", \"bins\": [", stdout);
+    for (size_t i = 0; i < b->bins; i++) {
+        printf("%s{\"first\": %ld, \"last\": %ld, \"value\": ", i ? ", " : "",
+               emd_blanks_first(b, i), emd_blanks_last(b, i));
+        put_json_number(b->value[i]);
+        printf(", \"blank\": %s}", b->blank[i] ? "true" : "false");
+    }
     fputs("], \"blank\": [", stdout);
     long first, last;
     const char *comma = "";
@@ -355,8 +363,8 @@ static void warn(const struct arguments *args, const struct emd_blank_report *re
         unusable += e->unusable;
         for (int a = 0; a < EMD_BLANK_ANALYSES; a++)
             if (e->done[a] && !e->blanks[a].informative)
-                emd_message_warning("experiment %zu: no bin of the %s analysis is above zero: it "
-                                    "says nothing",
+                emd_message_warning("experiment %zu: the highest bin of the %s analysis is no "
+                                    "positive number: it says nothing",
                                     i, emd_blank_analysis_name((enum emd_blank_analysis)a));
     }
     if (report->identifiers_differ)

@@ -52,7 +52,7 @@ static void find_highest(struct emd_blanks *blanks)
     blanks->highest = blanks->value[0];
     for (size_t i = 1; i < blanks->bins; i++)
         blanks->highest = fmax(blanks->highest, blanks->value[i]);
-    blanks->informative = blanks->highest > 0;
+    blanks->informative = blanks->highest > 0 && isfinite(blanks->highest);
 }
 
 enum emd_status emd_blanks_counts(const struct emd_scan *scan, double phi_step, double loss,

@@ -13,8 +13,8 @@
  *   - a scan shorter than a bin is one bin (DIALS stops);
  *   - spots outside the scan, or nowhere (NaN), are left out (DIALS stops);
  *   - the images of a bin are computed in whole numbers, so that rounding cannot add a neighbour;
- *   - a statistic without any positive value says nothing: no bin is blank by it (DIALS calls all
- *     of them blank when the highest mean is negative). */
+ *   - a statistic whose highest value is not a positive number says nothing: no bin is blank by it
+ *     (DIALS calls all of them blank when the highest mean is negative). */
 #ifndef EMD_DIALS_BLANKS_H
 #define EMD_DIALS_BLANKS_H
 
@@ -34,7 +34,7 @@ struct emd_blanks {
     bool *blank;      /* of each bin */
     double highest;   /* the largest value */
     double threshold; /* a bin is blank if its value is at most this */
-    bool informative; /* false: no bin has a positive value, no bin is called blank */
+    bool informative; /* false: 'highest' is no positive number, no bin is called blank */
 };
 
 /* Fill *out, whose arrays emd_blanks_free releases. 'z', 'weight' and 'isigma' have n entries;

@@ -592,6 +592,19 @@ class Hostile(Made):
         odd.columns["odd"] = ("nothing", [b""] * 40)
         self.assertIn("odd", self.fails(refl=odd.pack()))
 
+    def test_huge_and_tiny_numbers(self):
+        """Sums that overflow, and means that are hardly above zero: valid JSON, a plot that ends."""
+        for isigma in (1.7e308, 5e-324):
+            table = d.spots(steps(1, 60, 240), isigma=isigma, variance=1.0)
+            (experiment,) = self.run_on(self.expt, table)["experiments"]
+            value = experiment["integrated"]["bins"][0]["value"]
+            self.assertEqual(value, None if isigma > 1 else isigma)
+            self.assertEqual([(r["first"], r["last"]) for r in experiment["runs"]], [(1, 60)])
+            clear("plot.svg")
+            subprocess.run(["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", EMDBLANKS, "-n", "-q", "--plot",
+                            "plot.svg", "in.expt", "in.refl"], check=True)
+            xml.etree.ElementTree.parse("plot.svg")
+
     def test_wrong_tables(self):
         for change in ("flags", "xyzobs.px.value"):
             table = copy.deepcopy(self.table)
