@@ -9,6 +9,7 @@
 #include "blanksplot.h"
 #include "common/jsontext.h"
 #include "common/message.h"
+#include "common/signals.h"
 #include "dials/blankfilter.h"
 
 static const char help[] =
@@ -382,6 +383,12 @@ static void warn(const struct arguments *args, const struct emd_blank_report *re
                             args->refl, report->unplaced);
 }
 
+static bool is_cancelled(void *ctx)
+{
+    (void)ctx;
+    return emd_signals_caught();
+}
+
 int main(int argc, char **argv)
 {
     struct arguments args = {.out_expt = "not_blank.expt", .out_refl = "not_blank.refl"};
@@ -392,6 +399,8 @@ int main(int argc, char **argv)
     emd_blankfilter_defaults(&args.filter);
     if (!parse_arguments(argc, argv, &args, &code))
         return emd_finish(code);
+    emd_signals_init();
+    args.filter.cancelled = is_cancelled;
 
     enum emd_status status =
         emd_blankfilter_analyse(args.expt, args.refl, &args.filter, &filter, &err);
@@ -421,5 +430,7 @@ int main(int argc, char **argv)
         }
     }
     emd_blankfilter_free(filter);
-    return emd_finish(code);
+    code = emd_finish(code);
+    emd_signals_reraise();
+    return code;
 }

@@ -761,7 +761,9 @@ enum emd_status emd_blankfilter_write(struct emd_blankfilter *f, const char *exp
                                            .imageset = f->has_imageset ? imageset : NULL,
                                            .kept = f->report.kept_rows,
                                            .identifiers = names,
-                                           .identifier_count = kept};
+                                           .identifier_count = kept,
+                                           .cancelled = f->options.cancelled,
+                                           .ctx = f->options.ctx};
     status = emd_safefile_create(expt, &files[0], err);
     if (status == EMD_OK)
         status = emd_safefile_create(refl, &files[1], err);

@@ -38,9 +38,11 @@ struct emd_blankfilter_options {
     double misigma_loss; /* 0 .. 1 */
     enum emd_blank_method method;
     enum emd_blank_keep keep;
-    long min_images;      /* shorter runs are dropped; at least 1 */
-    long min_reflections; /* runs with fewer rows are dropped */
-    const char *frames;   /* path of a frames.tsv, or NULL */
+    long min_images;              /* shorter runs are dropped; at least 1 */
+    long min_reflections;         /* runs with fewer rows are dropped */
+    const char *frames;           /* path of a frames.tsv, or NULL */
+    bool (*cancelled)(void *ctx); /* asked while the table is written; may be NULL */
+    void *ctx;
 };
 
 /* The defaults of DIALS: 2 degrees, 0.1, 0.1, longest, no minimum. */

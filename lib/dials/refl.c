@@ -516,6 +516,8 @@ struct writer {
 
 static enum emd_status put(struct writer *w, const void *data, size_t n, struct emd_error *err)
 {
+    if (w->selection->cancelled && w->selection->cancelled(w->selection->ctx))
+        return emd_fail(err, EMD_E_CANCELLED, "stopped on request");
     if (emd_pwrite_all(w->fd, data, n, w->at) != 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot write");
     w->at += n;

@@ -71,12 +71,14 @@ struct emd_refl_selection {
     uint64_t kept;           /* rows that are not dropped */
     const struct emd_refl_identifier *identifiers; /* of the new table, by ascending id */
     size_t identifier_count;                       /* only written if the table had any */
+    bool (*cancelled)(void *ctx);                  /* asked between writes; may be NULL */
+    void *ctx;
 };
 
 /* Writes the table with these rows, in their order, from the beginning of 'fd', with the threads of
  * the pool. The columns 'id' and 'imageset_id' are renumbered where they exist, all else is copied.
  * EMD_E_UNSUPPORTED: a column that cannot be split into rows. EMD_E_CHANGED: the source changed
- * meanwhile. */
+ * meanwhile. EMD_E_CANCELLED. */
 enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_selection *selection,
                                int fd, struct emd_pool *pool, struct emd_error *err);
 

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -18,8 +19,8 @@ DATA = os.path.join(os.environ.get("EMDTOOLS_TEST_DATA", ""), "dials")
 needs_data = unittest.skipUnless(os.path.isdir(DATA), "no DIALS samples here")
 
 
-def emdblanks(*args, code=0):
-    run = subprocess.run([EMDBLANKS, *map(str, args)], capture_output=True, text=True, check=False)
+def emdblanks(*args, code=0, **keywords):
+    run = subprocess.run([EMDBLANKS, *map(str, args)], capture_output=True, text=True, check=False, **keywords)
     if run.returncode != code:
         raise AssertionError(f"emdblanks {args}: exit {run.returncode}: {run.stdout}{run.stderr}")
     return run
@@ -524,6 +525,23 @@ class Arguments(Made):
                   "output.reflections=folder.refl", code=1)
         self.assertEqual(content("a.expt"), b"old")
         self.assertEqual([n for n in os.listdir(".") if ".tmp" in n], [])
+
+
+    def test_stopped(self):
+        """A signal while the table is written: no temporary file, the old pair, death of the signal."""
+        expt, table = d.experiments([d.scan(last=60)]), d.spots(steps(1, 40, 400))
+        self.put(expt, table)
+        emdblanks("-q", "in.expt", "in.refl")
+        old = content("not_blank.expt"), content("not_blank.refl")
+        self.put(expt, d.spots(steps(1, 40, 300)))
+        shim = os.path.join(os.environ["EMDTOOLS_BUILD_DIR"], "tests", "fault_shim.so")
+        before = sorted(os.listdir())
+        run = emdblanks("-q", "in.expt", "in.refl", code=-signal.SIGTERM,
+                        env=dict(os.environ, LD_PRELOAD=shim, EMD_FAULT="pwrite:2:term:not_blank.refl.tmp",
+                                 ASAN_OPTIONS="verify_asan_link_order=0"))
+        self.assertIn("stopped on request", run.stderr)
+        self.assertEqual(sorted(os.listdir()), before)
+        self.assertEqual((content("not_blank.expt"), content("not_blank.refl")), old)
 
 
 class Hostile(Made):

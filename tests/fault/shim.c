@@ -7,8 +7,8 @@
  *         the third on, "*3" every third
  *   WHAT  an error (EIO ENOSPC EINTR EACCES EDQUOT EINVAL); "short": half the bytes are moved;
  *         "eof": nothing is; "flip": one bit in the middle of the written bytes is turned;
- *         "kill": the process dies at once, before the call; "crash", "spin": a process that it
- *         forked dies of SIGSEGV, or uses its processor for ever
+ *         "kill": the process dies at once, before the call; "term": it gets SIGTERM then;
+ *         "crash", "spin": a process that it forked dies of SIGSEGV, or uses its processor for ever
  *   PART  the file's name must contain this text, "" any
  *
  * With EMD_FAULT_LOG the numbers of matching calls are written to that file at exit, so that a test
@@ -30,7 +30,17 @@
 #include <unistd.h>
 
 enum { MOST_RULES = 8, MOST_FLIPPED = 1 << 26 };
-enum action { ACT_NONE, ACT_ERROR, ACT_SHORT, ACT_EOF, ACT_FLIP, ACT_KILL, ACT_CRASH, ACT_SPIN };
+enum action {
+    ACT_NONE,
+    ACT_ERROR,
+    ACT_SHORT,
+    ACT_EOF,
+    ACT_FLIP,
+    ACT_KILL,
+    ACT_TERM,
+    ACT_CRASH,
+    ACT_SPIN
+};
 
 struct rule {
     char call[16], part[64];
@@ -78,6 +88,8 @@ static void parse_rule(const char *text)
         rule->action = ACT_FLIP;
     else if (strcmp(what, "kill") == 0)
         rule->action = ACT_KILL;
+    else if (strcmp(what, "term") == 0)
+        rule->action = ACT_TERM;
     else if (strcmp(what, "crash") == 0)
         rule->action = ACT_CRASH;
     else if (strcmp(what, "spin") == 0)
@@ -141,6 +153,8 @@ static const struct rule *match(const char *call, int fd, const char *name)
             continue;
         if (rule->action == ACT_KILL)
             kill(getpid(), SIGKILL);
+        if (rule->action == ACT_TERM)
+            kill(getpid(), SIGTERM);
         if (rule->action == ACT_CRASH)
             raise(SIGSEGV);
         while (rule->action == ACT_SPIN)
