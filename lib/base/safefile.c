@@ -24,6 +24,11 @@ struct emd_safefile {
 };
 
 enum lock_result { LOCK_TAKEN, LOCK_HELD, LOCK_UNSUPPORTED };
+#ifdef F_OFD_SETLK
+enum { SET_LOCK = F_OFD_SETLK, GET_LOCK = F_OFD_GETLK };
+#else
+enum { SET_LOCK = F_SETLK, GET_LOCK = F_GETLK };
+#endif
 
 static char *concatenate(const char *a, const char *b)
 {
@@ -37,12 +42,7 @@ static char *concatenate(const char *a, const char *b)
 static enum lock_result take_lock(int fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-#ifdef F_OFD_SETLK
-    int command = F_OFD_SETLK;
-#else
-    int command = F_SETLK;
-#endif
-    if (fcntl(fd, command, &lock) == 0)
+    if (fcntl(fd, SET_LOCK, &lock) == 0)
         return LOCK_TAKEN;
     return errno == EAGAIN || errno == EACCES ? LOCK_HELD : LOCK_UNSUPPORTED;
 }
@@ -134,6 +134,21 @@ static enum lock_result remove_stale(const char *temp, const char *owner)
     }
     close(fd);
     return lock;
+}
+
+bool emd_safefile_busy(const char *path)
+{
+    char *temp = concatenate(path, ".tmp"), *owner = concatenate(path, ".owner.tmp");
+    int fd = temp && owner ? open(temp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    bool busy = false;
+    if (fd >= 0) {
+        busy = fcntl(fd, GET_LOCK, &lock) == 0 ? lock.l_type != F_UNLCK : !owner_is_gone(owner);
+        close(fd);
+    }
+    free(temp);
+    free(owner);
+    return busy;
 }
 
 bool emd_safefile_clean(const char *path)

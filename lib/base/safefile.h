@@ -53,6 +53,9 @@ enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t c
 /* Removes the temporary file and frees. NULL is allowed. */
 void emd_safefile_discard(struct emd_safefile *file);
 
+/* A process is writing the output 'path' now. Looks only: nothing is made, locked or removed. */
+bool emd_safefile_busy(const char *path);
+
 /* Removes what a dead process left for the output 'path', if anything; true if it removed a file.
  * A temporary file in use stays. */
 bool emd_safefile_clean(const char *path);

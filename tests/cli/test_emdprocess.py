@@ -504,7 +504,9 @@ class Crystals(Case):
         self.assertEqual([e["event"] for e in events],
                          ["skipped"] + 4 * ["stage"] + ["crystal", "summary"])
         self.assertEqual(events[-1]["done"], 1)
+        before = os.stat("c/test").st_mtime_ns
         self.assertIn("done       c/test\n", self.run_tool("--status"))
+        self.assertEqual(os.stat("c/test").st_mtime_ns, before)  # to look leaves no trace
         out = self.run_tool("-n", "-D", "last=8")
         self.assertIn("four: its command has changed", out)
         self.assertNotIn("two:", out)

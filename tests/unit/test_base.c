@@ -101,10 +101,12 @@ START_TEST(live_temporary_is_busy)
 {
     struct emd_safefile *file = create(), *second;
     struct emd_error err;
+    ck_assert(emd_safefile_busy(path));
     ck_assert_int_eq(emd_safefile_create(path, &second, &err), EMD_E_BUSY);
     ck_assert(!emd_safefile_clean(path));
     ck_assert(exists(temp));
     emd_safefile_discard(file);
+    ck_assert(!emd_safefile_busy(path));
 }
 END_TEST
 
@@ -118,6 +120,7 @@ START_TEST(dead_temporary_is_replaced)
     int result;
     ck_assert_int_eq(waitpid(child, &result, 0), child);
     ck_assert_int_eq(result, 0);
+    ck_assert(!emd_safefile_busy(path));
     ck_assert(exists(temp));
     emd_safefile_discard(create());
     put(temp, "stale");

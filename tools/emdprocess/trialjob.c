@@ -115,11 +115,8 @@ static char *lock_path(const struct trial_job *job)
 
 bool job_is_locked(const struct trial_job *job)
 {
-    struct emd_safefile *lock = NULL;
     char *path = lock_path(job);
-    bool locked = path && access(job->folder, W_OK) == 0 &&
-                  emd_safefile_create(path, &lock, NULL) == EMD_E_BUSY;
-    emd_safefile_discard(lock);
+    bool locked = path && emd_safefile_busy(path);
     free(path);
     return locked;
 }
