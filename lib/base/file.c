@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -45,6 +46,22 @@ int emd_pwrite_all(int fd, const void *data, size_t n, uint64_t offset)
         n -= (size_t)put;
     }
     return 0;
+}
+
+void emd_write_behind(int fd, uint64_t *pending, uint64_t bytes)
+{
+#ifdef SYNC_FILE_RANGE_WRITE
+    static const uint64_t step = (uint64_t)16 << 20;
+    *pending += bytes;
+    if (*pending >= step) {
+        sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        *pending = 0;
+    }
+#else
+    (void)fd;
+    (void)pending;
+    (void)bytes;
+#endif
 }
 
 bool emd_is_local(int fd)

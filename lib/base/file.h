@@ -10,6 +10,15 @@
 int emd_pread_all(int fd, void *data, size_t n, uint64_t offset);
 int emd_pwrite_all(int fd, const void *data, size_t n, uint64_t offset);
 
+/* Notes that 'bytes' more were written to fd and, every few MiB, starts the disk on what it has not
+ * got yet, without waiting for it: the fsync at the end finds little left to do. '*pending' belongs
+ * to the file and begins as 0.
+ *
+ * Tried: a thread of its own for this, or RWF_DONTCACHE, are no faster. Writing past the page cache
+ * (O_DIRECT into reserved blocks, some at a time) saves a copy and up to a third of the time, but
+ * whoever reads the file next then waits for the disk, and most files here are written by HDF5. */
+void emd_write_behind(int fd, uint64_t *pending, uint64_t bytes);
+
 /* Whether an open file or folder lies on a disk of this very machine, whose kernel sees every
  * change and whose locks reach nobody else. What is not known to be so (CIFS, NFS, FUSE, ...) is
  * not. */

@@ -509,7 +509,7 @@ struct writer {
     struct emd_pool *pool;
     int fd;
     uint64_t at;      /* bytes written */
-    uint64_t started; /* of these, on their way to the disk */
+    uint64_t pending; /* of these, as emd_write_behind counts */
     msgpack_sbuffer packed;
     msgpack_packer packer; /* into 'packed': what is to be written next */
 };
@@ -521,15 +521,7 @@ static enum emd_status put(struct writer *w, const void *data, size_t n, struct 
     if (emd_pwrite_all(w->fd, data, n, w->at) != 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot write");
     w->at += n;
-#ifdef SYNC_FILE_RANGE_WRITE
-    /* The disk begins while we go on, so that the fsync at the end finds little to wait for. */
-    enum { AHEAD = 8 * STEP };
-    if (w->at - w->started >= AHEAD) {
-        sync_file_range(w->fd, (off_t)w->started, (off_t)(w->at - w->started),
-                        SYNC_FILE_RANGE_WRITE);
-        w->started = w->at;
-    }
-#endif
+    emd_write_behind(w->fd, &w->pending, n);
     return EMD_OK;
 }
 

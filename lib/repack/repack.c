@@ -3,7 +3,6 @@
 #include "repack/repack.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <stdarg.h>
@@ -14,6 +13,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/safefile.h"
 #include "hdf5/filters.h"
@@ -25,10 +25,6 @@
 #include "repack/provenance.h"
 #include "repack/verify.h"
 #include "repack/visit.h"
-
-/* Written data are pushed towards the disk in such steps, so that the final fsync finds little left
- * to do: encoding and the disk work side by side. */
-static const uint64_t writeback_step = (uint64_t)16 << 20;
 
 struct repacker {
     const struct emd_repack_options *options;
@@ -48,7 +44,7 @@ struct repacker {
     /* While a dataset is copied. */
     struct emd_dataset *current;
     hid_t src, dst, type;
-    uint64_t unpushed;
+    uint64_t pending; /* as emd_write_behind counts */
 };
 
 void emd_repack_defaults(struct emd_repack_options *options)
@@ -174,21 +170,6 @@ static enum emd_status fetch_chunk(void *ctx, const struct emd_chunk *chunk, con
     return status;
 }
 
-/* Starts the disk on what has been written, without waiting for it. */
-static void push_to_disk(struct repacker *r, uint64_t bytes)
-{
-#ifdef SYNC_FILE_RANGE_WRITE
-    r->unpushed += bytes;
-    if (r->unpushed >= writeback_step) {
-        sync_file_range(emd_safefile_fd(r->file), 0, 0, SYNC_FILE_RANGE_WRITE);
-        r->unpushed = 0;
-    }
-#else
-    (void)r;
-    (void)bytes;
-#endif
-}
-
 static enum emd_status keep_hash(struct emd_dataset *d, const uint64_t *origin, uint64_t hash,
                                  struct emd_error *err)
 {
@@ -217,7 +198,7 @@ static enum emd_status write_chunk(void *ctx, const uint64_t *origin,
         offset[a] = origin[a];
     if (H5Dwrite_chunk(r->dst, H5P_DEFAULT, chunk->mask, offset, chunk->size, chunk->data) < 0)
         return emd_hdf5_fail(err, EMD_E_IO, "cannot be written");
-    push_to_disk(r, chunk->size);
+    emd_write_behind(emd_safefile_fd(r->file), &r->pending, chunk->size);
     return r->current->request.hash ? keep_hash(r->current, origin, chunk->hash, err) : EMD_OK;
 }
 
