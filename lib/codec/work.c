@@ -99,12 +99,12 @@ enum emd_status emd_work_share(struct emd_work *work, unsigned parts, void *ctx,
     enum emd_status status = part(ctx, 0, work, err);
     for (unsigned i = 1; i < parts; i++) {
         struct share *s = &share[i];
-        if (s->running) {
+        if (s->running)
             pthread_join(s->thread, NULL);
-        } else { /* no thread to be had: here, then */
-            s->work = work;
+        else if (s->work) /* no thread to be had: here, then, but with its own memory */
             run_share(s);
-        }
+        else
+            s->status = emd_fail(&s->err, EMD_E_MEMORY, "out of memory");
         if (status == EMD_OK && s->status != EMD_OK)
             status = emd_fail(err, s->status, "%s", s->err.text);
     }

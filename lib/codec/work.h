@@ -55,9 +55,10 @@ void *emd_work_scratch(struct emd_work *work, enum emd_scratch slot, size_t n);
 /* How many parts a chunk of n bytes is worth cutting into, 1 to work->threads. */
 unsigned emd_work_parts(const struct emd_work *work, size_t n);
 
-/* Runs part(ctx, 0 .. parts - 1), parts <= work->threads, each on a thread of its own with a work
- * of its own: the first on the caller's thread with 'work'. The error of the first part that
- * failed. */
+/* Runs part(ctx, 0 .. parts - 1), parts <= work->threads, each with a work of its own that stays as
+ * it is until the next call: the first with 'work' on the caller's thread, each other one on a
+ * thread of its own, or on the caller's if there is none to be had. The error of the first part
+ * that failed. */
 enum emd_status emd_work_share(struct emd_work *work, unsigned parts, void *ctx,
                                enum emd_status (*part)(void *ctx, unsigned i, struct emd_work *work,
                                                        struct emd_error *err),

@@ -2,6 +2,9 @@
  * forged input; the SIMD kernels against the scalar ones; other libraries' readers and writers. */
 #include <blosc.h>
 #include <check.h>
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -29,7 +32,7 @@ static uint8_t *get(size_t n)
     return p;
 }
 
-static const enum emd_simd simds[] = {EMD_SIMD_SCALAR, EMD_SIMD_SSE2, EMD_SIMD_AVX2,
+static const enum emd_simd simds[] = {EMD_SIMD_SCALAR, EMD_SIMD_SSE2,       EMD_SIMD_AVX2,
                                       EMD_SIMD_AVX512, EMD_SIMD_AVX512VBMI, EMD_SIMD_NEON};
 
 static bool machine_has(enum emd_simd simd)
@@ -979,6 +982,51 @@ START_TEST(threads_within_a_chunk)
 }
 END_TEST
 
+/* The linker puts this in the place of pthread_create: a system may have no more threads to give.
+ */
+static unsigned threads_to_be_had = UINT_MAX;
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *argument);
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *argument)
+{
+    if (threads_to_be_had == 0)
+        return EAGAIN;
+    threads_to_be_had--;
+    return __real_pthread_create(thread, attributes, start, argument);
+}
+
+/* Fewer threads than wanted change nothing. */
+START_TEST(threads_that_cannot_be_had)
+{
+    enum { N = 1200005, WANTED = 5 };
+    const struct setting *s = &settings[_i];
+    const struct emd_codec *codec = emd_codec_by_id(s->id);
+    struct emd_work *one = emd_work_new(), *many = emd_work_new();
+    uint8_t *src = get(N), *packed, *again, *back = get(N);
+    fill_data(DATA_CAMERA, src, N, 12);
+    const size_t size = encode(s, one, src, N, &packed);
+    emd_work_set_threads(many, WANTED);
+    for (unsigned had = 0; had < WANTED - 1; had++) {
+        size_t out = 0;
+        threads_to_be_had = had;
+        ck_assert_uint_eq(encode(s, many, src, N, &again), size);
+        must(memcmp(packed, again, size) == 0);
+        threads_to_be_had = had;
+        memset(back, 0xEE, N);
+        must(codec->decode(s->cd, s->cd_count, many, packed, size, back, N, &out, NULL) == EMD_OK);
+        must(out == N && memcmp(back, src, N) == 0);
+        free(again);
+    }
+    emd_work_free(one);
+    emd_work_free(many);
+    free(src), free(packed), free(back);
+}
+END_TEST
+
 int main(void)
 {
     const int sizes = sizeof item_sizes / sizeof item_sizes[0];
@@ -1006,6 +1054,7 @@ int main(void)
     tcase_set_tags(t, "threads");
     tcase_set_timeout(t, 120);
     tcase_add_loop_test(t, threads_within_a_chunk, 0, SETTINGS);
+    tcase_add_loop_test(t, threads_that_cannot_be_had, 0, SETTINGS);
     suite_add_tcase(suite, t);
     t = tcase_create("long");
     tcase_set_tags(t, "long");
