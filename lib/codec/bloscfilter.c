@@ -509,39 +509,49 @@ struct block {
     size_t streams, stream;
 };
 
-static enum emd_status find_block(const struct header *h, const uint8_t *src, size_t n, size_t i,
-                                  struct block *b, struct emd_error *err)
+static struct block block_of(const struct header *h, const uint8_t *src, size_t i)
 {
-    b->start = i * h->block;
-    b->size = h->bytes - b->start < h->block ? h->bytes - b->start : h->block;
-    b->at = load32(src + HEADER + 4 * i);
-    bool split = !(h->flags & FLAG_NOT_SPLIT) && h->item <= MAX_SPLITS &&
-                 h->block / h->item >= MIN_STREAM && b->size == h->block;
-    b->streams = split ? h->item : 1;
-    b->stream = b->size / b->streams;
-    if (b->at < HEADER + 4 * h->blocks || b->at > n)
-        return emd_fail(err, EMD_E_CORRUPT, "blosc: block %zu starts at %zu of %zu bytes", i, b->at,
-                        n);
-    if (b->stream * b->streams != b->size)
-        return emd_fail(err, EMD_E_CORRUPT, "blosc: a block of %zu bytes split into %zu", b->size,
-                        b->streams);
-    return EMD_OK;
+    const size_t start = i * h->block, left = h->bytes - start;
+    const bool split = !(h->flags & FLAG_NOT_SPLIT) && h->item <= MAX_SPLITS &&
+                       h->block / h->item >= MIN_STREAM && left >= h->block;
+    struct block b = {.start = start, .size = left < h->block ? left : h->block};
+    b.at = load32(src + HEADER + 4 * i);
+    b.streams = split ? h->item : 1;
+    b.stream = b.size / b.streams;
+    return b;
 }
 
-/* The next stream: its bytes at *at, which moves behind it. */
-static enum emd_status next_stream(const uint8_t *src, size_t n, size_t i, size_t *at,
-                                   const uint8_t **data, size_t *size, struct emd_error *err)
+/* Checks all places and lengths, on which decoding then relies. The blocks lie there in any order
+ * (c-blosc's threads finish as they may) but without gaps: whatever else the chunk holds is damage.
+ */
+static enum emd_status check_blocks(const struct header *h, const uint8_t *src, size_t n,
+                                    struct emd_error *err)
 {
-    if (n - *at < 4)
-        return emd_fail(err, EMD_E_CORRUPT, "blosc: block %zu is cut short", i);
-    *size = load32(src + *at);
-    *at += 4;
-    *data = src + *at;
-    if (*size > n - *at)
-        return emd_fail(err, EMD_E_CORRUPT,
-                        "blosc: a stream of %zu bytes in block %zu, %zu are left", *size, i,
-                        n - *at);
-    *at += *size;
+    const size_t table = HEADER + 4 * h->blocks;
+    uint64_t filled = table;
+    for (size_t i = 0; i < h->blocks; i++) {
+        struct block b = block_of(h, src, i);
+        if (b.at < table || b.at > n)
+            return emd_fail(err, EMD_E_CORRUPT, "blosc: block %zu starts at %zu of %zu bytes", i,
+                            b.at, n);
+        if (b.stream * b.streams != b.size)
+            return emd_fail(err, EMD_E_CORRUPT, "blosc: a block of %zu bytes split into %zu",
+                            b.size, b.streams);
+        for (size_t s = 0; s < b.streams; s++) {
+            if (n - b.at < 4)
+                return emd_fail(err, EMD_E_CORRUPT, "blosc: block %zu is cut short", i);
+            const size_t size = load32(src + b.at), left = n - b.at - 4;
+            if (size > left)
+                return emd_fail(err, EMD_E_CORRUPT,
+                                "blosc: a stream of %zu bytes in block %zu, %zu are left", size, i,
+                                left);
+            b.at += 4 + size;
+            filled += 4 + size;
+        }
+    }
+    if (filled != n)
+        return emd_fail(err, EMD_E_CORRUPT, "blosc: blocks for %llu of %zu bytes",
+                        (unsigned long long)filled, n);
     return EMD_OK;
 }
 
@@ -554,8 +564,11 @@ static bool decode_stream(unsigned format, struct emd_work *work, const uint8_t 
                LZ4_decompress_safe((const char *)src, (char *)dst, (int)n, (int)size) == (int)size;
     case FORMAT_ZLIB: {
         struct libdeflate_decompressor *inflater = emd_work_inflater(work);
+        size_t used = 0;
         return inflater &&
-               libdeflate_zlib_decompress(inflater, src, n, dst, size, NULL) == LIBDEFLATE_SUCCESS;
+               libdeflate_zlib_decompress_ex(inflater, src, n, dst, size, &used, NULL) ==
+                   LIBDEFLATE_SUCCESS &&
+               used == n;
     }
     case FORMAT_ZSTD: {
         ZSTD_DCtx *dctx = emd_work_dctx(work);
@@ -566,28 +579,24 @@ static bool decode_stream(unsigned format, struct emd_work *work, const uint8_t 
     }
 }
 
-/* Blocks 'first' to before 'end'. */
+/* Blocks 'first' to before 'end' of a chunk whose blocks have been checked. */
 static enum emd_status decode_blocks(const struct header *h, size_t first, size_t end,
-                                     struct emd_work *work, const uint8_t *src, size_t n,
-                                     uint8_t *dst, struct emd_error *err)
+                                     struct emd_work *work, const uint8_t *src, uint8_t *dst,
+                                     struct emd_error *err)
 {
     const bool bits = h->flags & FLAG_BITSHUFFLE, bytes = h->flags & FLAG_SHUFFLE && h->item > 1;
     uint8_t *tmp = NULL;
     if ((bits || bytes) && !(tmp = emd_work_scratch(work, EMD_SCRATCH_FILTER, h->block)))
         return emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
     for (size_t i = first; i < end; i++) {
-        struct block b;
-        enum emd_status status = find_block(h, src, n, i, &b, err);
-        if (status != EMD_OK)
-            return status;
+        struct block b = block_of(h, src, i);
         const size_t items = b.size / h->item;
         const bool unbits = bits && items % 8 == 0 && items > 0;
         uint8_t *to = bytes || unbits ? tmp : dst + b.start;
         for (size_t s = 0; s < b.streams; s++) {
-            const uint8_t *data = NULL;
-            size_t size = 0;
-            if ((status = next_stream(src, n, i, &b.at, &data, &size, err)) != EMD_OK)
-                return status;
+            const uint8_t *const data = src + b.at + 4;
+            const size_t size = load32(src + b.at);
+            b.at += 4 + size;
             if (size == b.stream)
                 memcpy(to + s * b.stream, data, size);
             else if (!decode_stream(h->format, work, data, size, to + s * b.stream, b.stream))
@@ -608,7 +617,6 @@ static enum emd_status decode_blocks(const struct header *h, size_t first, size_
 struct decode_job {
     const struct header *h;
     const uint8_t *src;
-    size_t n;
     uint8_t *dst;
     unsigned parts;
 };
@@ -619,24 +627,13 @@ static enum emd_status decode_part(void *ctx, unsigned i, struct emd_work *work,
     const struct decode_job *job = ctx;
     const uint64_t blocks = job->h->blocks;
     return decode_blocks(job->h, blocks * i / job->parts, blocks * (i + 1) / job->parts, work,
-                         job->src, job->n, job->dst, err);
+                         job->src, job->dst, err);
 }
 
-/* BloscLZ and Snappy: all lengths are checked here, the rest is c-blosc's. */
-static enum emd_status decode_with_library(const struct header *h, const uint8_t *src, size_t n,
-                                           uint8_t *dst, int threads, struct emd_error *err)
+/* BloscLZ and Snappy. */
+static enum emd_status decode_with_library(const struct header *h, const uint8_t *src, uint8_t *dst,
+                                           int threads, struct emd_error *err)
 {
-    for (size_t i = 0; i < h->blocks; i++) {
-        struct block b;
-        enum emd_status status = find_block(h, src, n, i, &b, err);
-        for (size_t s = 0; s < b.streams && status == EMD_OK; s++) {
-            const uint8_t *data = NULL;
-            size_t size = 0;
-            status = next_stream(src, n, i, &b.at, &data, &size, err);
-        }
-        if (status != EMD_OK)
-            return status;
-    }
     const char *name = compressors[h->format == FORMAT_SNAPPY ? BLOSC_SNAPPY : BLOSC_BLOSCLZ];
     if (blosc_compname_to_compcode(name) < 0)
         return emd_fail(err, EMD_E_UNSUPPORTED, "blosc: the installed c-blosc has no %s", name);
@@ -667,6 +664,8 @@ static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_wo
     struct header h = {0};
     struct emd_work *mine = NULL;
     enum emd_status status = parse_header(src, n, capacity, &h, err);
+    if (status == EMD_OK && !(h.flags & FLAG_STORED))
+        status = check_blocks(&h, src, n, err);
     if (status != EMD_OK)
         return status;
     if (h.flags & FLAG_STORED) {
@@ -674,11 +673,11 @@ static enum emd_status decode(const unsigned *cd, size_t cd_count, struct emd_wo
             memcpy(dst, (const uint8_t *)src + HEADER, h.bytes);
     } else if (h.format == FORMAT_BLOSCLZ || h.format == FORMAT_SNAPPY) {
         const int threads = work ? (int)emd_work_parts(work, h.bytes) : 1;
-        status = decode_with_library(&h, src, n, dst, threads, err);
+        status = decode_with_library(&h, src, dst, threads, err);
     } else if (!(work = emd_work_or_new(work, &mine))) {
         status = emd_fail(err, EMD_E_MEMORY, "blosc: out of memory");
     } else {
-        struct decode_job job = {&h, src, n, dst, emd_work_parts(work, h.bytes)};
+        struct decode_job job = {&h, src, dst, emd_work_parts(work, h.bytes)};
         status = emd_work_share(work, job.parts, &job, decode_part, err);
     }
     if (status == EMD_OK)

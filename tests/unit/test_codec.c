@@ -374,6 +374,17 @@ START_TEST(zstd_levels_are_clamped)
 }
 END_TEST
 
+static uint32_t load32(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static void store32(uint8_t *p, uint32_t v)
+{
+    for (int i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> (8 * i));
+}
+
 START_TEST(blosc_forged_headers)
 {
     const struct setting *s = &settings[_i];
@@ -390,12 +401,46 @@ START_TEST(blosc_forged_headers)
         for (size_t f = 0; f < sizeof forged / sizeof forged[0]; f++) {
             uint8_t keep[4];
             memcpy(keep, packed + at, 4);
-            for (int i = 0; i < 4; i++)
-                packed[at + (size_t)i] = (uint8_t)(forged[f] >> (8 * i));
+            store32(packed + at, forged[f]);
             check_damaged(s, work, packed, size, src, N);
             memcpy(packed + at, keep, 4);
         }
     free(src), free(packed);
+    emd_work_free(work);
+}
+END_TEST
+
+/* Bytes that belong to no block, behind the last one or before the first. */
+START_TEST(blosc_surplus_bytes)
+{
+    enum { N = 70000 };
+    const struct setting *s = &settings[_i];
+    const struct emd_codec *codec = emd_codec_by_id(s->id);
+    if (s->id != EMD_FILTER_BLOSC || s->cd[4] == 0 || s->cd[5] == 0) /* those are stored */
+        return;
+    uint8_t *src = get(N), *packed, *back = get(N);
+    struct emd_work *work = emd_work_new();
+    size_t out = 0;
+    fill_data(DATA_CAMERA, src, N, 1);
+    const size_t size = encode(s, work, src, N, &packed);
+    ck_assert_uint_eq(packed[2] & 2, 0);
+    const size_t block = load32(packed + 8), blocks = (N - 1) / block + 1, table = 16 + 4 * blocks;
+    for (size_t more = 0; more < 3; more++)
+        for (int in_front = 0; in_front < 2; in_front++) {
+            uint8_t *forged = get(size + more);
+            memset(forged, 0xEE, size + more);
+            memcpy(forged, packed, in_front ? table : size);
+            if (in_front)
+                memcpy(forged + table + more, packed + table, size - table);
+            store32(forged + 12, (uint32_t)(size + more));
+            for (size_t i = 0; i < blocks && in_front; i++)
+                store32(forged + 16 + 4 * i, load32(packed + 16 + 4 * i) + (uint32_t)more);
+            ck_assert_int_eq(
+                codec->decode(s->cd, s->cd_count, work, forged, size + more, back, N, &out, NULL),
+                more ? EMD_E_CORRUPT : EMD_OK);
+            free(forged);
+        }
+    free(src), free(packed), free(back);
     emd_work_free(work);
 }
 END_TEST
@@ -1044,6 +1089,7 @@ int main(void)
     tcase_add_loop_test(t, absurd_parameters, 0, codecs);
     tcase_add_test(t, zstd_levels_are_clamped);
     tcase_add_loop_test(t, blosc_forged_headers, 0, SETTINGS);
+    tcase_add_loop_test(t, blosc_surplus_bytes, 0, SETTINGS);
     tcase_add_test(t, blosc_set_local);
     tcase_add_test(t, bitshuffle_set_local);
     tcase_add_test(t, bitshuffle_items);
