@@ -77,10 +77,10 @@ beside_debians() {
     first=$(h5plugin-config --doctor | sed -n "s/^  $id  *\([^ ]*\) .*/\1/p" | head -n 1)
     got=$(loaded "$codec.emd" 2>&1 | tail -n 1)
     say "$codec: first in the folder is $first; h5py without variables: $got"
-    # Only ours knows zstd inside bitshuffle.
+    # Only ours knows zstd inside bitshuffle: Debian's gives an error, wrong data, or crashes.
     case $codec,$first,$got in
     *,libh5z*,*/libh5z* | blosc,libH5Zblosc*,*/libH5Zblosc*) ;;
-    bitshuffle,libh5bshuf*,*OSError*) ;;
+    bitshuffle,libh5bshuf*,*) ;;
     blosc,libblosc_filter*,*) ;;
     *) fail "$codec is read by $got, expected $first" ;;
     esac
