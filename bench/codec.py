@@ -30,7 +30,7 @@ def main():
     data = os.environ.get("EMDTOOLS_TEST_DATA", os.path.join(benchlib.SOURCE, "../shared/data"))
     parser.add_argument("--frames", default=os.path.join(data, "frames"), help="folder (%(default)s)")
     parser.add_argument("--seconds", type=float, default=5, help="a frame (%(default)s)")
-    parser.add_argument("--simd", nargs="*", default=["avx2", "scalar"],
+    parser.add_argument("--simd", nargs="*", default=["avx512", "avx2", "scalar"],
                         help="EDC on ceta2k with these, too (%(default)s)")
     args = parser.parse_args()
     tool = benchlib.emd_tool(args, "codecbench")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """HDF5 filters on 2048 x 2048 int16 frames: ours against Debian's plugin of the same id, against the
 least filter around libzstd (Debian has no zstd plugin), and against no filter. H5Dwrite and H5Dread
-of whole frames in memory, on one thread."""
+of whole frames in memory, on one thread, in processor time."""
 
 import glob
 import os

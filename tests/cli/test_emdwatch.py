@@ -278,7 +278,11 @@ class Reports(Case):
         self.assertEqual([e["event"] for e in events], ["done", "summary"])
         self.assertEqual(events[0]["frames"], 3)
         self.assertGreater(events[0]["ratio"], 1)
-        self.assertEqual([e["event"] for e in once("raw", "out")], ["summary"])
+        counts = {"done": 1, "finished_before": 0, "empty": 0, "failed": 0, "not_ready": 0}
+        self.assertEqual(counts | events[1], events[1])
+        (summary,) = once("raw", "out")
+        self.assertEqual(summary["event"], "summary")
+        self.assertEqual((summary["done"], summary["finished_before"]), (0, 1))
         with open(movie(0), "rb") as f, open("raw/b.emd", "wb") as g:
             g.write(f.read(5000))
         once("raw", "out", code=3)
@@ -486,11 +490,12 @@ class Names(Case):
 class Trouble(Case):
     def test_two_instances(self):
         with Watch("raw", "out") as w:
-            wait_for(lambda: os.path.exists("out/.emdwatch.lock.tmp"), "the lock")
+            lock = "out/.emdwatch.lock.tmp"
+            wait_for(lambda: os.path.exists(lock) and os.path.getsize(lock) > 0, "the lock")
             run = subprocess.run([EMDWATCH, "--once", "raw", "out"], capture_output=True, text=True,
                                  check=False)
             self.assertEqual(run.returncode, 3)
-            self.assertIn("another emdwatch", run.stderr)
+            self.assertIn(f"another emdwatch, process {w.process.pid} ", run.stderr)
             os.mkdir("raw2")  # nor one from another folder into the same
             run = subprocess.run([EMDWATCH, "--once", "raw2", "out"], capture_output=True, text=True,
                                  check=False)

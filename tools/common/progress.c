@@ -25,7 +25,7 @@ void emd_progress_init(bool wanted)
     shown = wanted && isatty(STDERR_FILENO);
 }
 
-void emd_progress_start(const char *what, uint64_t total)
+static void set_name(const char *what)
 {
     char visible[9], *to = name;
     for (size_t n;
@@ -33,29 +33,28 @@ void emd_progress_start(const char *what, uint64_t total)
          what += n)
         to = stpcpy(to, visible);
     *to = '\0';
+}
+
+void emd_progress_start(const char *what, uint64_t total)
+{
+    set_name(what);
     total_bytes = total;
     started = now();
     drawn = 0;
 }
 
-void emd_progress_update(uint64_t done)
+/* Whether it is time to draw, which is then supposed to happen. */
+static bool is_due(void)
 {
-    if (!shown)
-        return;
-    double t = now();
-    if (t - drawn < 0.1)
-        return;
+    const double t = now();
+    if (!shown || t - drawn < 0.1)
+        return false;
     drawn = t;
-    double seconds = t - started, rate = seconds > 0 ? (double)done / seconds : 0;
-    char right[96];
-    if (total_bytes > 0 && rate > 0) {
-        double left = done < total_bytes ? (double)(total_bytes - done) / rate : 0;
-        snprintf(right, sizeof right, " %3.0f %% %6.0f MB/s  %d:%02d left",
-                 100.0 * (double)(done < total_bytes ? done : total_bytes) / (double)total_bytes,
-                 rate / 1e6, (int)(left / 60), (int)left % 60);
-    } else {
-        snprintf(right, sizeof right, " %6.0f MB/s", rate / 1e6);
-    }
+    return true;
+}
+
+static void draw(const char *right)
+{
     struct winsize size = {.ws_col = 80};
     ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
     int room = (int)(size.ws_col ? size.ws_col : 80) - (int)strlen(right) - 1;
@@ -70,6 +69,31 @@ void emd_progress_update(uint64_t done)
             shown_name++;
     fprintf(stderr, "\r%s%s\033[K", shown_name, right);
     fflush(stderr);
+}
+
+void emd_progress_update(uint64_t done)
+{
+    if (!is_due())
+        return;
+    double seconds = drawn - started, rate = seconds > 0 ? (double)done / seconds : 0;
+    char right[96];
+    if (total_bytes > 0 && rate > 0) {
+        double left = done < total_bytes ? (double)(total_bytes - done) / rate : 0;
+        snprintf(right, sizeof right, " %3.0f %% %6.0f MB/s  %d:%02d left",
+                 100.0 * (double)(done < total_bytes ? done : total_bytes) / (double)total_bytes,
+                 rate / 1e6, (int)(left / 60), (int)left % 60);
+    } else {
+        snprintf(right, sizeof right, " %6.0f MB/s", rate / 1e6);
+    }
+    draw(right);
+}
+
+void emd_progress_show(const char *what, const char *right)
+{
+    if (!is_due())
+        return;
+    set_name(what);
+    draw(right);
 }
 
 void emd_progress_end(void)

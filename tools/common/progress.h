@@ -14,6 +14,9 @@ void emd_progress_start(const char *what, uint64_t total);
 /* Bytes done so far; redraws at most ten times a second. */
 void emd_progress_update(uint64_t done);
 
+/* A line of other words, instead of start and update: what on the left, 'right' on the right. */
+void emd_progress_show(const char *what, const char *right);
+
 /* Clears the line. */
 void emd_progress_end(void);
 

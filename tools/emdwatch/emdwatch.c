@@ -71,7 +71,7 @@ static bool status_file(void *ctx, const char *name, const char *output,
         free(in);
         free(out);
     }
-    if (same && e->state == EMD_WATCH_ASIDE) {
+    if (same && (e->state == EMD_WATCH_ASIDE || e->outcome == EMD_OUTCOME_CONFLICT)) {
         kind = 3;
         why = e->why ? e->why : "";
     } else if (done) {

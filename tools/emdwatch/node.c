@@ -6,10 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +15,14 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/safefile.h"
 #include "common/crew.h"
-#include "common/jsontext.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "common/signals.h"
+#include "journal.h"
 
 enum kind { SCAN, CHECK, CLEAN, REPACK };
 
@@ -68,76 +65,13 @@ struct node {
     double next_scan, last_scan, saved;
     bool dirty, scanned; /* state to be saved; at least one whole round */
     bool source_lost, target_lost, state_lost;
-    char *trouble; /* folders that could not be read in the last round, one a line */
+    char *trouble; /* folders that could not be read in the last round, a line around each */
     char *new_trouble;
     unsigned stops; /* signals that ask to stop */
     double aborted;
-    uint64_t done, failed;
+    uint64_t done, failed, moved; /* files, and the source bytes of those done */
+    struct emd_journal journal;
 };
-
-/* ---- events ---------------------------------------------------------------------------------- */
-
-static void time_text(char text[40])
-{
-    const time_t t = time(NULL);
-    struct tm tm;
-    strftime(text, 40, "%Y-%m-%dT%H:%M:%S%z", localtime_r(&t, &tm));
-}
-
-/* One line on standard output; 'r' may be NULL. */
-static void event(const struct node *node, const char *what, const char *file, const char *why,
-                  const struct emd_report *r)
-{
-    char now[40];
-    time_text(now);
-    emd_progress_end();
-    const double raw = r ? (double)r->result.raw_bytes : 0;
-    const double stored = r ? (double)r->result.stored_bytes : 0;
-    const double ratio = stored > 0 ? raw / stored : 0;
-    const double speed = r && r->seconds > 0 ? raw / 1e6 / r->seconds : 0;
-    if (node->options->json) {
-        struct json_object *o = json_object_new_object();
-        json_object_object_add(o, "time", json_object_new_string(now));
-        json_object_object_add(o, "event", json_object_new_string(what));
-        json_object_object_add(o, "file", file ? emd_json_text(file) : NULL);
-        if (why)
-            json_object_object_add(o, "why", emd_json_text(why));
-        if (r) {
-            json_object_object_add(o, "frames", json_object_new_int64((int64_t)r->result.frames));
-            json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)raw));
-            json_object_object_add(o, "stored_bytes", json_object_new_int64((int64_t)stored));
-            json_object_object_add(o, "ratio", json_object_new_double(ratio));
-            json_object_object_add(o, "seconds", json_object_new_double(r->seconds));
-            json_object_object_add(o, "mb_per_s", json_object_new_double(speed));
-            json_object_object_add(o, "codec", json_object_new_string(r->result.codec));
-        }
-        puts(json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
-                                                   JSON_C_TO_STRING_NOSLASHESCAPE));
-        json_object_put(o);
-    } else {
-        printf("%s %s", now, what);
-        if (file) {
-            putchar(' ');
-            emd_print_text(file);
-        }
-        if (why) {
-            fputs(": ", stdout);
-            emd_print_text(why);
-        }
-        if (r)
-            printf(": %" PRIu64 " frames, %.1f -> %.1f MB, ratio %.2f, %.2f s, %.0f MB/s, %s",
-                   r->result.frames, raw / 1e6, stored / 1e6, ratio, r->seconds, speed,
-                   r->result.codec);
-        putchar('\n');
-    }
-    fflush(stdout);
-}
-
-static void news(const struct node *node, const char *what, const char *file, const char *why)
-{
-    if (!node->options->quiet)
-        event(node, what, file, why, NULL);
-}
 
 /* ---- workers --------------------------------------------------------------------------------- */
 
@@ -201,21 +135,19 @@ static bool start_child(struct node *node, enum kind kind, struct emd_watch_entr
 
 static void add_trouble(struct node *node, const char *name, int error)
 {
-    char *text = NULL;
-    if (asprintf(&text, "%s%s\t%d\n", node->new_trouble ? node->new_trouble : "", name, error) < 0)
+    char *line = NULL, *text = NULL;
+    if (asprintf(&line, "\n%s\t%d\n", name, error) < 0)
         return;
-    char line[64];
-    snprintf(line, sizeof line, "\t%d\n", error);
-    char *seen = NULL;
-    if (asprintf(&seen, "%s%s", name, line) < 0)
-        seen = NULL;
-    if (*name && seen && !(node->trouble && strstr(node->trouble, seen)))
-        event(node, "unreadable", name, strerror(error), NULL);
-    free(seen);
-    free(node->new_trouble);
-    node->new_trouble = text;
+    if (*name && !(node->trouble && strstr(node->trouble, line)))
+        emd_journal_event(&node->journal, "unreadable", name, strerror(error), NULL);
+    if (asprintf(&text, "%s%s", node->new_trouble ? node->new_trouble : "", line) >= 0) {
+        free(node->new_trouble);
+        node->new_trouble = text;
+    }
+    free(line);
     if (!*name && !node->source_lost) {
-        event(node, "waiting", NULL, "the source folder cannot be read", NULL);
+        emd_journal_event(&node->journal, "waiting", NULL, "the source folder cannot be read",
+                          NULL);
         node->source_lost = true;
     }
 }
@@ -230,7 +162,7 @@ static void report_rivals(struct node *node)
                          e->rival->name, e->output) < 0)
                 continue;
             if (emd_watchlist_finish(&node->list, e, EMD_OUTCOME_CONFLICT, why, emd_node_now()))
-                event(node, "conflict", e->name, why, NULL);
+                emd_journal_event(&node->journal, "conflict", e->name, why, NULL);
             node->dirty = true;
             free(why);
         } else if (!e->rival && e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_CONFLICT &&
@@ -248,7 +180,7 @@ static void end_scan(struct node *node, bool clean)
     node->trouble = node->new_trouble;
     node->new_trouble = NULL;
     if (node->source_lost && clean) {
-        news(node, "going on", NULL, "the source folder can be read again");
+        emd_journal_news(&node->journal, "going on", NULL, "the source folder can be read again");
         node->source_lost = false;
     }
     report_rivals(node);
@@ -271,7 +203,7 @@ static void checked(struct node *node, const char *name, const char *why,
     }
     const enum emd_watch_outcome outcome = unknown ? EMD_OUTCOME_TROUBLE : EMD_OUTCOME_CONFLICT;
     if (emd_watchlist_finish(&node->list, e, outcome, why, emd_node_now()))
-        event(node, emd_watch_outcome_text(outcome), e->name, e->why, NULL);
+        emd_journal_event(&node->journal, emd_watch_outcome_text(outcome), e->name, e->why, NULL);
     if (unknown)
         e->state = EMD_WATCH_NEW; /* nothing is done to it before the answer: asked again */
     node->dirty = true;
@@ -316,7 +248,7 @@ static void understand(struct node *node, struct child *c, const struct emd_repo
         if (r->number > 0) {
             char text[64];
             snprintf(text, sizeof text, "%" PRId64 " temporary files of dead runs", r->number);
-            news(node, "removed", NULL, text);
+            emd_journal_news(&node->journal, "removed", NULL, text);
         }
         break;
     }
@@ -367,22 +299,24 @@ static void finish_repack(struct node *node, struct child *c, int wait_status)
     node->dirty = true;
     if (outcome == EMD_OUTCOME_DONE) {
         if (held)
-            news(node, "going on", NULL, "the target folder can be written again");
+            emd_journal_news(&node->journal, "going on", NULL,
+                             "the target folder can be written again");
         node->done++;
+        node->moved += e->source.size;
         node->totals.files++;
         node->totals.raw_bytes += r->result.raw_bytes;
         node->totals.stored_bytes += r->result.stored_bytes;
         node->totals.seconds += r->seconds;
         if (!node->options->quiet)
-            event(node, "done", e->name, NULL, r);
+            emd_journal_event(&node->journal, "done", e->name, NULL, r);
     } else if (outcome == EMD_OUTCOME_TARGET) {
         if (!held)
-            event(node, "waiting", e->name, why, NULL);
+            emd_journal_event(&node->journal, "waiting", e->name, why, NULL);
     } else if (is_news && outcome != EMD_OUTCOME_UNWANTED) {
         const bool bad = outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_TROUBLE ||
                          outcome == EMD_OUTCOME_CONFLICT;
         if (bad || !node->options->quiet)
-            event(node, emd_watch_outcome_text(outcome), e->name, why, NULL);
+            emd_journal_event(&node->journal, emd_watch_outcome_text(outcome), e->name, why, NULL);
     }
     node->failed += outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_CONFLICT;
 }
@@ -394,7 +328,7 @@ static void report_checked(const struct node *node, const struct child *c)
         return;
     snprintf(text, sizeof text, "%zu files with an output in %.1f s", c->files,
              emd_node_now() - c->begun);
-    news(node, "checked", NULL, text);
+    emd_journal_news(&node->journal, "checked", NULL, text);
 }
 
 static void end_child(struct node *node, struct child *c)
@@ -435,7 +369,8 @@ static bool hear(struct node *node, struct child *c)
     c->used += (size_t)n;
     c->heard = emd_node_now();
     if (c->stalled)
-        news(node, "going on", c->entry ? c->entry->name : NULL, "the worker moves again");
+        emd_journal_news(&node->journal, "going on", c->entry ? c->entry->name : NULL,
+                         "the worker moves again");
     c->stalled = false;
     parse(node, c);
     return n > 0;
@@ -451,9 +386,9 @@ static bool target_is_there(struct node *node)
                        stat(emd_safefile_temp(node->lock), &b) == 0 && a.st_dev == b.st_dev &&
                        a.st_ino == b.st_ino;
     if (there == node->target_lost) {
-        event(node, there ? "going on" : "waiting", NULL,
-              there ? "the target folder is back" : "the target folder is not there any more",
-              NULL);
+        emd_journal_event(
+            &node->journal, there ? "going on" : "waiting", NULL,
+            there ? "the target folder is back" : "the target folder is not there any more", NULL);
         node->target_lost = !there;
     }
     return there;
@@ -508,40 +443,39 @@ static void start_repacks(struct node *node)
 
 static void watch_for_stalls(struct node *node)
 {
-    double silence = node->options->watch.settle;
-    silence = silence < shortest_silence ? shortest_silence : silence;
-    silence = silence > longest_silence ? longest_silence : silence;
-    for (const struct child *c = node->children; c; c = c->next)
-        if (emd_node_now() - c->heard > hopeless_silence)
+    const double settle = node->options->watch.settle;
+    const double silence = settle < shortest_silence  ? shortest_silence
+                           : settle > longest_silence ? longest_silence
+                                                      : settle;
+    for (struct child *c = node->children; c; c = c->next) {
+        const double silent = emd_node_now() - c->heard;
+        /* cleaning begins with waiting whether a file is left alone */
+        if (silent > hopeless_silence + (c->kind == CLEAN ? settle : 0))
             kill(c->pid, SIGKILL);
-    for (struct child *c = node->children; c; c = c->next)
-        if (!c->stalled && c->kind != CLEAN && emd_node_now() - c->heard > silence) {
+        if (!c->stalled && c->kind != CLEAN && silent > silence) {
             c->stalled = true;
-            event(node, "stalled", c->entry ? c->entry->name : NULL,
-                  c->kind == REPACK ? "no progress; others go on"
-                                    : "a folder does not answer; waiting for it",
-                  NULL);
+            emd_journal_event(&node->journal, "stalled", c->entry ? c->entry->name : NULL,
+                              c->kind == REPACK ? "no progress; others go on"
+                                                : "a folder does not answer; waiting for it",
+                              NULL);
         }
+    }
 }
 
-static void show(const struct node *node)
+static void show(struct node *node)
 {
-    char text[128];
-    uint64_t done = 0, total = 0;
-    unsigned running = 0;
-    size_t waiting = 0;
+    struct emd_journal_now now = {
+        .done = (size_t)node->done, .failed = (size_t)node->failed, .moved = node->moved};
     for (const struct child *c = node->children; c; c = c->next)
         if (c->kind == REPACK) {
-            running++;
-            done += c->done_bytes;
-            total += c->entry->source.size;
+            now.running++;
+            now.running_done += c->done_bytes;
+            now.running_bytes += c->entry->source.size;
         }
+    now.moved += now.running_done;
     for (size_t i = 0; i < node->list.count; i++)
-        waiting += node->list.entry[i]->state == EMD_WATCH_WAITING;
-    snprintf(text, sizeof text, "%zu waiting, %u running, %" PRIu64 " done, %" PRIu64 " failed",
-             waiting, running, node->done, node->failed);
-    emd_progress_start(text, total);
-    emd_progress_update(done);
+        now.waiting += node->list.entry[i]->state == EMD_WATCH_WAITING;
+    emd_journal_show(&node->journal, &now);
 }
 
 static void take_signals(struct node *node)
@@ -556,7 +490,8 @@ static void take_signals(struct node *node)
         case SIGTERM:
         case SIGINT:
             if (++node->stops == 1) {
-                news(node, "stopping", NULL, "running files are finished; again to abort");
+                emd_journal_news(&node->journal, "stopping", NULL,
+                                 "running files are finished; again to abort");
                 for (const struct child *c = node->children; c; c = c->next)
                     if (c->kind != REPACK || c->stalled)
                         kill(c->pid, SIGKILL);
@@ -599,7 +534,7 @@ static void start_check(struct node *node)
         return;
     char text[64];
     snprintf(text, sizeof text, "%zu files with an output", n);
-    news(node, "checking", NULL, text);
+    emd_journal_news(&node->journal, "checking", NULL, text);
     find_child(node, CHECK)->files = n;
 }
 
@@ -693,41 +628,63 @@ static void run(struct node *node)
 /* What --once came to. */
 static int summarise(const struct node *node)
 {
-    size_t done = 0, aside = 0, empty = 0, waiting = 0;
+    struct emd_journal_summary sum = {.done = (size_t)node->done};
     for (size_t i = 0; i < node->list.count; i++) {
         const struct emd_watch_entry *e = node->list.entry[i];
         if (e->missing >= 0)
             continue;
-        done += e->state == EMD_WATCH_DONE;
-        empty += e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_EMPTY;
-        aside += e->state == EMD_WATCH_ASIDE && e->outcome != EMD_OUTCOME_EMPTY;
-        waiting += e->state == EMD_WATCH_WAITING || e->state == EMD_WATCH_NEW;
+        sum.before += e->state == EMD_WATCH_DONE;
+        sum.empty += e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_EMPTY;
+        sum.failed += e->state == EMD_WATCH_ASIDE && e->outcome != EMD_OUTCOME_EMPTY;
+        sum.not_ready += e->state == EMD_WATCH_WAITING || e->state == EMD_WATCH_NEW;
     }
-    char text[160];
-    snprintf(text, sizeof text,
-             "%" PRIu64 " files done, %zu finished before, %zu empty, %zu failed, %zu not ready",
-             node->done, done - (size_t)node->done, empty, aside, waiting);
-    news(node, "summary", NULL, text);
-    if (aside > 0 || node->source_lost || node->target_lost || node->trouble ||
+    sum.before -= sum.before < sum.done ? sum.before : sum.done;
+    emd_journal_summary(&node->journal, &sum);
+    if (sum.failed > 0 || node->source_lost || node->target_lost || node->trouble ||
         node->list.hold >= 0)
         return EMD_EXIT_FAILED;
-    return waiting > 0 ? EMD_EXIT_NOT_READY : EMD_EXIT_OK;
+    return sum.not_ready > 0 ? EMD_EXIT_NOT_READY : EMD_EXIT_OK;
+}
+
+/* One node a target folder. The lock's file says who has it. */
+static enum emd_status take_lock(const char *target, struct emd_safefile **lock,
+                                 struct emd_error *err)
+{
+    char host[64] = "", line[128] = "";
+    char *path = emd_node_path(target, ".emdwatch.lock");
+    const enum emd_status status = emd_safefile_create(path, lock, err);
+    if (status == EMD_OK) {
+        gethostname(host, sizeof host - 1);
+        dprintf(emd_safefile_fd(*lock), "%ld %s\n", (long)getpid(), host);
+    } else if (status == EMD_E_BUSY) {
+        char *temp = emd_node_path(target, ".emdwatch.lock.tmp");
+        long pid = 0;
+        FILE *f = fopen(temp, "re");
+        if (f && fgets(line, sizeof line, f) &&
+            sscanf(line, "%ld %63[-.0-9A-Za-z]", &pid, host) == 2)
+            emd_fail(err, status, "another emdwatch, process %ld on %s, works on this folder", pid,
+                     host);
+        else
+            emd_fail(err, status, "another emdwatch works on this folder");
+        if (f)
+            fclose(f);
+        free(temp);
+    }
+    free(path);
+    return status;
 }
 
 int emd_node_run(const struct emd_node_options *options)
 {
-    struct node node = {.options = options};
+    struct node node = {.options = options,
+                        .journal = {.json = options->json, .quiet = options->quiet}};
     struct emd_error error;
     sigset_t mask;
     int code = EMD_EXIT_OK;
-    char *lock = emd_node_path(options->target, ".emdwatch.lock");
     emd_watchlist_init(&node.list, &options->watch);
-    const enum emd_status status = emd_safefile_create(lock, &node.lock, &error);
-    free(lock);
+    const enum emd_status status = take_lock(options->target, &node.lock, &error);
     if (status != EMD_OK) {
-        emd_message_error("%s: %s", options->target,
-                          status == EMD_E_BUSY ? "another emdwatch works on this folder"
-                                               : error.text);
+        emd_message_error("%s: %s", options->target, error.text);
         return emd_exit_for(status);
     }
     sigemptyset(&mask);
@@ -737,6 +694,11 @@ int emd_node_run(const struct emd_node_options *options)
     sigprocmask(SIG_BLOCK, &mask, &node.old_mask);
     signal(SIGPIPE, SIG_IGN);
     node.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (node.signals < 0) {
+        emd_message_error("cannot wait for signals: %s", strerror(errno));
+        emd_safefile_discard(node.lock);
+        return EMD_EXIT_FAILED;
+    }
     node.hints = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     emd_statefile_read(options->target, &node.list, &node.totals);
     run(&node);
