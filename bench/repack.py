@@ -90,19 +90,20 @@ class Bench:
         return results
 
 
-def add_rows(table, results, raw, base, inverse=False):
-    """inverse: how many times slower than the base, instead of faster."""
+def add_rows(table, results, raw, faster=None, slower=None):
+    """Beside contestants whose names are given: how many times faster, and how many times slower."""
     for name, r in results.items():
-        ratio = None
-        if base in results:
-            pair = (r, results[base]) if inverse else (results[base], r)
-            ratio = benchlib.paired_ratio(*pair)
+        ratios = []
+        if faster:
+            ratios.append(benchlib.paired_ratio(results[faster], r))
+        if slower:
+            ratios.append(benchlib.paired_ratio(r, results[slower]))
         table.add(name, r.wall, raw / r.wall / 1e6, r.cpu, r.rss / 2**20, r.size / 1e6,
-                  raw / r.size, ratio, f"{100 * r.spread:.0f} %")
+                  raw / r.size, *ratios, f"{100 * r.spread:.0f} %")
 
 
-def columns(last):
-    return ("contestant", "wall s", "MB/s", "CPU s", "peak MiB", "size MB", "raw/size", last,
+def columns(*ratios):
+    return ("contestant", "wall s", "MB/s", "CPU s", "peak MiB", "size MB", "raw/size", *ratios,
             "spread")
 
 
@@ -126,12 +127,12 @@ def compare_codecs(bench, side, frames):
         runs.append(Run("h5repack, buffer of a frame", h5repack, output=h5, env=frame))
         slow = ["h5repack", "h5repack, buffer of a frame"]
     results = bench.measure(runs, slow)
-    table = benchlib.Table(*columns("x faster"))
-    add_rows(table, results, raw, "h5py script, zlib 4")
+    table = benchlib.Table(*columns("x faster", "x cp"))
+    add_rows(table, results, raw, "h5py script, zlib 4", "cp + fsync")
     benchlib.record(
         f"repack codecs: {side} x {side} x {frames} int16", table, bench.args,
         [f"{bench.args.rounds} interleaved rounds, page cache warm, -j {bench.args.threads}; "
-         "x faster: median of the rounds' ratios to the script",
+         "x faster: median of the rounds' ratios to the script; x cp: the time in units of cp + fsync",
          *(["h5repack: one round"] if slow else []), *bench.notes])
 
 
@@ -158,7 +159,7 @@ def compare_layouts(bench, side, frames):
         slow = ["contiguous, h5py script", "contiguous, h5repack"]
     results = bench.measure(runs, slow)
     table = benchlib.Table(*columns("x slower"))
-    add_rows(table, results, raw, base, inverse=True)
+    add_rows(table, results, raw, slower=base)
     benchlib.record(
         f"repack layouts: {side} x {side} x {frames} int16, codec {codec}", table, bench.args,
         [f"{bench.args.rounds} interleaved rounds, page cache warm, -j {bench.args.threads}; "
@@ -182,7 +183,7 @@ def compare_checksum(bench, side, frames):
     table = benchlib.Table(*columns("x slower"))
     for codec in ("auto", "blosc", "bitshuffle"):
         pair = {name: r for name, r in results.items() if name.startswith(codec + ",")}
-        add_rows(table, pair, raw, f"{codec}, without", inverse=True)
+        add_rows(table, pair, raw, slower=f"{codec}, without")
     benchlib.record(f"repack checksum: {side} x {side} x {frames} int16", table, bench.args,
                     [f"{bench.args.rounds} interleaved rounds, page cache warm, "
                      f"-j {bench.args.threads}"])
