@@ -80,6 +80,15 @@ def plugin_environment(args):
     return dict(os.environ, HDF5_PLUGIN_PATH=os.path.join(args.build, "plugins"))
 
 
+def test_data(args, *names):
+    """A folder of the real files: below EMDTOOLS_TEST_DATA of the environment, or else of the build."""
+    data = os.environ.get("EMDTOOLS_TEST_DATA")
+    if data is None:
+        with open(os.path.join(args.build, "CMakeCache.txt"), encoding="utf-8") as f:
+            data = dict(re.findall(r"^(\w+):\w+=(.*)$", f.read(), re.M)).get("EMDTOOLS_TEST_DATA", "")
+    return os.path.join(data, *names)
+
+
 @contextlib.contextmanager
 def scratch_folder(args, parent=None):
     """--scratch, kept with all inputs for the next time, or a temporary folder (in 'parent')."""

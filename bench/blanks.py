@@ -160,8 +160,9 @@ def compare(args, scratch, name, table):
 def main():
     p = benchlib.parser(__doc__)
     p.add_argument("--rows", type=int, default=1000000)
-    p.add_argument("--samples", default=os.path.join(os.environ.get("EMDTOOLS_TEST_DATA", ""), "dials"))
+    p.add_argument("--samples", help="folder (dials/ of EMDTOOLS_TEST_DATA)")
     args = p.parse_args()
+    samples = args.samples or benchlib.test_data(args, "dials")
     table = benchlib.Table("contestant", "wall s", "CPU s", "peak MiB", "output MB", "x cp",
                            "x faster than Python")
     with benchlib.scratch_folder(args) as scratch:
@@ -171,12 +172,12 @@ def main():
         for name in ("boxed", "plain"):
             compare(args, scratch, name, table)
         runs = [benchlib.Run(name, [benchlib.emd_tool(args, "emdblanks"), "-q",
-                                    f"{args.samples}/{name}/integrated.expt",
-                                    f"{args.samples}/{name}/integrated.refl",
+                                    f"{samples}/{name}/integrated.expt",
+                                    f"{samples}/{name}/integrated.refl",
                                     f"output.experiments={scratch}/s.expt",
                                     f"output.reflections={scratch}/s.refl"],
                              output=f"{scratch}/s.refl")
-                for name in ("fade", "velox", "quartz") if os.path.isdir(f"{args.samples}/{name}")]
+                for name in ("fade", "velox", "quartz") if os.path.isdir(f"{samples}/{name}")]
         for name, r in benchlib.interleave(runs, 4 * args.rounds).items():
             table.add(f"sample {name}", r.wall, r.cpu, r.rss / 2**20, r.size / 1e6, None, None)
     benchlib.record("blank images of a million reflections", table, args,

@@ -27,16 +27,16 @@ def measure(args, tool, frames, simd):
 
 def main():
     parser = benchlib.parser(__doc__, rounds=3)
-    data = os.environ.get("EMDTOOLS_TEST_DATA", os.path.join(benchlib.SOURCE, "../shared/data"))
-    parser.add_argument("--frames", default=os.path.join(data, "frames"), help="folder (%(default)s)")
+    parser.add_argument("--frames", help="folder (frames/ of EMDTOOLS_TEST_DATA)")
     parser.add_argument("--seconds", type=float, default=5, help="a frame (%(default)s)")
     parser.add_argument("--simd", nargs="*", default=["avx512", "avx2", "scalar"],
                         help="EDC on ceta2k with these, too (%(default)s)")
     args = parser.parse_args()
     tool = benchlib.emd_tool(args, "codecbench")
-    frames = sorted(glob.glob(os.path.join(args.frames, "*.?2.*")))
+    folder = args.frames or benchlib.test_data(args, "frames")
+    frames = sorted(glob.glob(os.path.join(folder, "*.?2.*")))
     if not frames:
-        sys.exit(f"codec.py: no frames in {args.frames}")
+        sys.exit(f"codec.py: no frames in {folder}")
     rows = measure(args, tool, frames, None)
     names = list(dict.fromkeys(r[0] for r in rows))
     codecs = list(dict.fromkeys(r[1] for r in rows))

@@ -41,8 +41,7 @@ def main():
                         "(frames/ of EMDTOOLS_TEST_DATA)")
     parser.add_argument("--best", type=int, default=3, help="passes of each run (%(default)s)")
     args = parser.parse_args()
-    data = os.environ.get("EMDTOOLS_TEST_DATA", "")
-    frames = args.frames or sorted(glob.glob(os.path.join(data, "frames", "*.2048")))
+    frames = args.frames or sorted(glob.glob(benchlib.test_data(args, "frames", "*.2048")))
     if not frames:
         sys.exit("filters.py: no frames: name files, or set EMDTOOLS_TEST_DATA")
     tool = benchlib.emd_tool(args, "filterbench")
