@@ -198,6 +198,21 @@ static enum emd_status check_fill(hid_t list, hid_t type, struct emd_error *err)
     return status;
 }
 
+/* A list keeps the version of the layout message that it was read from, and HDF5 2.2 asserts that
+ * the destination's bounds allow it; so does leaving edge chunks unfiltered, which are filtered
+ * like the others then. Chunks that are set anew have neither. */
+static bool set_chunks_anew(hid_t list)
+{
+    hsize_t chunk[H5S_MAX_RANK];
+    H5D_alloc_time_t alloc, then;
+    if (H5Pget_layout(list) != H5D_CHUNKED)
+        return true;
+    const int rank = H5Pget_chunk(list, H5S_MAX_RANK, chunk);
+    return rank >= 0 && H5Pget_alloc_time(list, &alloc) >= 0 &&
+           H5Pset_chunk(list, rank, chunk) >= 0 && H5Pget_alloc_time(list, &then) >= 0 &&
+           (then == alloc || H5Pset_alloc_time(list, alloc) >= 0);
+}
+
 static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row, hid_t *dst,
                                     bool *copies, struct emd_error *err)
 {
@@ -217,10 +232,7 @@ static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row
         status = emd_job_map_type(job, type, &dst_type, err);
     if (status != EMD_OK)
         goto out;
-    /* Leaving edge chunks unfiltered needs the newest layout: they are filtered like the others. */
-    unsigned chunk_options = 0;
-    if (H5Pget_layout(list) == H5D_CHUNKED && (H5Pget_chunk_opts(list, &chunk_options) < 0 ||
-                                               (chunk_options && H5Pset_chunk_opts(list, 0) < 0))) {
+    if (!set_chunks_anew(list)) {
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read creation properties");
         goto out;
     }
