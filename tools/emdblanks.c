@@ -282,11 +282,7 @@ static void print_report(const struct emd_blank_report *report)
 
 static void put_json_string(const char *text)
 {
-    struct json_object *o = emd_json_text(text);
-    fputs(
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-        stdout);
-    json_object_put(o);
+    emd_json_print(emd_json_text(text));
 }
 
 /* JSON has no word for what the sum of huge intensities can become. */

@@ -409,13 +409,6 @@ static json_object *stack_json(const struct emd_info_stack *s)
 }
 
 /* One line an object, as emdrepack does. */
-static void print_json(json_object *o)
-{
-    puts(
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-}
-
 static void print_info_json(const struct emd_info *info)
 {
     json_object *o = json_object_new_object(), *stacks = json_object_new_array(),
@@ -433,7 +426,8 @@ static void print_info_json(const struct emd_info *info)
     for (size_t i = 0; i < info->problem_count; i++)
         json_object_array_add(problems, emd_json_text(info->problem[i]));
     json_object_object_add(o, "problems", problems);
-    print_json(o);
+    emd_json_print(o);
+    putchar('\n');
 }
 
 static void print_failure_json(const char *path, const struct emd_error *err)
@@ -442,7 +436,8 @@ static void print_failure_json(const char *path, const struct emd_error *err)
     put_text(o, "file", path);
     put_text(o, "status", emd_status_text(err->status));
     put_text(o, "error", err->text);
-    print_json(o);
+    emd_json_print(o);
+    putchar('\n');
 }
 
 /* --- tilts, metadata, pictures ----------------------------------------------------------------*/

@@ -362,10 +362,9 @@ static void print_json(const struct settings *settings, const struct job *job)
     json_object_object_add(o, "seconds", number(job->seconds));
     json_object_object_add(o, "codec", json_object_new_string(r->codec));
     json_object_object_add(o, "verified", json_object_new_boolean(r->verified));
-    puts(
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    emd_json_print(o);
+    putchar('\n');
     fflush(stdout);
-    json_object_put(o);
 }
 
 static void report(const struct settings *settings, const struct job *job)

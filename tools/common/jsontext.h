@@ -1,8 +1,9 @@
-/* Names and messages in JSON. */
+/* JSON as the tools write it: names and messages, and values on stdout. */
 #ifndef EMD_TOOLS_JSONTEXT_H
 #define EMD_TOOLS_JSONTEXT_H
 
 #include <json-c/json.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,15 @@ static inline struct json_object *emd_json_text(const char *text)
     struct json_object *o = clean ? json_object_new_string(clean) : NULL;
     free(clean);
     return o;
+}
+
+/* Writes it on stdout, all on one line that it does not end, and frees it. */
+static inline void emd_json_print(struct json_object *o)
+{
+    fputs(
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+        stdout);
+    json_object_put(o);
 }
 
 #endif

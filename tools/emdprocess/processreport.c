@@ -46,10 +46,9 @@ static void add_count(struct json_object *o, const char *key, size_t value)
 static void print_event(struct json_object *o)
 {
     report_progress_clear();
-    puts(
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+    emd_json_print(o);
+    putchar('\n');
     fflush(stdout);
-    json_object_put(o);
 }
 
 /* ---- events ---------------------------------------------------------------------------------- */

@@ -27,13 +27,6 @@ static struct json_object *new_json(const char *now, const char *what)
     return o;
 }
 
-static void put_json(struct json_object *o)
-{
-    puts(
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
-    json_object_put(o);
-}
-
 void emd_journal_event(const struct emd_journal *journal, const char *what, const char *file,
                        const char *why, const struct emd_report *r)
 {
@@ -58,7 +51,8 @@ void emd_journal_event(const struct emd_journal *journal, const char *what, cons
             json_object_object_add(o, "mb_per_s", json_object_new_double(speed));
             json_object_object_add(o, "codec", json_object_new_string(r->result.codec));
         }
-        put_json(o);
+        emd_json_print(o);
+        putchar('\n');
     } else {
         printf("%s %s", now, what);
         if (file) {
@@ -104,7 +98,8 @@ void emd_journal_summary(const struct emd_journal *journal, const struct emd_jou
         for (size_t i = 0; i < sizeof number / sizeof number[0]; i++)
             json_object_object_add(o, number[i].key,
                                    json_object_new_int64((int64_t)number[i].files));
-        put_json(o);
+        emd_json_print(o);
+        putchar('\n');
         return;
     }
     char text[160];
