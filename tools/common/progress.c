@@ -43,11 +43,13 @@ void emd_progress_start(const char *what, uint64_t total)
     drawn = 0;
 }
 
-/* Whether it is time to draw, which is then supposed to happen. */
+/* Whether it is time to draw; the caller then does. */
 static bool is_due(void)
 {
+    if (!shown)
+        return false;
     const double t = now();
-    if (!shown || t - drawn < 0.1)
+    if (t - drawn < 0.1)
         return false;
     drawn = t;
     return true;
