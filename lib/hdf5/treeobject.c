@@ -199,8 +199,8 @@ static enum emd_status check_fill(hid_t list, hid_t type, struct emd_error *err)
 }
 
 /* A list keeps the version of the layout message that it was read from, and HDF5 2.2 asserts that
- * the destination's bounds allow it; so does leaving edge chunks unfiltered, which are filtered
- * like the others then. Chunks that are set anew have neither. */
+ * the destination's bounds allow it. Chunks that are set anew have the oldest version, in which
+ * edge chunks are filtered like the others. The time of allocation stays as it was. */
 static bool set_chunks_anew(hid_t list)
 {
     hsize_t chunk[H5S_MAX_RANK];
