@@ -148,11 +148,10 @@ static void predict(const struct edc_view *view, int phase, size_t n,
         predict_phase(view, 1, n, predictor, set, prediction, fraction);
 }
 
-/* The lanes from 'at' on that are below n, as a mask of 0 or -1. */
-static inline vec lanes_below(size_t at, size_t n)
+/* Of the 32 lanes from 'at' on those below n, as bits. */
+static inline uint32_t bits_below(size_t at, size_t n)
 {
-    const uint32_t bits = n - at >= 32 ? UINT32_MAX : (UINT32_C(1) << (n - at)) - 1;
-    return v_from_bits(bits, 0);
+    return n - at >= 32 ? UINT32_MAX : (UINT32_C(1) << (n - at)) - 1;
 }
 
 /* 8 rows of 4095 are within 15 bits. */
@@ -184,7 +183,7 @@ static void tile_sums(size_t n, const uint16_t *sums, uint32_t *totals)
         for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i += VL) {
             vec sum = v_load(sums + i);
             if (i + VL > n)
-                sum = v_and(sum, lanes_below(i, n));
+                sum = v_and(sum, v_from_bits(bits_below(i, n), 0));
             total += v_sum(sum);
         }
         totals[at / EDC_TILE_LANES] += total;
@@ -208,17 +207,16 @@ static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_
     for (size_t at = 0; at < n; at += EDC_TILE_LANES) {
         const int k = low[at / EDC_TILE_LANES];
         const vec half = v_set(fold ? 0 : 1 << k >> 1);
+        const uint32_t inside = bits_below(at, n); /* nothing of what lies behind the row's end */
         vec shifted[EDC_TILE_LANES / VL];
-        int escaped = 0;
+        uint32_t escapes = 0;
         for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
             const size_t i = at + (size_t)(v * VL);
             shifted[v] = v_add(v_load(residual + i), half);
             const vec z = v_minu(fold_residual(shifted[v], k, fold), most);
-            escaped |= v_any_gt(z, EDC_LITERALS - 1);
+            escapes |= v_bits_gt(z, EDC_LITERALS - 1, v * VL);
             v_store8(symbol + i, z);
         }
-        /* Nothing of what lies behind the end of the row. */
-        const uint32_t inside = n - at >= 32 ? UINT32_MAX : (UINT32_C(1) << (n - at)) - 1;
         vec bit = v_set(1);
         for (int j = 0; j < k; j++, plane += 4, bit = v_add(bit, bit)) {
             uint32_t bits = 0;
@@ -227,13 +225,15 @@ static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_
             bits &= inside;
             memcpy(plane, &bits, 4);
         }
-        if (escaped) {
+        escapes &= inside;
+        if (escapes) {
             uint16_t z[EDC_TILE_LANES];
             for (int v = 0; v < EDC_TILE_LANES / VL; v++)
                 v_store(z + v * VL, fold_residual(shifted[v], k, fold));
-            for (size_t i = at; i < at + EDC_TILE_LANES && i < n; i++)
-                if (z[i - at] >= EDC_LITERALS)
-                    symbol[i] = edc_escape(z[i - at], extra);
+            for (; escapes; escapes &= escapes - 1) {
+                const size_t i = (size_t)__builtin_ctz(escapes);
+                symbol[at + i] = edc_escape(z[i], extra);
+            }
         }
     }
     *planes = plane;
@@ -242,8 +242,7 @@ static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_
 static uint8_t survey(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
                       uint32_t escapes[EDC_TILE_ROWS])
 {
-    const vec last = v_set(EDC_LITERALS - 1), sign = v_set(-0x8000);
-    const uint32_t inside = n >= 32 ? UINT32_MAX : (UINT32_C(1) << n) - 1;
+    const vec last = v_set(EDC_LITERALS - 1);
     vec largest[EDC_TILE_LANES / VL];
     uint16_t literal[EDC_TILE_LANES];
     uint16_t most = 0;
@@ -254,9 +253,9 @@ static uint8_t survey(const uint8_t *symbol, size_t n, uint32_t rows, size_t ste
         for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
             const vec s = v_load8(symbol + v * VL);
             largest[v] = v_max(largest[v], v_keep_le(s, s, last));
-            bits |= v_to_bits(v_sub(last, s), sign, v * VL);
+            bits |= v_bits_gt(s, EDC_LITERALS - 1, v * VL);
         }
-        escapes[y] = bits & inside;
+        escapes[y] = bits & bits_below(0, n);
     }
     for (int v = 0; v < EDC_TILE_LANES / VL; v++)
         v_store(literal + v * VL, largest[v]);
@@ -275,16 +274,19 @@ static void restore(size_t n, const uint8_t *symbol, bool fold, const uint8_t *l
         const int k = low[at / EDC_TILE_LANES];
         const vec half = v_set(fold ? 0 : 1 << k >> 1);
         vec z[EDC_TILE_LANES / VL];
-        int escaped = 0;
+        uint32_t escapes = 0;
         for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
             z[v] = v_load8(symbol + at + (size_t)(v * VL));
-            escaped |= v_any_gt(z[v], EDC_LITERALS - 1);
+            escapes |= v_bits_gt(z[v], EDC_LITERALS - 1, v * VL);
         }
-        if (escaped) {
+        escapes &= bits_below(at, n);
+        if (escapes) {
             uint16_t whole[EDC_TILE_LANES];
-            for (size_t i = 0; i < EDC_TILE_LANES; i++) {
-                const uint8_t s = symbol[at + i];
-                whole[i] = at + i < n && s >= EDC_LITERALS ? edc_unescape(s, extra) : s;
+            for (int v = 0; v < EDC_TILE_LANES / VL; v++)
+                v_store(whole + v * VL, z[v]);
+            for (; escapes; escapes &= escapes - 1) {
+                const size_t i = (size_t)__builtin_ctz(escapes);
+                whole[i] = edc_unescape(symbol[at + i], extra);
             }
             for (int v = 0; v < EDC_TILE_LANES / VL; v++)
                 z[v] = v_load(whole + v * VL);

@@ -444,6 +444,8 @@ void edc_build_encoder(const struct edc_table *table, struct edc_encoder_table *
         if (s < EDC_SHORT_SYMBOLS) {
             encoder->frequency[s] = table->frequency[s];
             encoder->start[s] = (uint16_t)start;
+            for (int i = 0; i < 4; i++)
+                encoder->bytes[i][s] = (uint8_t)(encoder->entry[s] >> (8 * i));
         }
         start += table->frequency[s];
     }

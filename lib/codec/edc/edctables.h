@@ -40,12 +40,13 @@ void edc_put_table(struct edc_side_writer *w, struct edc_table_models *models,
 bool edc_get_table(struct edc_side_reader *r, struct edc_table_models *models,
                    struct edc_table *table);
 
-/* Look-up tables of the coder. The encoder's first symbols are there a second time, for levels that
+/* Look-up tables of the coder. The encoder's first symbols are there twice again, for levels that
  * look up in registers. */
-enum { EDC_SHORT_SYMBOLS = 64, EDC_ENCODER_STEP = 144 };
+enum { EDC_SHORT_SYMBOLS = 64, EDC_ENCODER_STEP = 208 };
 struct edc_encoder_table {
     uint32_t entry[80]; /* frequency | start << 16 */
     uint16_t frequency[EDC_SHORT_SYMBOLS], start[EDC_SHORT_SYMBOLS];
+    uint8_t bytes[4][EDC_SHORT_SYMBOLS]; /* of the entries, the lowest first */
 };
 _Static_assert(sizeof(struct edc_encoder_table) == EDC_ENCODER_STEP * sizeof(uint32_t), "no gaps");
 void edc_build_decoder(const struct edc_table *table, uint32_t slots[EDC_RANS_TOTAL]);

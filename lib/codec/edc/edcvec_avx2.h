@@ -112,10 +112,17 @@ static inline vec v_count_gt(vec count, vec a, vec b)
     return _mm256_sub_epi16(count, _mm256_cmpgt_epi16(a, b));
 }
 
-static inline int v_any_gt(vec a, int limit)
+/* Which lanes are -1, of 0 and -1. */
+static inline uint32_t v_mask_bits(__m256i mask, int lane)
 {
-    const __m256i above = _mm256_cmpgt_epi16(a, _mm256_set1_epi16((short)limit));
-    return !_mm256_testz_si256(above, above);
+    const __m128i packed =
+        _mm_packs_epi16(_mm256_castsi256_si128(mask), _mm256_extracti128_si256(mask, 1));
+    return (uint32_t)_mm_movemask_epi8(packed) << lane;
+}
+
+static inline uint32_t v_bits_gt(vec a, int limit, int lane)
+{
+    return v_mask_bits(_mm256_cmpgt_epi16(a, _mm256_set1_epi16((short)limit)), lane);
 }
 
 static inline vec v_from_bits(uint32_t bits, int lane)
@@ -132,10 +139,7 @@ static inline vec v_add_where(vec a, uint32_t bits, int lane, vec b)
 
 static inline uint32_t v_to_bits(vec a, vec bit, int lane)
 {
-    const __m256i set = _mm256_cmpeq_epi16(_mm256_and_si256(a, bit), bit);
-    const __m128i packed =
-        _mm_packs_epi16(_mm256_castsi256_si128(set), _mm256_extracti128_si256(set, 1));
-    return (uint32_t)_mm_movemask_epi8(packed) << lane;
+    return v_mask_bits(_mm256_cmpeq_epi16(_mm256_and_si256(a, bit), bit), lane);
 }
 
 typedef __m256i vacc;

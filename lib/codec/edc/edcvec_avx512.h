@@ -111,9 +111,9 @@ static inline vec v_count_gt(vec count, vec a, vec b)
     return _mm512_mask_add_epi16(count, _mm512_cmpgt_epi16_mask(a, b), count, _mm512_set1_epi16(1));
 }
 
-static inline int v_any_gt(vec a, int limit)
+static inline uint32_t v_bits_gt(vec a, int limit, int lane)
 {
-    return _mm512_cmpgt_epi16_mask(a, _mm512_set1_epi16((short)limit)) != 0;
+    return (uint32_t)_mm512_cmpgt_epi16_mask(a, _mm512_set1_epi16((short)limit)) << lane;
 }
 
 static inline vec v_from_bits(uint32_t bits, int lane)

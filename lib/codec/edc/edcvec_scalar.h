@@ -119,10 +119,10 @@ static inline vec v_count_gt(vec count, vec a, vec b)
     return (vec)(count + ((int16_t)a > (int16_t)b));
 }
 
-/* Whether any lane is above 'limit' (signed). */
-static inline int v_any_gt(vec a, int limit)
+/* Which lanes are above 'limit' (signed), from bit 'lane' on. */
+static inline uint32_t v_bits_gt(vec a, int limit, int lane)
 {
-    return (int16_t)a > limit;
+    return (uint32_t)((int16_t)a > limit) << lane;
 }
 
 /* Bits 'lane' onwards of 'bits' as lanes of 0 or -1. */
