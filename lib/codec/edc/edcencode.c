@@ -82,8 +82,8 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
 struct outcome {
     uint32_t (*counts)[EDC_SYMBOLS]; /* by context, edc_map_size of them */
     uint64_t plane_bytes, extra_bytes;
-    bool few;                      /* counts are of one row a tile (of EDC_CONTEXT_TILE only), */
-    uint8_t most[EDC_CLASSES * 2]; /* and this the largest literal of the others, by context */
+    bool few; /* counts are of one row a tile (of EDC_CONTEXT_TILE only), */
+    uint16_t (*most)[EDC_TILE_LANES]; /* and these the largest literals of all, by context, lane */
 };
 
 /* Where symbols, contexts, planes and extra bits of a range go. symbols and contexts: 2 half_lanes
@@ -124,13 +124,13 @@ static void count_tile(const uint8_t *symbol, size_t n, uint32_t rows, size_t st
 }
 
 /* The same of one row of the tile, at a fraction of the cost, and of what is rare in all of them:
- * the symbols that are no literals. *most: the largest literal of all rows. */
+ * the symbols that are no literals. */
 static void count_few(const struct edc_kernels *k, const uint8_t *symbol, size_t n, uint32_t rows,
-                      uint32_t row, size_t step, uint32_t (*counts)[EDC_SYMBOLS], uint8_t *most)
+                      uint32_t row, size_t step, uint32_t (*counts)[EDC_SYMBOLS],
+                      uint16_t most[EDC_TILE_LANES])
 {
     uint32_t escapes[EDC_TILE_ROWS];
-    const uint8_t largest = k->survey(symbol, n, rows, step, escapes);
-    *most = *most > largest ? *most : largest;
+    k->survey(symbol, n, rows, step, escapes, most);
     count_tile(symbol + row * step, n, 1, step, counts);
     escapes[row] = 0;
     for (uint32_t y = 0; y < rows; y++)
@@ -143,13 +143,17 @@ static void count_few(const struct edc_kernels *k, const uint8_t *symbol, size_t
 static void add_up_counts(enum edc_context context, struct outcome *outcome)
 {
     uint32_t(*const counts)[EDC_SYMBOLS] = outcome->counts;
-    for (size_t c = 0; context == EDC_CONTEXT_TILE && c < edc_map_size(context); c++)
+    for (size_t c = 0; context == EDC_CONTEXT_TILE && c < edc_map_size(context); c++) {
+        int most = 0;
+        for (int lane = 0; outcome->few && lane < EDC_TILE_LANES; lane++)
+            most = most > outcome->most[c][lane] ? most : outcome->most[c][lane];
         for (int s = 0; s < EDC_SYMBOLS; s++) {
             const uint32_t n = counts[4 * c][s] + counts[4 * c + 1][s] + counts[4 * c + 2][s] +
                                counts[4 * c + 3][s];
             const bool all = !outcome->few || s >= EDC_LITERALS;
-            counts[c][s] = all ? n : n ? EDC_TILE_ROWS * n : outcome->most[c] >= s;
+            counts[c][s] = all ? n : n ? EDC_TILE_ROWS * n : most >= s;
         }
+    }
 }
 
 /* Entries of counts that a context needs. */
@@ -317,7 +321,7 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                     out->symbols + ((size_t)(top * 2) + (size_t)phase) * a->half_lanes + at;
                 if (outcome->few)
                     count_few(k, symbols, n, height, (uint32_t)t % height, 2 * a->half_lanes,
-                              outcome->counts + 4 * context, &outcome->most[context]);
+                              outcome->counts + 4 * context, outcome->most[context]);
                 else
                     count_tile(symbols, n, height, 2 * a->half_lanes,
                                outcome->counts + 4 * context);
@@ -641,6 +645,8 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     e->side.means = edc_take(base, &at, (size_t)h->strips * tiles, sizeof(uint16_t));
     e->outcome.counts = edc_take(base, &at, (size_t)EDC_CLASSES * 2 * EDC_LOCAL_CONTEXTS,
                                  sizeof *e->outcome.counts);
+    e->outcome.most =
+        edc_take(base, &at, edc_map_size(EDC_CONTEXT_TILE), sizeof *e->outcome.most);
     e->encoder_tables = edc_take(base, &at, EDC_TABLES_MAX, sizeof *e->encoder_tables);
     e->symbols = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
     e->contexts = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
@@ -690,7 +696,7 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
         return status;
     const size_t contexts = edc_map_size(m->context);
     memset(e->outcome.counts, 0, count_entries(m->context) * sizeof *e->outcome.counts);
-    memset(e->outcome.most, 0, sizeof e->outcome.most);
+    memset(e->outcome.most, 0, edc_map_size(EDC_CONTEXT_TILE) * sizeof *e->outcome.most);
     e->outcome.few = m->context == EDC_CONTEXT_TILE && is_large(h) && effort < EMD_EDC_BEST;
     for (uint32_t s = 0; s < h->strips; s++) {
         e->plane_at[s] = (size_t)(out.planes - e->planes);

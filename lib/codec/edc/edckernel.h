@@ -61,6 +61,7 @@ enum { EDC_FEW_TAPS = 4 }; /* where encoders leave the others 0, because they ar
 
 /* What the inner product of one tile's 32 lanes is kept of: the upper triangle of (taps, 1, y). */
 enum { EDC_MOMENTS = (EDC_TAPS + 2) * (EDC_TAPS + 3) / 2 };
+_Static_assert(EDC_MOMENTS % 4 == 0, "added up four at a time");
 
 /* The state of a checksum; the library's own, which only the kernels see. */
 struct edc_hash {
@@ -95,9 +96,9 @@ struct edc_kernels {
                     struct edc_bit_reader *extra, uint16_t *value);
 
     /* Of the n lanes of a tile's half, 'rows' rows that are 'step' apart: the lanes of each row
-     * whose symbols are no literals, as bits; returns the largest of all literals. */
-    uint8_t (*survey)(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
-                      uint32_t escapes[EDC_TILE_ROWS]);
+     * whose symbols are no literals, as bits; most[i] = max(most[i], the literals of lane i). */
+    void (*survey)(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
+                   uint32_t escapes[EDC_TILE_ROWS], uint16_t most[EDC_TILE_LANES]);
 
     /* activity = min(|value - prediction|, EDC_ACTIVITY_MAX), of unsigned values without sign. */
     void (*activity)(size_t n, const uint16_t *value, const uint16_t *prediction, bool fold,

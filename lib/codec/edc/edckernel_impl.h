@@ -239,13 +239,12 @@ static void quantise(size_t n, const uint16_t *residual, bool fold, const uint8_
     *planes = plane;
 }
 
-static uint8_t survey(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
-                      uint32_t escapes[EDC_TILE_ROWS])
+static void survey(const uint8_t *symbol, size_t n, uint32_t rows, size_t step,
+                   uint32_t escapes[EDC_TILE_ROWS], uint16_t most[EDC_TILE_LANES])
 {
     const vec last = v_set(EDC_LITERALS - 1);
+    const uint32_t inside = bits_below(0, n);
     vec largest[EDC_TILE_LANES / VL];
-    uint16_t literal[EDC_TILE_LANES];
-    uint16_t most = 0;
     for (int v = 0; v < EDC_TILE_LANES / VL; v++)
         largest[v] = v_set(0);
     for (uint32_t y = 0; y < rows; y++, symbol += step) {
@@ -255,13 +254,12 @@ static uint8_t survey(const uint8_t *symbol, size_t n, uint32_t rows, size_t ste
             largest[v] = v_max(largest[v], v_keep_le(s, s, last));
             bits |= v_bits_gt(s, EDC_LITERALS - 1, v * VL);
         }
-        escapes[y] = bits & bits_below(0, n);
+        escapes[y] = bits & inside;
     }
-    for (int v = 0; v < EDC_TILE_LANES / VL; v++)
-        v_store(literal + v * VL, largest[v]);
-    for (size_t i = 0; i < n; i++)
-        most = most > literal[i] ? most : literal[i];
-    return (uint8_t)most;
+    for (int v = 0; v < EDC_TILE_LANES / VL; v++) {
+        uint16_t *const lanes = most + v * VL;
+        v_store(lanes, v_max(v_load(lanes), v_and(largest[v], v_from_bits(inside, v * VL))));
+    }
 }
 
 static void restore(size_t n, const uint8_t *symbol, bool fold, const uint8_t *low,
@@ -432,8 +430,8 @@ static void moments(const struct edc_view *view, int phase, size_t at, const str
             for (int b = a; b < EDC_TAPS + 2; b++, m++)
                 acc[m] = v_mac(acc[m], column[a], column[b]);
     }
-    for (int m = 0; m < EDC_MOMENTS; m++)
-        out[m] = v_acc_sum(acc[m]);
+    for (int m = 0; m < EDC_MOMENTS; m += 4)
+        v_acc_sum4(acc + m, out + m);
 }
 
 static uint32_t deviation(const struct edc_view *view, int phase, size_t at,

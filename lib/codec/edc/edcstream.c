@@ -429,13 +429,13 @@ void edc_store_row(const struct edc_header *h, void *chunk, uint32_t plane, uint
 
 void edc_pad(uint16_t *half, size_t n, uint16_t empty)
 {
-    enum { REACH = 4 }; /* lanes beyond whole tiles: predictions look at two */
-    const uint16_t first = n ? half[0] : empty, last = n ? half[n - 1] : empty;
+    enum { REACH = 4 }; /* lanes beyond whole tiles, or a few more: predictions look at two */
+    static const uint64_t each = UINT64_C(0x0001000100010001);
+    const uint64_t first = each * (n ? half[0] : empty), last = each * (n ? half[n - 1] : empty);
     const size_t end = (n + EDC_TILE_LANES - 1) / EDC_TILE_LANES * EDC_TILE_LANES + REACH;
-    for (int i = 1; i <= REACH; i++)
-        half[-i] = first;
-    for (size_t i = n; i < end; i++)
-        half[i] = last;
+    memcpy(half - REACH, &first, sizeof first);
+    for (size_t i = n; i < end; i += REACH)
+        memcpy(half + i, &last, sizeof last);
 }
 
 void edc_virtual_rows(struct edc_rows *rows, const uint16_t *means)

@@ -148,6 +148,21 @@ static inline int32_t v_acc_sum(vacc acc)
     return _mm512_reduce_add_epi32(acc);
 }
 
+static inline __m512i v_add_pairs(__m512i a, __m512i b)
+{
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+
+static inline void v_acc_sum4(const vacc acc[4], int32_t sum[4])
+{
+    const __m512i a = v_add_pairs(acc[0], acc[2]), b = v_add_pairs(acc[1], acc[3]);
+    const __m512i four = v_add_pairs(a, b); /* all four in each 128 bits */
+    const __m256i two = _mm256_add_epi32(_mm512_castsi512_si256(four),
+                                         _mm512_extracti64x4_epi64(four, 1));
+    _mm_storeu_si128((__m128i *)sum, _mm_add_epi32(_mm256_castsi256_si128(two),
+                                                   _mm256_extracti128_si256(two, 1)));
+}
+
 static inline uint32_t v_sum(vec a)
 {
     return (uint32_t)v_acc_sum(_mm512_madd_epi16(a, _mm512_set1_epi16(1)));

@@ -162,9 +162,10 @@ static inline vacc v_mac(vacc acc, vec a, vec b)
     return acc + (int16_t)a * (int16_t)b;
 }
 
-static inline int32_t v_acc_sum(vacc acc)
+/* The four sums. */
+static inline void v_acc_sum4(const vacc acc[4], int32_t sum[4])
 {
-    return acc;
+    memcpy(sum, acc, 4 * sizeof *sum);
 }
 
 /* a where signed |x| <= limit, else 0 */
