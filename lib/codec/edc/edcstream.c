@@ -443,8 +443,9 @@ void edc_virtual_rows(struct edc_rows *rows, const uint16_t *means)
     for (int d = 1; d < 4; d++)
         for (int phase = 0; phase < 2; phase++) {
             uint16_t *const half = rows->pixels.row[d].half[phase];
-            for (size_t i = 0; i < rows->half[phase]; i++)
-                half[i] = means[i / EDC_TILE_LANES];
+            for (size_t t = 0; t < rows->tiles[phase]; t++)
+                for (size_t i = 0; i < EDC_TILE_LANES; i++)
+                    half[t * EDC_TILE_LANES + i] = means[t];
             edc_pad(half, rows->half[phase], means[0]);
         }
 }
