@@ -82,7 +82,7 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
 struct outcome {
     uint32_t (*counts)[EDC_SYMBOLS]; /* by context, edc_map_size of them */
     uint64_t plane_bytes, extra_bytes;
-    bool few; /* counts are of one row a tile (of EDC_CONTEXT_TILE only), */
+    bool few;                         /* counts are of one row a tile (of EDC_CONTEXT_TILE only), */
     uint16_t (*most)[EDC_TILE_LANES]; /* and these the largest literals of all, by context, lane */
 };
 
@@ -645,8 +645,7 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     e->side.means = edc_take(base, &at, (size_t)h->strips * tiles, sizeof(uint16_t));
     e->outcome.counts = edc_take(base, &at, (size_t)EDC_CLASSES * 2 * EDC_LOCAL_CONTEXTS,
                                  sizeof *e->outcome.counts);
-    e->outcome.most =
-        edc_take(base, &at, edc_map_size(EDC_CONTEXT_TILE), sizeof *e->outcome.most);
+    e->outcome.most = edc_take(base, &at, edc_map_size(EDC_CONTEXT_TILE), sizeof *e->outcome.most);
     e->encoder_tables = edc_take(base, &at, EDC_TABLES_MAX, sizeof *e->encoder_tables);
     e->symbols = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
     e->contexts = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));

@@ -112,9 +112,8 @@ static inline uint8_t *encode_8(__m256i *state, __m256i entry, uint8_t *p)
     const unsigned mask = (unsigned)_mm256_movemask_ps(_mm256_castsi256_ps(high));
     const unsigned count = (unsigned)__builtin_popcount(mask);
     /* written so that they end at p; what lies below is written over later */
-    const __m256i words =
-        _mm256_and_si256(_mm256_permutevar8x32_epi32(*state, gather_order(mask, count)),
-                         _mm256_set1_epi32(0xFFFF));
+    const __m256i words = _mm256_and_si256(
+        _mm256_permutevar8x32_epi32(*state, gather_order(mask, count)), _mm256_set1_epi32(0xFFFF));
     const __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi32(words, words), 0x08);
     _mm_storeu_si128((__m128i *)(p - 16), _mm256_castsi256_si128(packed));
     const __m256i x = _mm256_blendv_epi8(*state, _mm256_srli_epi32(*state, 16), high);
@@ -158,12 +157,14 @@ static inline __m256i look_up_bytes(const uint8_t byte[EDC_SHORT_SYMBOLS], const
     for (int i = 0; i < 4; i++) {
         const __m128i *const part = (const __m128i *)(byte + 16 * i);
         found = _mm256_or_si256(
-            found, _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(part)), index[i]));
+            found,
+            _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128(part)), index[i]));
     }
     return found;
 }
 
-/* 32 lanes of one table and its first symbols only: entries byte by byte, looked up in registers. */
+/* 32 lanes of one table and its first symbols only: entries byte by byte, looked up in registers.
+ */
 static inline uint8_t *encode_32(__m256i state[4], const struct edc_encoder_table *table,
                                  __m256i symbol, uint8_t *p)
 {

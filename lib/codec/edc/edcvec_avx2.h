@@ -164,8 +164,8 @@ static inline int32_t v_acc_sum(vacc acc)
 
 static inline void v_acc_sum4(const vacc acc[4], int32_t sum[4])
 {
-    const __m256i both = _mm256_hadd_epi32(_mm256_hadd_epi32(acc[0], acc[1]),
-                                           _mm256_hadd_epi32(acc[2], acc[3]));
+    const __m256i both =
+        _mm256_hadd_epi32(_mm256_hadd_epi32(acc[0], acc[1]), _mm256_hadd_epi32(acc[2], acc[3]));
     _mm_storeu_si128((__m128i *)sum, _mm_add_epi32(_mm256_castsi256_si128(both),
                                                    _mm256_extracti128_si256(both, 1)));
 }

@@ -157,10 +157,10 @@ static inline void v_acc_sum4(const vacc acc[4], int32_t sum[4])
 {
     const __m512i a = v_add_pairs(acc[0], acc[2]), b = v_add_pairs(acc[1], acc[3]);
     const __m512i four = v_add_pairs(a, b); /* all four in each 128 bits */
-    const __m256i two = _mm256_add_epi32(_mm512_castsi512_si256(four),
-                                         _mm512_extracti64x4_epi64(four, 1));
-    _mm_storeu_si128((__m128i *)sum, _mm_add_epi32(_mm256_castsi256_si128(two),
-                                                   _mm256_extracti128_si256(two, 1)));
+    const __m256i two =
+        _mm256_add_epi32(_mm512_castsi512_si256(four), _mm512_extracti64x4_epi64(four, 1));
+    _mm_storeu_si128((__m128i *)sum,
+                     _mm_add_epi32(_mm256_castsi256_si128(two), _mm256_extracti128_si256(two, 1)));
 }
 
 static inline uint32_t v_sum(vec a)
