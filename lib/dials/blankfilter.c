@@ -13,6 +13,7 @@
 
 #include "base/cpu.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/pool.h"
 #include "base/safefile.h"
 #include "dials/expt.h"
@@ -129,8 +130,8 @@ static enum emd_status read_isigma(struct emd_blankfilter *f, struct emd_error *
         if (!emd_refl_has(f->refl, value) || !emd_refl_has(f->refl, variance))
             return EMD_OK;
     }
-    double *sigma = malloc((f->rows + 1) * sizeof *sigma);
-    f->isigma = malloc((f->rows + 1) * sizeof *f->isigma);
+    double *sigma = emd_memory_new((f->rows + 1) * sizeof *sigma);
+    f->isigma = emd_memory_new((f->rows + 1) * sizeof *f->isigma);
     enum emd_status status = sigma && f->isigma ? EMD_OK : no_memory(err);
     if (status == EMD_OK)
         status = emd_refl_read_double(f->refl, value, 0, f->isigma, err);
@@ -228,9 +229,9 @@ static enum emd_status sort_rows(struct emd_blankfilter *f, const struct places 
     size_t n = emd_expt_count(f->expt), buckets = n + f->imagesets + 1, ids = 0;
     const int32_t *id = places->id, *imageset = places->imageset;
     int32_t *map = NULL;
-    uint32_t *bucket_of = malloc((f->rows + 1) * sizeof *bucket_of);
+    uint32_t *bucket_of = emd_memory_new((f->rows + 1) * sizeof *bucket_of);
     size_t *next = malloc(buckets * sizeof *next);
-    f->order = malloc((f->rows + 1) * sizeof *f->order);
+    f->order = emd_memory_new((f->rows + 1) * sizeof *f->order);
     f->begin = calloc(buckets + 2, sizeof *f->begin);
     enum emd_status status =
         bucket_of && next && f->order && f->begin ? map_ids(f, &map, &ids, err) : no_memory(err);
@@ -282,12 +283,12 @@ static enum emd_status read_rows(struct emd_blankfilter *f, struct emd_error *er
     f->rows = (size_t)emd_refl_rows(f->refl);
     f->report.rows = f->rows;
     f->has_imageset = emd_refl_has(f->refl, "imageset_id");
-    f->z = malloc((f->rows + 1) * sizeof *f->z);
-    f->flags = malloc((f->rows + 1) * sizeof *f->flags);
+    f->z = emd_memory_new((f->rows + 1) * sizeof *f->z);
+    f->flags = emd_memory_new((f->rows + 1) * sizeof *f->flags);
     if (has_id)
-        places.id = malloc((f->rows + 1) * sizeof *places.id);
+        places.id = emd_memory_new((f->rows + 1) * sizeof *places.id);
     if (f->has_imageset)
-        places.imageset = malloc((f->rows + 1) * sizeof *places.imageset);
+        places.imageset = emd_memory_new((f->rows + 1) * sizeof *places.imageset);
     bool memory =
         f->z && f->flags && (places.id || !has_id) && (places.imageset || !f->has_imageset);
     const struct emd_pool_run run = {.count = READS,
@@ -434,8 +435,8 @@ static enum emd_status analyse_all(struct emd_blankfilter *f, struct emd_error *
     unsigned threads = emd_pool_threads(f->pool);
     enum emd_status status = EMD_OK;
     for (unsigned t = 0; t < threads && status == EMD_OK; t++) {
-        a.scratch[t].z = malloc((f->rows + 1) * sizeof *a.scratch[t].z);
-        a.scratch[t].isigma = malloc((f->rows + 1) * sizeof *a.scratch[t].isigma);
+        a.scratch[t].z = emd_memory_new((f->rows + 1) * sizeof *a.scratch[t].z);
+        a.scratch[t].isigma = emd_memory_new((f->rows + 1) * sizeof *a.scratch[t].isigma);
         if (!a.scratch[t].z || !a.scratch[t].isigma)
             status = no_memory(err);
     }
@@ -730,8 +731,8 @@ enum emd_status emd_blankfilter_write(struct emd_blankfilter *f, const char *exp
     struct emd_expt_slice *slices = calloc(kept, sizeof *slices);
     struct emd_refl_identifier *names = calloc(kept, sizeof *names);
     int *sets = calloc(n, sizeof *sets);
-    int32_t *id = malloc((f->rows + 1) * sizeof *id);
-    int32_t *imageset = malloc((f->rows + 1) * sizeof *imageset);
+    int32_t *id = emd_memory_new((f->rows + 1) * sizeof *id);
+    int32_t *imageset = emd_memory_new((f->rows + 1) * sizeof *imageset);
     struct emd_safefile *files[2] = {NULL, NULL};
     enum emd_status status = EMD_OK;
     if (!slices || !names || !sets || !id || !imageset) {
