@@ -43,6 +43,8 @@ import time
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 SOURCE = os.path.dirname(BENCH)
+# The Python that has h5py and DIALS: Debian's, whatever runs the benchmarks.
+PYTHON = os.environ.get("EMDTOOLS_PYTHON", "/usr/bin/python3")
 RESULTS = os.path.join(BENCH, "RESULTS.md")
 
 

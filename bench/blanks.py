@@ -18,7 +18,6 @@ import sys
 
 import benchlib
 
-PYTHON = os.environ.get("EMDTOOLS_PYTHON", "/usr/bin/python3")
 
 # A movie of 1200 images, blank from 1001 on; rows in the order of Miller indices, so that those of an
 # image are all over the table. The columns are those of an integrated.refl (or strong.refl).
@@ -139,7 +138,7 @@ def compare(args, scratch, name, table):
                          output=f"{scratch}/direct.refl"),
             benchlib.Run("cp, no fsync", ["cp", model, f"{scratch}/lazy.refl"],
                          output=f"{scratch}/lazy.refl"),
-            benchlib.Run("DIALS Python", [PYTHON, "-c", PUBLISHED, expt, refl,
+            benchlib.Run("DIALS Python", [benchlib.PYTHON, "-c", PUBLISHED, expt, refl,
                                           f"{scratch}/theirs.expt", f"{scratch}/theirs.refl"],
                          output=f"{scratch}/theirs.refl")]
     results = benchlib.interleave(runs, args.rounds, slow=("DIALS Python",) if args.rounds > 3 else ())
@@ -167,7 +166,7 @@ def main():
                            "x faster than Python")
     with benchlib.scratch_folder(args) as scratch:
         if not os.path.exists(f"{scratch}/in.expt"):
-            subprocess.run([PYTHON, "-c", MAKE, os.path.join(benchlib.SOURCE, "tests"),
+            subprocess.run([benchlib.PYTHON, "-c", MAKE, os.path.join(benchlib.SOURCE, "tests"),
                             str(args.rows), scratch], check=True)
         for name in ("boxed", "plain"):
             compare(args, scratch, name, table)

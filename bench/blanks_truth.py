@@ -23,7 +23,6 @@ import sys
 
 import benchlib
 
-PYTHON = os.environ.get("EMDTOOLS_PYTHON", "/usr/bin/python3")
 
 # name: (options of emdsim beside size and frames, brightness of images as (first, last, factor))
 FRAMES = 120
@@ -140,7 +139,7 @@ def ours(args, pair, *options):
 
 
 def published(pair):
-    run = subprocess.run([PYTHON, "-c", PUBLISHED, *pair], stdout=subprocess.PIPE,
+    run = subprocess.run([benchlib.PYTHON, "-c", PUBLISHED, *pair], stdout=subprocess.PIPE,
                          stderr=subprocess.DEVNULL, check=False)
     return set(json.loads(run.stdout)[1]) if run.returncode == 0 else None
 

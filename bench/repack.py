@@ -15,7 +15,6 @@ named) and its fsync, those of cp and zstd an fsync; the script and h5repack do 
 
 import os
 import subprocess
-import sys
 
 import benchlib
 from benchlib import Run
@@ -95,9 +94,9 @@ def add_rows(table, results, raw, faster=None, slower=None):
     for name, r in results.items():
         ratios = []
         if faster:
-            ratios.append(benchlib.paired_ratio(results[faster], r))
+            ratios.append(benchlib.paired_ratio(results[faster], r) if faster in results else None)
         if slower:
-            ratios.append(benchlib.paired_ratio(r, results[slower]))
+            ratios.append(benchlib.paired_ratio(r, results[slower]) if slower in results else None)
         table.add(name, r.wall, raw / r.wall / 1e6, r.cpu, r.rss / 2**20, r.size / 1e6,
                   raw / r.size, *ratios, f"{100 * r.spread:.0f} %")
 
@@ -111,7 +110,7 @@ def compare_codecs(bench, side, frames):
     source = bench.movie(side, frames)
     raw = 2 * side * side * frames
     script, h5, cp, zst = (bench.output(n) for n in ("script.emd", "h5.emd", "cp.emd", "out.zst"))
-    runs = [Run("h5py script, zlib 4", [sys.executable, SCRIPT, source, script], output=script)]
+    runs = [Run("h5py script, zlib 4", [benchlib.PYTHON, SCRIPT, source, script], output=script)]
     for codec in bench.known_codecs():
         runs.append(bench.repack(f"emdrepack {codec}", source, codec))
         if codec == "gzip":
@@ -150,7 +149,7 @@ def compare_layouts(bench, side, frames):
     if bench.args.slow:
         source = bench.movie(side, frames, "contiguous")
         script, h5 = bench.output("script.emd"), bench.output("h5.emd")
-        runs.append(Run("contiguous, h5py script", [sys.executable, SCRIPT, source, script],
+        runs.append(Run("contiguous, h5py script", [benchlib.PYTHON, SCRIPT, source, script],
                         output=script))
         stack = stack_path(source)  # named in each: global filters would leave it as it is
         runs.append(Run("contiguous, h5repack",
