@@ -315,7 +315,6 @@ START_TEST(damaged)
 }
 END_TEST
 
-/* Through the interface that the filter and emdrepack use. */
 /* Frequencies that fall off about as 2^(-s / slope), with gaps. */
 static void make_table(unsigned slope, uint64_t *state, struct edc_table *table)
 {
@@ -365,6 +364,59 @@ START_TEST(ranks)
 }
 END_TEST
 
+/* A state for a symbol of that frequency: at the edges of a quotient, where approximations of it
+ * break, or anywhere. */
+static uint32_t make_state(uint32_t frequency, uint64_t *state)
+{
+    const uint64_t r = next_random(state);
+    const uint32_t quotients = UINT32_C(1) << (32 - EDC_RANS_BITS);
+    const uint32_t q = r & 1 ? (uint32_t)(r >> 32) % quotients : quotients - 1 - (r >> 32) % 4;
+    uint32_t x = frequency * q; /* below 2^32, as is what the frequency adds */
+    if (r & 2)
+        x = (uint32_t)(r >> 16);
+    else if (r & 4)
+        x += frequency - 1;
+    else if (r & 8)
+        x += (uint32_t)(r >> 40) % frequency;
+    return x < EDC_RANS_LOW ? x + EDC_RANS_LOW : x;
+}
+
+/* Every frequency with states at and between the edges: all levels divide as integers do. */
+START_TEST(divisions)
+{
+    enum { LANES = EDC_RANS_LANES };
+    static struct edc_encoder_table encoders[3];
+    static uint8_t words[2][2 * LANES + 64];
+    uint64_t state = 0x2545F4914F6CDD1Du;
+    for (unsigned f = 1; f < EDC_RANS_TOTAL; f++) {
+        uint8_t symbols[LANES], tables[LANES];
+        struct edc_writer start = {.tables = encoders, .by_tile = f % 2};
+        const uint8_t rare = f % 3 ? 1 : EDC_LITERALS + 20; /* not looked up in registers */
+        struct edc_table table = {.frequency = {(uint16_t)f}};
+        table.frequency[rare] = (uint16_t)(EDC_RANS_TOTAL - f);
+        edc_build_encoder(&table, &encoders[2]);
+        for (int i = 0; i < LANES; i++) {
+            symbols[i] = next_random(&state) % 4 ? 0 : rare;
+            tables[i] = 2;
+            start.state[i] = make_state(table.frequency[symbols[i]], &state);
+        }
+        struct edc_writer scalar = start;
+        scalar.p = words[0] + sizeof words[0];
+        levels[0]->encode(&scalar, LANES, tables, symbols);
+        for (int k = 1; k < level_count; k++) {
+            struct edc_writer writer = start;
+            writer.p = words[1] + sizeof words[1];
+            levels[k]->encode(&writer, LANES, tables, symbols);
+            const size_t n = (size_t)(words[1] + sizeof words[1] - writer.p);
+            ck_assert_mem_eq(writer.state, scalar.state, sizeof writer.state);
+            ck_assert_uint_eq(n, words[0] + sizeof words[0] - scalar.p);
+            ck_assert_mem_eq(writer.p, scalar.p, n);
+        }
+    }
+}
+END_TEST
+
+/* Through the interface that the filter and emdrepack use. */
 START_TEST(codec)
 {
     const struct emd_codec *const edc = emd_codec_by_name("edc");
@@ -442,6 +494,7 @@ int main(void)
     tcase_add_test(tcase, bytes);
     tcase_add_loop_test(tcase, damaged, 0, 5);
     tcase_add_test(tcase, ranks);
+    tcase_add_test(tcase, divisions);
     tcase_add_test(tcase, codec);
     suite_add_tcase(suite, tcase);
     SRunner *const runner = srunner_create(suite);
