@@ -163,8 +163,7 @@ static inline __m256i look_up_bytes(const uint8_t byte[EDC_SHORT_SYMBOLS], const
     return found;
 }
 
-/* 32 lanes of one table and its first symbols only: entries byte by byte, looked up in registers.
- */
+/* 32 lanes of one table and its first symbols only: looked up in registers, byte by byte. */
 static inline uint8_t *encode_32(__m256i state[4], const struct edc_encoder_table *table,
                                  __m256i symbol, uint8_t *p)
 {
