@@ -14,6 +14,7 @@ add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64 EMDTOOLS_VERSION="${PRO
 include(CheckSymbolExists)
 check_symbol_exists(__x86_64__ stddef.h EMD_X86_64)
 check_symbol_exists(__i386__ stddef.h EMD_I386)
+check_symbol_exists(__aarch64__ stddef.h EMD_AARCH64)
 
 if(CMAKE_C_BYTE_ORDER STREQUAL "BIG_ENDIAN")
   message(FATAL_ERROR "emdtools is for little-endian machines: so are the formats that it reads as they are")

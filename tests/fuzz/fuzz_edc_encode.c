@@ -38,6 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         __builtin_cpu_supports("avx2") ? &edc_kernels_avx2 : &edc_kernels_scalar,
         __builtin_cpu_supports("avx512bw") ? &edc_kernels_avx512 : &edc_kernels_scalar,
         __builtin_cpu_supports("avx512vbmi2") ? &edc_kernels_avx512vbmi : &edc_kernels_scalar,
+#elif defined(__aarch64__)
+        &edc_kernels_neon,
 #endif
     };
     size_t length = 0;

@@ -24,6 +24,8 @@ static void find_levels(void)
     if (level_count == 3 && __builtin_cpu_supports("avx512vbmi") &&
         __builtin_cpu_supports("avx512vbmi2"))
         levels[level_count++] = &edc_kernels_avx512vbmi;
+#elif defined(__aarch64__)
+    levels[level_count++] = &edc_kernels_neon;
 #endif
 }
 

@@ -133,7 +133,7 @@ struct edc_kernels {
 };
 
 extern const struct edc_kernels edc_kernels_scalar, edc_kernels_avx2, edc_kernels_avx512,
-    edc_kernels_avx512vbmi;
+    edc_kernels_avx512vbmi, edc_kernels_neon;
 
 /* Those of emd_simd_level(). */
 const struct edc_kernels *edc_kernels(void);

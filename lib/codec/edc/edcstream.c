@@ -18,6 +18,9 @@ const struct edc_kernels *edc_kernels(void)
         return &edc_kernels_avx512;
     case EMD_SIMD_AVX512VBMI:
         return &edc_kernels_avx512vbmi;
+#elif defined(__aarch64__)
+    case EMD_SIMD_NEON:
+        return &edc_kernels_neon;
 #endif
     default:
         return &edc_kernels_scalar;
