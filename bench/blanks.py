@@ -18,7 +18,6 @@ import sys
 
 import benchlib
 
-
 # A movie of 1200 images, blank from 1001 on; rows in the order of Miller indices, so that those of an
 # image are all over the table. The columns are those of an integrated.refl (or strong.refl).
 MAKE = r"""

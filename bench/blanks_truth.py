@@ -23,7 +23,6 @@ import sys
 
 import benchlib
 
-
 # name: (options of emdsim beside size and frames, brightness of images as (first, last, factor))
 FRAMES = 120
 VARIANTS = {

@@ -2,14 +2,13 @@
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static const char *const names[] = {"scalar", "sse2", "avx2", "avx512", "avx512vbmi", "neon"};
 
-static bool available(enum emd_simd level)
+bool emd_simd_available(enum emd_simd level)
 {
     switch (level) {
     case EMD_SIMD_SCALAR:
@@ -20,11 +19,11 @@ static bool available(enum emd_simd level)
     case EMD_SIMD_AVX2:
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
     case EMD_SIMD_AVX512:
-        return available(EMD_SIMD_AVX2) && __builtin_cpu_supports("avx512f") &&
+        return emd_simd_available(EMD_SIMD_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                __builtin_cpu_supports("avx512vl");
     case EMD_SIMD_AVX512VBMI:
-        return available(EMD_SIMD_AVX512) && __builtin_cpu_supports("avx512vbmi") &&
+        return emd_simd_available(EMD_SIMD_AVX512) && __builtin_cpu_supports("avx512vbmi") &&
                __builtin_cpu_supports("avx512vbmi2");
 #elif defined(__aarch64__)
     case EMD_SIMD_NEON:
@@ -41,10 +40,10 @@ static enum emd_simd detect(void)
     const int count = (int)(sizeof names / sizeof names[0]);
     if (forced)
         for (int level = 0; level < count; level++)
-            if (strcmp(forced, names[level]) == 0 && available((enum emd_simd)level))
+            if (strcmp(forced, names[level]) == 0 && emd_simd_available((enum emd_simd)level))
                 return (enum emd_simd)level;
     int best = count - 1;
-    while (!available((enum emd_simd)best))
+    while (!emd_simd_available((enum emd_simd)best))
         best--;
     return (enum emd_simd)best;
 }

@@ -4,6 +4,8 @@
 #ifndef EMD_BASE_CPU_H
 #define EMD_BASE_CPU_H
 
+#include <stdbool.h>
+
 enum emd_simd {
     EMD_SIMD_SCALAR = 0, /* plain C: the oracle of all others */
     EMD_SIMD_SSE2,       /* every x86-64 */
@@ -12,6 +14,9 @@ enum emd_simd {
     EMD_SIMD_AVX512VBMI, /* and VBMI, VBMI2 (Ice Lake, Zen 4) */
     EMD_SIMD_NEON        /* every arm64 */
 };
+
+/* Whether this machine has the level. */
+bool emd_simd_available(enum emd_simd level);
 
 /* The best level of this machine, or the one that the environment variable EMDTOOLS_SIMD names
  * (scalar, sse2, avx2, avx512, avx512vbmi, neon) if the machine has it. Thread safe; settled at the

@@ -32,28 +32,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[4] & 128 && n >= row)
         p.height = (uint32_t)(n / row);
     const size_t used = data[4] & 128 && n >= row ? row * p.height : n;
-    const struct edc_kernels *const levels[] = {
-        &edc_kernels_scalar,
-#if defined(__x86_64__)
-        __builtin_cpu_supports("avx2") ? &edc_kernels_avx2 : &edc_kernels_scalar,
-        __builtin_cpu_supports("avx512bw") ? &edc_kernels_avx512 : &edc_kernels_scalar,
-        __builtin_cpu_supports("avx512vbmi2") ? &edc_kernels_avx512vbmi : &edc_kernels_scalar,
-#elif defined(__aarch64__)
-        &edc_kernels_neon,
-#endif
-    };
     size_t length = 0;
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+    for (int level = EMD_SIMD_SCALAR; level <= EMD_SIMD_NEON; level++) {
+        const struct edc_kernels *const kernels = edc_kernels_of((enum emd_simd)level);
         size_t written = 0, got = 0;
-        uint8_t *const out = i ? other : first;
-        if (edc_encode_with(levels[i], &p, work, data + HEAD, used, out, emd_edc_bound(used),
+        uint8_t *const out = level == EMD_SIMD_SCALAR ? first : other;
+        if (!kernels)
+            continue;
+        if (edc_encode_with(kernels, &p, work, data + HEAD, used, out, emd_edc_bound(used),
                             &written, NULL) != EMD_OK)
             abort();
-        if (i == 0)
+        if (level == EMD_SIMD_SCALAR)
             length = written;
         if (written != length || memcmp(first, out, length) != 0)
             abort();
-        if (edc_decode_with(levels[i], 1, work, first, length, back, used, &got, NULL) != EMD_OK ||
+        if (edc_decode_with(kernels, 1, work, first, length, back, used, &got, NULL) != EMD_OK ||
             got != used || memcmp(back, data + HEAD, used) != 0)
             abort();
     }

@@ -35,14 +35,6 @@ static uint8_t *get(size_t n)
 static const enum emd_simd simds[] = {EMD_SIMD_SCALAR, EMD_SIMD_SSE2,       EMD_SIMD_AVX2,
                                       EMD_SIMD_AVX512, EMD_SIMD_AVX512VBMI, EMD_SIMD_NEON};
 
-static bool machine_has(enum emd_simd simd)
-{
-    enum emd_simd best = emd_simd_level();
-    if (simd == EMD_SIMD_NEON || best == EMD_SIMD_NEON)
-        return simd == best || simd == EMD_SIMD_SCALAR;
-    return simd <= best;
-}
-
 /* ---- shuffles ---- */
 
 static const size_t item_sizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 24, 200};
@@ -61,7 +53,7 @@ START_TEST(shuffle_of_every_kind)
                 for (size_t p = 0; p < size; p++)
                     want[p * items + i] = src[i * size + p];
             for (size_t s = 0; s < sizeof simds / sizeof simds[0]; s++) {
-                if (!machine_has(simds[s]))
+                if (!emd_simd_available(simds[s]))
                     continue;
                 emd_shuffle_with(simds[s], size, src, dst, n);
                 ck_assert_mem_eq(dst, want, n);
@@ -88,7 +80,7 @@ START_TEST(bitshuffle_of_every_kind)
                     want[(p * 8 + b) * row + i / 8] |=
                         (uint8_t)((src[i * size + p] >> b & 1) << (i % 8));
         for (size_t s = 0; s < sizeof simds / sizeof simds[0]; s++) {
-            if (!machine_has(simds[s]))
+            if (!emd_simd_available(simds[s]))
                 continue;
             emd_bitshuffle_with(simds[s], size, src, dst, items);
             ck_assert_mem_eq(dst, want, n);

@@ -9,24 +9,16 @@
 #include "codec/codec.h"
 #include "codec/edc/edcstream.h"
 
-static const struct edc_kernels *levels[4];
+static const struct edc_kernels *levels[EMD_SIMD_NEON + 1];
 static int level_count;
 
 static void find_levels(void)
 {
-    levels[level_count++] = &edc_kernels_scalar;
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2"))
-        levels[level_count++] = &edc_kernels_avx2;
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-        levels[level_count++] = &edc_kernels_avx512;
-    if (level_count == 3 && __builtin_cpu_supports("avx512vbmi") &&
-        __builtin_cpu_supports("avx512vbmi2"))
-        levels[level_count++] = &edc_kernels_avx512vbmi;
-#elif defined(__aarch64__)
-    levels[level_count++] = &edc_kernels_neon;
-#endif
+    for (int level = EMD_SIMD_SCALAR; level <= EMD_SIMD_NEON; level++) {
+        const struct edc_kernels *const kernels = edc_kernels_of((enum emd_simd)level);
+        if (kernels)
+            levels[level_count++] = kernels;
+    }
 }
 
 static uint64_t next_random(uint64_t *state)

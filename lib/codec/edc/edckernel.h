@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cpu.h"
 #include "codec/edc/edcbits.h"
 #include "codec/edc/edcformat.h"
 #include "codec/edc/edctables.h"
@@ -135,7 +136,10 @@ struct edc_kernels {
 extern const struct edc_kernels edc_kernels_scalar, edc_kernels_avx2, edc_kernels_avx512,
     edc_kernels_avx512vbmi, edc_kernels_neon;
 
-/* Those of emd_simd_level(). */
+/* Those of a level; NULL: it has none of its own, or the machine has not the level. */
+const struct edc_kernels *edc_kernels_of(enum emd_simd level);
+
+/* Those of emd_simd_level(), or the scalar ones. */
 const struct edc_kernels *edc_kernels(void);
 
 #endif

@@ -8,9 +8,13 @@
 
 static const uint8_t magic[4] = {'E', 'D', 'C', 0x1A};
 
-const struct edc_kernels *edc_kernels(void)
+const struct edc_kernels *edc_kernels_of(enum emd_simd level)
 {
-    switch (emd_simd_level()) {
+    if (!emd_simd_available(level))
+        return NULL;
+    switch (level) {
+    case EMD_SIMD_SCALAR:
+        return &edc_kernels_scalar;
 #if defined(__x86_64__)
     case EMD_SIMD_AVX2:
         return &edc_kernels_avx2;
@@ -23,8 +27,14 @@ const struct edc_kernels *edc_kernels(void)
         return &edc_kernels_neon;
 #endif
     default:
-        return &edc_kernels_scalar;
+        return NULL;
     }
+}
+
+const struct edc_kernels *edc_kernels(void)
+{
+    const struct edc_kernels *const own = edc_kernels_of(emd_simd_level());
+    return own ? own : &edc_kernels_scalar;
 }
 
 void edc_put_header(uint8_t *out, const struct edc_header *h)
