@@ -426,8 +426,7 @@ static void print_info_json(const struct emd_info *info)
     for (size_t i = 0; i < info->problem_count; i++)
         json_object_array_add(problems, emd_json_text(info->problem[i]));
     json_object_object_add(o, "problems", problems);
-    emd_json_print(o);
-    putchar('\n');
+    emd_json_print_line(o);
 }
 
 static void print_failure_json(const char *path, const struct emd_error *err)
@@ -436,8 +435,7 @@ static void print_failure_json(const char *path, const struct emd_error *err)
     put_text(o, "file", path);
     put_text(o, "status", emd_status_text(err->status));
     put_text(o, "error", err->text);
-    emd_json_print(o);
-    putchar('\n');
+    emd_json_print_line(o);
 }
 
 /* --- tilts, metadata, pictures ----------------------------------------------------------------*/

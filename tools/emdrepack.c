@@ -362,8 +362,7 @@ static void print_json(const struct settings *settings, const struct job *job)
     json_object_object_add(o, "seconds", number(job->seconds));
     json_object_object_add(o, "codec", json_object_new_string(r->codec));
     json_object_object_add(o, "verified", json_object_new_boolean(r->verified));
-    emd_json_print(o);
-    putchar('\n');
+    emd_json_print_line(o);
     fflush(stdout);
 }
 

@@ -28,4 +28,11 @@ static inline void emd_json_print(struct json_object *o)
     json_object_put(o);
 }
 
+/* The same, and ends the line. */
+static inline void emd_json_print_line(struct json_object *o)
+{
+    emd_json_print(o);
+    putchar('\n');
+}
+
 #endif

@@ -46,8 +46,7 @@ static void add_count(struct json_object *o, const char *key, size_t value)
 static void print_event(struct json_object *o)
 {
     report_progress_clear();
-    emd_json_print(o);
-    putchar('\n');
+    emd_json_print_line(o);
     fflush(stdout);
 }
 

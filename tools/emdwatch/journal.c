@@ -51,8 +51,7 @@ void emd_journal_event(const struct emd_journal *journal, const char *what, cons
             json_object_object_add(o, "mb_per_s", json_object_new_double(speed));
             json_object_object_add(o, "codec", json_object_new_string(r->result.codec));
         }
-        emd_json_print(o);
-        putchar('\n');
+        emd_json_print_line(o);
     } else {
         printf("%s %s", now, what);
         if (file) {
@@ -98,8 +97,7 @@ void emd_journal_summary(const struct emd_journal *journal, const struct emd_jou
         for (size_t i = 0; i < sizeof number / sizeof number[0]; i++)
             json_object_object_add(o, number[i].key,
                                    json_object_new_int64((int64_t)number[i].files));
-        emd_json_print(o);
-        putchar('\n');
+        emd_json_print_line(o);
         return;
     }
     char text[160];
