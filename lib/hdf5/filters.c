@@ -244,6 +244,92 @@ out:
     return status;
 }
 
+/* ---- stand-ins ---- */
+
+struct stand_in {
+    struct stand_in *next;
+    H5Z_filter_t id;
+    char name[]; /* HDF5 keeps the pointer */
+};
+static struct stand_in *stand_ins; /* the HDF5 thread's */
+static bool stand_ins_pass;
+
+static bool is_stand_in(H5Z_filter_t id)
+{
+    const struct stand_in *s = stand_ins;
+    while (s && s->id != id)
+        s = s->next;
+    return s != NULL;
+}
+
+static size_t run_stand_in(unsigned flags, size_t cd_count, const unsigned cd[], size_t n,
+                           size_t *capacity, void **buffer)
+{
+    (void)cd_count;
+    (void)cd;
+    (void)capacity;
+    (void)buffer;
+    if (stand_ins_pass && !(flags & H5Z_FLAG_REVERSE))
+        return n;
+    struct emd_error err = {EMD_OK, ""};
+    emd_fail(&err, EMD_E_UNSUPPORTED, "its filter is not installed");
+    return push_error(flags & H5Z_FLAG_REVERSE, &err);
+}
+
+enum emd_status emd_filters_stand_in(H5Z_filter_t id, const char *name, struct emd_error *err)
+{
+    enum emd_status status = emd_hdf5_register_filters(err);
+    if (status != EMD_OK || id < FIRST_FOREIGN_FILTER || id > H5Z_FILTER_MAX || is_stand_in(id))
+        return status;
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    const htri_t known = H5Zfilter_avail(id);
+    if (known <= 0) {
+        const size_t n = strlen(name) + 1;
+        struct stand_in *s = malloc(sizeof *s + n);
+        if (s)
+            memcpy(s->name, name, n);
+        const H5Z_class2_t class = {.version = H5Z_CLASS_T_VERS,
+                                    .id = id,
+                                    .encoder_present = 1,
+                                    .decoder_present = 1,
+                                    .name = s && n > 1 ? s->name : NULL,
+                                    .filter = run_stand_in};
+        if (!s) {
+            status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+        } else if (H5Zregister(&class) < 0) {
+            status = emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot stand in for filter %d", id);
+            free(s);
+        } else {
+            s->id = id;
+            s->next = stand_ins;
+            stand_ins = s;
+        }
+    }
+    emd_hdf5_quiet_end(&quiet);
+    return status;
+}
+
+void emd_filters_end_stand_ins(void)
+{
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    struct stand_in **at = &stand_ins;
+    while (*at) {
+        struct stand_in *s = *at;
+        if (H5Zunregister(s->id) < 0) {
+            at = &s->next; /* in use: it stays one that decodes nothing */
+            continue;
+        }
+        *at = s->next;
+        free(s);
+    }
+    emd_hdf5_quiet_end(&quiet);
+}
+
+void emd_filters_let_stand_ins_pass(bool pass)
+{
+    stand_ins_pass = pass;
+}
+
 enum emd_status emd_filters_get(hid_t dcpl, struct emd_pipeline *pipeline, bool *ours,
                                 struct emd_error *err)
 {
@@ -359,7 +445,8 @@ enum emd_status emd_filters_available(hid_t dcpl, struct emd_error *err)
             H5Pget_filter2(dcpl, (unsigned)i, &flags, &cd_count, NULL, sizeof name - 1, name, NULL);
         if (id < 0)
             status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read a filter list");
-        else if (H5Zfilter_avail(id) <= 0 || H5Zget_filter_info(id, &config) < 0 ||
+        else if (is_stand_in(id) || H5Zfilter_avail(id) <= 0 ||
+                 H5Zget_filter_info(id, &config) < 0 ||
                  !(config & H5Z_FILTER_CONFIG_DECODE_ENABLED))
             status = emd_fail(err, EMD_E_UNSUPPORTED,
                               "filter %d (%s) is not available; is its plugin in "

@@ -34,6 +34,21 @@ enum emd_status emd_filters_set(hid_t dcpl, struct emd_pipeline *pipeline,
 enum emd_status emd_filters_chunk_shape(hid_t type, unsigned rank, const hsize_t *chunk,
                                         struct emd_chunk_shape *shape, struct emd_error *err);
 
+/* Filters that are not installed. HDF5 takes no filter that it does not know into a list, although
+ * chunks can be copied as they are stored; a stand-in makes the list possible. It decodes and
+ * encodes nothing: whoever needs a chunk's values gets an error, and emd_filters_available still
+ * says no.
+ *
+ * emd_filters_stand_in does nothing where 'id' is installed. 'name' is stored with the list, "" for
+ * none. emd_filters_end_stand_ins takes them all away again; no dataset with such a filter may be
+ * open for writing then. */
+enum emd_status emd_filters_stand_in(H5Z_filter_t id, const char *name, struct emd_error *err);
+void emd_filters_end_stand_ins(void);
+
+/* While true, stand-ins pass data on as they are: for H5Dcreate with early allocation, which
+ * encodes chunks of fill values that are all overwritten by stored ones. */
+void emd_filters_let_stand_ins_pass(bool pass);
+
 /* Fails with EMD_E_UNSUPPORTED, naming filter and number, where a filter of the list cannot be used
  * for reading here. */
 enum emd_status emd_filters_available(hid_t dcpl, struct emd_error *err);

@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#include "hdf5/arrays.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
 #include "hdf5/treejob.h"
@@ -88,13 +89,19 @@ enum emd_status emd_tree_copy(hid_t src_file, hid_t dst_file,
                           .dst = dst_file,
                           .options = options ? options : &defaults,
                           .link_ascii = H5Pcreate(H5P_LINK_CREATE),
-                          .link_utf8 = H5Pcreate(H5P_LINK_CREATE)};
+                          .link_utf8 = H5Pcreate(H5P_LINK_CREATE),
+                          .attribute_ascii = H5Pcreate(H5P_ATTRIBUTE_CREATE),
+                          .attribute_utf8 = H5Pcreate(H5P_ATTRIBUTE_CREATE)};
     enum emd_status status = emd_hdf5_register_filters(err);
+    if (status == EMD_OK)
+        status = emd_hdf5_mend_arrays(err);
     if (status != EMD_OK)
         goto out;
-    if (job.link_ascii < 0 || job.link_utf8 < 0 ||
-        H5Pset_char_encoding(job.link_ascii, H5T_CSET_ASCII) < 0 ||
+    if (job.link_ascii < 0 || job.link_utf8 < 0 || job.attribute_ascii < 0 ||
+        job.attribute_utf8 < 0 || H5Pset_char_encoding(job.link_ascii, H5T_CSET_ASCII) < 0 ||
         H5Pset_char_encoding(job.link_utf8, H5T_CSET_UTF8) < 0 ||
+        H5Pset_char_encoding(job.attribute_ascii, H5T_CSET_ASCII) < 0 ||
+        H5Pset_char_encoding(job.attribute_utf8, H5T_CSET_UTF8) < 0 ||
         H5Fget_filesize(src_file, &size) < 0) {
         status = emd_hdf5_fail(err, EMD_E_ARGUMENT, "cannot look at the file");
         goto out;
@@ -118,6 +125,9 @@ out:
     emd_arena_end(&job.arena);
     free(job.buffer);
     emd_job_free_table(&job);
+    emd_filters_end_stand_ins();
+    emd_hdf5_close(&job.attribute_utf8);
+    emd_hdf5_close(&job.attribute_ascii);
     emd_hdf5_close(&job.link_utf8);
     emd_hdf5_close(&job.link_ascii);
     emd_hdf5_quiet_end(&quiet);

@@ -56,15 +56,17 @@ static enum emd_status copy_attribute(struct emd_job *job, hid_t object, hid_t n
     hid_t dst = H5I_INVALID_HID, dst_type = H5I_INVALID_HID;
     hid_t src = H5Aopen(object, name, H5P_DEFAULT);
     hid_t type = src >= 0 ? H5Aget_type(src) : H5I_INVALID_HID;
-    hid_t space = src >= 0 ? H5Aget_space(src) : H5I_INVALID_HID;
-    hid_t list = src >= 0 ? H5Aget_create_plist(src) : H5I_INVALID_HID;
-    if (type < 0 || space < 0 || list < 0) {
+    hid_t old_space = src >= 0 ? H5Aget_space(src) : H5I_INVALID_HID;
+    hid_t space = old_space >= 0 ? emd_fresh_space(old_space) : H5I_INVALID_HID;
+    H5A_info_t info;
+    if (type < 0 || space < 0 || H5Aget_info(src, &info) < 0) {
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at it");
         goto out;
     }
     status = emd_job_map_type(job, type, &dst_type, err);
     if (status != EMD_OK)
         goto out;
+    hid_t list = info.cset == H5T_CSET_UTF8 ? job->attribute_utf8 : job->attribute_ascii;
     dst = H5Acreate2(new_object, name, dst_type, space, list, H5P_DEFAULT);
     if (dst < 0) {
         struct emd_error first = {EMD_OK, ""};
@@ -83,8 +85,8 @@ out:
     if (!emd_hdf5_close(&dst) && status == EMD_OK)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write it");
     emd_hdf5_close(&dst_type);
-    emd_hdf5_close(&list);
     emd_hdf5_close(&space);
+    emd_hdf5_close(&old_space);
     emd_hdf5_close(&type);
     emd_hdf5_close(&src);
     if (status != EMD_OK)

@@ -1,6 +1,7 @@
 /* The inside of a tree copy, shared by its sources treetable.c (the table of objects), treecreate.c
- * (the new file and its formats), treeobject.c (empty objects), treelink.c, treeattribute.c,
- * treereference.c, treedata.c (raw data) and tree.c (the passes over them). Private to lib/hdf5.
+ * (the new file and its formats), treefresh.c (what objects are created with), treeobject.c (empty
+ * objects), treelink.c, treeattribute.c, treereference.c, treedata.c (raw data) and tree.c (the
+ * passes over them). Private to lib/hdf5.
  *
  * Functions that take a row report failures of that object with its path in front, where that is
  * said; all others leave naming to their caller. */
@@ -35,9 +36,10 @@ struct emd_job {
     const struct emd_tree_options *options;
     size_t buffer_bytes, item_bytes;
     uint64_t src_size;
-    size_t names_limit;     /* a name takes as many bytes in the file */
-    H5F_libver_t low, high; /* bounds of the destination */
-    hid_t link_ascii, link_utf8;
+    size_t names_limit;                    /* a name takes as many bytes in the file */
+    H5F_libver_t low, high;                /* bounds of the destination */
+    hid_t link_ascii, link_utf8;           /* creation lists by character set: of links, ... */
+    hid_t attribute_ascii, attribute_utf8; /* ... and of attributes */
 
     struct emd_object *objects;
     size_t count, capacity;
@@ -93,6 +95,19 @@ enum emd_status emd_tree_needs_new_header(hid_t object, hid_t list, bool *needs,
  * a file. The list that HDF5 tells for an existing group cannot be used itself: it holds addresses
  * of its link storage, which HDF5 would believe of the new one. */
 enum emd_status emd_tree_set_group_properties(hid_t of, hid_t list, struct emd_error *err);
+
+/* ---- treefresh.c ---- */
+
+/* Types, spaces and creation lists for the new file that hold nothing of the old one's storage. The
+ * caller closes them. The type is one in memory, not committed; H5I_INVALID_HID on failure. */
+hid_t emd_fresh_type(hid_t type);
+hid_t emd_fresh_space(hid_t space);
+
+/* 'of' is the source's list, 'type' a fresh one of the elements. References in a fill value lead to
+ * the new file's objects, which are made at need. */
+enum emd_status emd_fresh_dataset_list(struct emd_job *job, hid_t of, hid_t type, hid_t *list,
+                                       struct emd_error *err);
+enum emd_status emd_fresh_type_list(hid_t of, hid_t *list, struct emd_error *err);
 
 /* ---- treeobject.c ---- */
 

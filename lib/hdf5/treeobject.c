@@ -16,7 +16,7 @@ enum emd_status emd_job_map_type(struct emd_job *job, hid_t src, hid_t *dst, str
     if (committed < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at a datatype");
     if (!committed) {
-        *dst = H5Tcopy(src);
+        *dst = emd_fresh_type(src);
         return *dst < 0 ? emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot copy a datatype") : EMD_OK;
     }
     uint64_t address;
@@ -100,12 +100,15 @@ static enum emd_status make_type(struct emd_job *job, hid_t src, hid_t *dst, str
 {
     enum emd_status status = EMD_OK;
     bool raise = false;
-    hid_t list = H5Tget_create_plist(src);
-    hid_t type = H5Tcopy(src);
-    if (list < 0 || type < 0 || H5Pset_obj_track_times(list, false) < 0) {
+    hid_t list = H5I_INVALID_HID, of = H5Tget_create_plist(src);
+    hid_t type = emd_fresh_type(src);
+    if (of < 0 || type < 0) {
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read the datatype");
         goto out;
     }
+    status = emd_fresh_type_list(of, &list, err);
+    if (status != EMD_OK)
+        goto out;
     status = raise_format(job, src, list, &raise, err);
     if (status != EMD_OK)
         goto out;
@@ -125,6 +128,7 @@ out:
         emd_job_reset_bounds(job);
     emd_hdf5_close(&type);
     emd_hdf5_close(&list);
+    emd_hdf5_close(&of);
     return status;
 }
 
@@ -198,44 +202,28 @@ static enum emd_status check_fill(hid_t list, hid_t type, struct emd_error *err)
     return status;
 }
 
-/* A list keeps the version of the layout message that it was read from, and HDF5 2.2 asserts that
- * the destination's bounds allow it. Chunks that are set anew have the oldest version, in which
- * edge chunks are filtered like the others. The time of allocation stays as it was. */
-static bool set_chunks_anew(hid_t list)
-{
-    hsize_t chunk[H5S_MAX_RANK];
-    H5D_alloc_time_t alloc, then;
-    if (H5Pget_layout(list) != H5D_CHUNKED)
-        return true;
-    const int rank = H5Pget_chunk(list, H5S_MAX_RANK, chunk);
-    return rank >= 0 && H5Pget_alloc_time(list, &alloc) >= 0 &&
-           H5Pset_chunk(list, rank, chunk) >= 0 && H5Pget_alloc_time(list, &then) >= 0 &&
-           (then == alloc || H5Pset_alloc_time(list, alloc) >= 0);
-}
-
 static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row, hid_t *dst,
                                     bool *copies, struct emd_error *err)
 {
     const struct emd_tree_options *options = job->options;
     enum emd_status status;
     bool raise = false;
-    hid_t dst_type = H5I_INVALID_HID;
-    hid_t type = H5Dget_type(src), space = H5Dget_space(src), list = H5Dget_create_plist(src);
-    if (type < 0 || space < 0 || list < 0 || H5Pset_obj_track_times(list, false) < 0) {
+    hid_t dst_type = H5I_INVALID_HID, list = H5I_INVALID_HID, of = H5Dget_create_plist(src);
+    hid_t type = H5Dget_type(src), old_space = H5Dget_space(src);
+    hid_t space = old_space < 0 ? H5I_INVALID_HID : emd_fresh_space(old_space);
+    if (type < 0 || space < 0 || of < 0) {
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at the dataset");
         goto out;
     }
-    status = check_layout(job, src, list, err);
+    status = check_layout(job, src, of, err);
     if (status == EMD_OK)
-        status = check_fill(list, type, err);
+        status = check_fill(of, type, err);
     if (status == EMD_OK)
         status = emd_job_map_type(job, type, &dst_type, err);
+    if (status == EMD_OK)
+        status = emd_fresh_dataset_list(job, of, type, &list, err);
     if (status != EMD_OK)
         goto out;
-    if (!set_chunks_anew(list)) {
-        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read creation properties");
-        goto out;
-    }
     if (options->choose) {
         status = options->choose(options->ctx, src, emd_job_path(job, row), list, copies, err);
         if (status != EMD_OK)
@@ -261,7 +249,9 @@ out:
         emd_job_reset_bounds(job);
     emd_hdf5_close(&dst_type);
     emd_hdf5_close(&list);
+    emd_hdf5_close(&of);
     emd_hdf5_close(&space);
+    emd_hdf5_close(&old_space);
     emd_hdf5_close(&type);
     return status;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "hdf5/arrays.h"
 #include "hdf5/chunks.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
@@ -438,6 +439,110 @@ START_TEST(callbacks_can_stop_the_copy)
 }
 END_TEST
 
+/* Arrays of compounds with a string and a sequence, in arrays of compounds: values of many
+ * elements, in a dataset and in an attribute, as they come out of a copy. */
+enum { OUTER = 3, INNER = 2, ELEMENTS = 5 };
+struct leaf {
+    char *text;
+    hvl_t numbers;
+};
+struct branch {
+    int number;
+    struct leaf leaf[INNER];
+};
+struct tree {
+    struct branch branch[OUTER];
+};
+
+static hid_t tree_type(void)
+{
+    const hsize_t inner = INNER, outer = OUTER;
+    hid_t text = H5Tcopy(H5T_C_S1), numbers = H5Tvlen_create(H5T_NATIVE_INT);
+    H5Tset_size(text, H5T_VARIABLE);
+    hid_t leaf = H5Tcreate(H5T_COMPOUND, sizeof(struct leaf));
+    H5Tinsert(leaf, "text", HOFFSET(struct leaf, text), text);
+    H5Tinsert(leaf, "numbers", HOFFSET(struct leaf, numbers), numbers);
+    hid_t leaves = H5Tarray_create2(leaf, 1, &inner);
+    hid_t branch = H5Tcreate(H5T_COMPOUND, sizeof(struct branch));
+    H5Tinsert(branch, "number", HOFFSET(struct branch, number), H5T_NATIVE_INT);
+    H5Tinsert(branch, "leaf", HOFFSET(struct branch, leaf), leaves);
+    hid_t branches = H5Tarray_create2(branch, 1, &outer);
+    hid_t tree = H5Tcreate(H5T_COMPOUND, sizeof(struct tree));
+    H5Tinsert(tree, "branch", 0, branches);
+    hid_t *const done[] = {&text, &numbers, &leaf, &leaves, &branch, &branches};
+    for (size_t i = 0; i < sizeof done / sizeof done[0]; i++)
+        H5Tclose(*done[i]);
+    return tree;
+}
+
+static void check_trees(const struct tree *trees)
+{
+    for (int i = 0; i < ELEMENTS * OUTER * INNER; i++) {
+        char text[32];
+        const struct branch *branch = &trees[i / INNER / OUTER].branch[i / INNER % OUTER];
+        const struct leaf *leaf = &branch->leaf[i % INNER];
+        snprintf(text, sizeof text, "leaf %d", i);
+        ck_assert_int_eq(branch->number, i / INNER);
+        ck_assert_str_eq(leaf->text, text);
+        ck_assert_uint_eq(leaf->numbers.len, (size_t)(i % 4));
+        for (int k = 0; k < i % 4; k++)
+            ck_assert_int_eq(((const int *)leaf->numbers.p)[k], 100 * i + k);
+    }
+}
+
+START_TEST(nested_sequences_are_kept)
+{
+    static struct tree trees[ELEMENTS];
+    static char text[ELEMENTS * OUTER * INNER][32];
+    static int numbers[ELEMENTS * OUTER * INNER][4];
+    struct emd_source *source;
+    const hsize_t n = ELEMENTS;
+    for (int i = 0; i < ELEMENTS * OUTER * INNER; i++) {
+        struct branch *branch = &trees[i / INNER / OUTER].branch[i / INNER % OUTER];
+        snprintf(text[i], sizeof text[i], "leaf %d", i);
+        for (int k = 0; k < 4; k++)
+            numbers[i][k] = 100 * i + k;
+        branch->number = i / INNER;
+        branch->leaf[i % INNER] = (struct leaf){text[i], {(size_t)(i % 4), numbers[i]}};
+    }
+    OK(emd_hdf5_mend_arrays(&err)); /* or the source would have lost them already */
+    hid_t file = create_file(0), type = tree_type(), space = H5Screate_simple(1, &n, NULL);
+    hid_t root = H5Gopen2(file, "/", H5P_DEFAULT);
+    hid_t data = H5Dcreate2(file, "d", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attribute = H5Acreate2(root, "a", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    ck_assert_int_ge(H5Dwrite(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, trees), 0);
+    ck_assert_int_ge(H5Awrite(attribute, type, trees), 0);
+    H5Aclose(attribute);
+    H5Dclose(data);
+    H5Gclose(root);
+    H5Fclose(file);
+
+    OK(emd_source_open(path, &source, &err));
+    OK(emd_tree_create(source, other, NULL, &file, &err));
+    OK(emd_tree_copy(source->file, file, NULL, &err));
+    emd_source_close(source);
+    H5Fclose(file);
+
+    file = H5Fopen(other, H5F_ACC_RDONLY, H5P_DEFAULT);
+    data = H5Dopen2(file, "d", H5P_DEFAULT);
+    attribute = H5Aopen(file, "a", H5P_DEFAULT);
+    static struct tree found[ELEMENTS];
+    for (int i = 0; i < 2; i++) {
+        memset(found, 0, sizeof found);
+        ck_assert_int_ge(i ? H5Aread(attribute, type, found)
+                           : H5Dread(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, found),
+                         0);
+        check_trees(found);
+        H5Dvlen_reclaim(type, space, H5P_DEFAULT, found);
+    }
+    H5Aclose(attribute);
+    H5Dclose(data);
+    H5Fclose(file);
+    H5Sclose(space);
+    H5Tclose(type);
+}
+END_TEST
+
 START_TEST(changed_source_is_noticed)
 {
     H5Fclose(create_file(0));
@@ -500,6 +605,7 @@ int main(void)
     tcase_add_test(tcase, grids_of_other_layouts);
     tcase_add_test(tcase, chosen_filters_are_used);
     tcase_add_test(tcase, callbacks_can_stop_the_copy);
+    tcase_add_test(tcase, nested_sequences_are_kept);
     tcase_add_test(tcase, changed_source_is_noticed);
     tcase_add_loop_test(tcase, truncation_is_seen_at_every_byte, 0, 3);
     suite_add_tcase(suite, tcase);
