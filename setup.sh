@@ -12,13 +12,13 @@ cd "$(dirname "$0")"
 
 # Every package that the project uses, in one place.
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libhdf5-dev libzstd-dev libblosc-dev
-  libdeflate-dev libxxhash-dev liblz4-dev libjson-c-dev libmsgpack-dev libpng-dev"
+  libdeflate-dev zlib1g-dev libxxhash-dev liblz4-dev libjson-c-dev libmsgpack-dev libpng-dev"
 # Debian 13 renamed one of them.
 msgpack=libmsgpack-dev
 ! grep -qx 'ID=debian' /etc/os-release ||
   [ "$(sed -n 's/^VERSION_ID="\([0-9]*\)"/\1/p' /etc/os-release)" = 12 ] || msgpack=libmsgpack-c-dev
 demo_packages="hdf5-tools python3-h5py"
-test_packages="check zlib1g-dev hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
+test_packages="check hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
   hdf5-filter-plugin-blosc-serial hdf5-filter-plugin util-linux procps file
   csh tcsh fish zsh dash shellcheck rsync openssh-server binutils bitshuffle python3-scipy dials
   chromium chromium-driver slurm-wlm munge"

@@ -96,7 +96,8 @@ static const struct {
 
 struct arguments {
     struct emd_blankfilter_options filter;
-    const char *expt, *refl, *out_expt, *out_refl, *plot;
+    const char *expt, *refl, *out_expt, *plot;
+    const char *out_refl; /* NULL: by what was read */
     bool dry_run, json, quiet;
 };
 
@@ -185,10 +186,10 @@ static bool ends_with(const char *text, const char *end)
 /* Files in any order if their names tell them apart, as DIALS takes them. */
 static bool set_file(struct arguments *args, const char *path)
 {
-    const char **place = ends_with(path, ".refl")                               ? &args->refl
-                         : ends_with(path, ".expt") || ends_with(path, ".json") ? &args->expt
-                         : !args->expt                                          ? &args->expt
-                                                                                : &args->refl;
+    const char **place = ends_with(path, ".refl") || ends_with(path, ".refl.gz") ? &args->refl
+                         : ends_with(path, ".expt") || ends_with(path, ".json")  ? &args->expt
+                         : !args->expt                                           ? &args->expt
+                                                                                 : &args->refl;
     if (*place) {
         emd_usage_error("%s: one experiment list and one reflection table, please", path);
         return false;
@@ -387,7 +388,7 @@ static bool is_cancelled(void *ctx)
 
 int main(int argc, char **argv)
 {
-    struct arguments args = {.out_expt = "not_blank.expt", .out_refl = "not_blank.refl"};
+    struct arguments args = {.out_expt = "not_blank.expt"};
     struct emd_blankfilter *filter = NULL;
     struct emd_error err = {0};
     int code;
@@ -405,6 +406,8 @@ int main(int argc, char **argv)
         return emd_finish(emd_exit_for(status));
     }
     const struct emd_blank_report *report = emd_blankfilter_report(filter);
+    if (!args.out_refl)
+        args.out_refl = report->gzipped ? "not_blank.refl.gz" : "not_blank.refl";
     warn(&args, report);
     if (args.json)
         print_json(&args, report);

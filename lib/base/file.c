@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/types.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -84,4 +86,22 @@ bool emd_is_local(int fd)
         if ((unsigned long)fs.f_type == known[i])
             return true;
     return false;
+}
+
+int emd_open_unnamed(const char *folder)
+{
+#ifdef O_TMPFILE
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        return fd;
+#endif
+    char name[4096];
+    if (snprintf(name, sizeof name, "%s/.emdtools-XXXXXX.tmp", folder) >= (int)sizeof name) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    int named = mkostemps(name, 4, O_CLOEXEC);
+    if (named >= 0)
+        unlink(name);
+    return named;
 }

@@ -19,6 +19,10 @@ int emd_pwrite_all(int fd, const void *data, size_t n, uint64_t offset);
  * whoever reads the file next then waits for the disk, and most files here are written by HDF5. */
 void emd_write_behind(int fd, uint64_t *pending, uint64_t bytes);
 
+/* A temporary file without a name in 'folder', open for reading and writing: it is gone when it is
+ * closed, whatever happens. -1 with errno. */
+int emd_open_unnamed(const char *folder);
+
 /* Whether an open file or folder lies on a disk of this very machine, whose kernel sees every
  * change and whose locks reach nobody else. What is not known to be so (CIFS, NFS, FUSE, ...) is
  * not. */

@@ -120,6 +120,28 @@ static enum emd_status start_threads(struct emd_blankfilter *f, struct emd_error
     return f->pool ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "cannot start threads");
 }
 
+/* The table, or the one that DIALS_USE_GZIP_REFL put beside the name that was meant. */
+static enum emd_status open_table(struct emd_blankfilter *f, struct emd_error *err)
+{
+    if (access(f->refl_path, F_OK) != 0 && errno == ENOENT) {
+        const size_t n = strlen(f->refl_path) + sizeof ".gz";
+        char *packed = malloc(n);
+        if (!packed)
+            return no_memory(err);
+        snprintf(packed, n, "%s.gz", f->refl_path);
+        if (access(packed, F_OK) == 0) {
+            free(f->refl_path);
+            f->refl_path = packed;
+        } else {
+            free(packed);
+        }
+    }
+    enum emd_status status = emd_refl_open(f->refl_path, &f->refl, err);
+    if (status == EMD_OK)
+        f->report.gzipped = emd_refl_gzipped(f->refl);
+    return status;
+}
+
 /* I/sigma of every row from profile fitting, or from summation where the table has only that. */
 static enum emd_status read_isigma(struct emd_blankfilter *f, struct emd_error *err)
 {
@@ -608,13 +630,13 @@ enum emd_status emd_blankfilter_analyse(const char *expt, const char *refl,
             emd_fail_prefix(err, status, "%s", expt);
     }
     if (status == EMD_OK) {
-        status = emd_refl_open(refl, &f->refl, err);
+        status = open_table(f, err);
         if (status == EMD_OK)
             status = start_threads(f, err);
         if (status == EMD_OK)
             status = read_rows(f, err);
         if (status != EMD_OK)
-            emd_fail_prefix(err, status, "%s", refl);
+            emd_fail_prefix(err, status, "%s", f->refl_path);
     }
     if (status == EMD_OK && options->frames && f->imagesets > 1)
         status = emd_fail(err, EMD_E_ARGUMENT,
@@ -698,6 +720,12 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
 static enum emd_status write_pair(struct emd_blankfilter *f,
                                   const struct emd_refl_selection *selection,
                                   struct emd_safefile *const files[2], struct emd_error *err)
@@ -710,7 +738,8 @@ static enum emd_status write_pair(struct emd_blankfilter *f,
     free(text);
     if (status != EMD_OK)
         return emd_fail_prefix(err, status, "%s", emd_safefile_path(files[0]));
-    status = emd_refl_write(f->refl, selection, emd_safefile_fd(files[1]), f->pool, err);
+    status = emd_refl_write(f->refl, selection, emd_safefile_fd(files[1]),
+                            ends_with(emd_safefile_path(files[1]), ".gz"), f->pool, err);
     if (status != EMD_OK)
         emd_fail_prefix(err, status, "%s", f->refl_path);
     return status;

@@ -89,19 +89,22 @@ struct emd_blank_report {
     uint64_t unindexed;       /* rows with id -1 */
     uint64_t unplaced;        /* of these, without an image set that is known: left out */
     size_t kept;              /* experiments of the result; 0: everything is blank */
+    bool gzipped;             /* the table was compressed by gzip */
     bool identifiers_differ;  /* the table's do not name the experiments: taken by number */
 };
 
 struct emd_blankfilter;
 
-/* Errors name the file at fault. The caller frees with emd_blankfilter_free. */
+/* Errors name the file at fault. Where there is no file 'refl' but one with .gz behind its name, as
+ * DIALS_USE_GZIP_REFL makes, that is read. The caller frees with emd_blankfilter_free. */
 enum emd_status emd_blankfilter_analyse(const char *expt, const char *refl,
                                         const struct emd_blankfilter_options *options,
                                         struct emd_blankfilter **out, struct emd_error *err);
 const struct emd_blank_report *emd_blankfilter_report(const struct emd_blankfilter *filter);
 
-/* Writes both files or none, replacing what is there. EMD_E_EMPTY: nothing is kept. The inputs must
- * not be named as outputs (EMD_E_ARGUMENT). Once only. */
+/* Writes both files or none, replacing what is there; the table is compressed by gzip if its name
+ * ends with ".gz", which is how DIALS tells when it reads. EMD_E_EMPTY: nothing is kept. The inputs
+ * must not be named as outputs (EMD_E_ARGUMENT). Once only. */
 enum emd_status emd_blankfilter_write(struct emd_blankfilter *filter, const char *expt,
                                       const char *refl, struct emd_error *err);
 void emd_blankfilter_free(struct emd_blankfilter *filter);

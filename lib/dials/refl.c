@@ -15,12 +15,17 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "dials/gzipfile.h"
 
 /* DIALS writes some 40 columns; 65535 is the longest map16. Names and identifiers are short. */
 enum { MOST_COLUMNS = 65535, LONGEST_NAME = 1000 };
 /* Bytes that pass through memory at a time: large against a system call, small against a cache. No
  * more than the file has, which makes small tables quick. */
 enum { STEP = 1 << 20 };
+/* A table inflates to no more: its binaries have 4 GiB at most each, and only shoeboxes get there.
+ */
+static const uint64_t most_inflated = (uint64_t)64 << 30;
+static const char table_title[] = "dials::af::reflection_table";
 
 enum kind { FIXED, SHOEBOX, FRAME_SHOEBOX };
 
@@ -37,6 +42,7 @@ struct emd_refl {
     size_t step;
     unsigned version;
     uint64_t rows;
+    bool gzipped;
     bool has_rows, has_identifiers, has_data;
     unsigned char order[3]; /* of the three members: first letters of their keys */
     struct emd_refl_identifier *identifiers;
@@ -295,7 +301,7 @@ static enum emd_status read_table(struct reader *r, struct emd_refl *refl, struc
     if (status != EMD_OK || n != 3)
         return status != EMD_OK ? status : emd_fail(err, EMD_E_FORMAT, "not a reflection table");
     status = read_text(r, "title", &text, err);
-    if (status == EMD_OK && strcmp(text, "dials::af::reflection_table") != 0)
+    if (status == EMD_OK && strcmp(text, table_title) != 0)
         status = emd_fail(err, EMD_E_FORMAT, "not a reflection table");
     free(text);
     if (status == EMD_OK)
@@ -341,6 +347,111 @@ static enum emd_status read_table(struct reader *r, struct emd_refl *refl, struc
     return status;
 }
 
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* --- opening ----------------------------------------------------------------------------------*/
+
+/* Other files than tables, by their first bytes. */
+static const struct {
+    const char *magic;
+    size_t length;
+    const char *text;
+} others[] = {
+    {"\x89HDF\r\n\x1a\n", 8, "an HDF5 table, as DIALS writes with DIALS_USE_H5"},
+    {"\x80\x02", 2, "a pickled table, as DIALS writes with DIALS_USE_PICKLE"},
+    {"\x80\x03", 2, "a pickled table, as DIALS writes with DIALS_USE_PICKLE"},
+    {"\x80\x04", 2, "a pickled table, as DIALS writes with DIALS_USE_PICKLE"},
+    {"\x80\x05", 2, "a pickled table, as DIALS writes with DIALS_USE_PICKLE"},
+    {"cdials_array_family", 19, "a pickled table, as DIALS writes with DIALS_USE_PICKLE"},
+    {"ccopy_reg\n", 10, "a pickled table, as DIALS writes with DIALS_USE_PICKLE"},
+};
+static const struct {
+    const char *magic;
+    size_t length;
+    const char *program;
+} packers[] = {{"BZh", 3, "bunzip2"},
+               {"\xfd"
+                "7zXZ",
+                5, "unxz"},
+               {"\x28\xb5\x2f\xfd", 4, "unzstd"},
+               {"\x1f\x9d", 2, "uncompress"}};
+
+/* Says of what is not a table what it is. */
+static enum emd_status accept_table(const unsigned char *data, size_t n, struct emd_error *err)
+{
+    const size_t title = sizeof table_title - 1;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (n >= others[i].length && memcmp(data, others[i].magic, others[i].length) == 0)
+            return emd_fail(err, EMD_E_FORMAT,
+                            "%s; only MessagePack tables are read: run DIALS without that variable",
+                            others[i].text);
+    for (size_t i = 0; i < sizeof packers / sizeof *packers; i++)
+        if (n >= packers[i].length && memcmp(data, packers[i].magic, packers[i].length) == 0)
+            return emd_fail(err, EMD_E_FORMAT, "compressed; unpack it with %s first",
+                            packers[i].program);
+    if (n > 0 && (*data == '{' || *data == '['))
+        return emd_fail(err, EMD_E_FORMAT, "not a reflection table: JSON text");
+    /* Heads of one to five bytes each stand before the title; short files are left to the parser.
+     */
+    size_t at = 0;
+    while (at + title <= n && at < 16 && memcmp(data + at, table_title, title) != 0)
+        at++;
+    if (at == 16)
+        return emd_fail(err, EMD_E_FORMAT, "not a reflection table");
+    return EMD_OK;
+}
+
+static const char *temporary_folder(void)
+{
+    const char *folder = getenv("TMPDIR");
+    return folder && *folder ? folder : "/tmp";
+}
+
+static enum emd_status open_temporary(int *fd, struct emd_error *err)
+{
+    *fd = emd_open_unnamed(temporary_folder());
+    return *fd >= 0 ? EMD_OK
+                    : emd_fail_errno(err, EMD_E_IO, errno, "cannot make a temporary file in %s",
+                                     temporary_folder());
+}
+
+/* Puts an inflated copy, without a name, in place of refl->fd. */
+static enum emd_status inflate_table(struct emd_refl *refl, struct emd_error *err)
+{
+    struct stat now;
+    int fd;
+    enum emd_status status = open_temporary(&fd, err);
+    if (status != EMD_OK)
+        return status;
+    status = emd_gunzip(refl->fd, fd, most_inflated, accept_table, err);
+    if (status == EMD_E_IO)
+        emd_fail_prefix(err, status, "inflating into %s (TMPDIR)", temporary_folder());
+    if (status == EMD_OK && (fstat(refl->fd, &now) != 0 || now.st_size != refl->st.st_size ||
+                             !same_time(&now.st_mtim, &refl->st.st_mtim)))
+        status = emd_fail(err, EMD_E_CHANGED, "it changed while it was read");
+    close(refl->fd);
+    refl->fd = fd;
+    refl->gzipped = true;
+    if (status == EMD_OK && fstat(fd, &refl->st) != 0)
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot read");
+    if (status == EMD_OK && refl->st.st_size == 0)
+        status = emd_fail(err, EMD_E_FORMAT, "the file is empty");
+    return status;
+}
+
+/* Tells by its first bytes what the file is. */
+static enum emd_status recognise(struct emd_refl *refl, struct emd_error *err)
+{
+    unsigned char first[64];
+    size_t n = refl->st.st_size < (off_t)sizeof first ? (size_t)refl->st.st_size : sizeof first;
+    if (emd_pread_all(refl->fd, first, n, 0) != 0)
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot read");
+    return emd_is_gzip(first, n) ? inflate_table(refl, err) : accept_table(first, n, err);
+}
+
 enum emd_status emd_refl_open_fd(int fd, struct emd_refl **out, struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
@@ -360,8 +471,10 @@ enum emd_status emd_refl_open_fd(int fd, struct emd_refl **out, struct emd_error
         status = emd_fail(err, EMD_E_UNSUPPORTED, "not a regular file");
     else if (refl->st.st_size == 0)
         status = emd_fail(err, EMD_E_FORMAT, "the file is empty");
+    if (status == EMD_OK)
+        status = recognise(refl, err);
     if (status == EMD_OK) {
-        reader->fd = fd;
+        reader->fd = refl->fd;
         reader->size = (uint64_t)refl->st.st_size;
         refl->step = reader->size < STEP ? (size_t)reader->size : STEP;
         status = read_table(reader, refl, err);
@@ -413,6 +526,11 @@ uint64_t emd_refl_rows(const struct emd_refl *refl)
 uint64_t emd_refl_bytes(const struct emd_refl *refl)
 {
     return (uint64_t)refl->st.st_size;
+}
+
+bool emd_refl_gzipped(const struct emd_refl *refl)
+{
+    return refl->gzipped;
 }
 
 const struct emd_refl_identifier *emd_refl_identifiers(const struct emd_refl *refl, size_t *count)
@@ -842,15 +960,10 @@ static enum emd_status write_columns(struct writer *w, struct emd_error *err)
     return status;
 }
 
-static bool same_time(const struct timespec *a, const struct timespec *b)
+static enum emd_status write_plain(struct emd_refl *refl,
+                                   const struct emd_refl_selection *selection, int fd,
+                                   struct emd_pool *pool, struct emd_error *err)
 {
-    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
-}
-
-enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_selection *selection,
-                               int fd, struct emd_pool *pool, struct emd_error *err)
-{
-    static const char title[] = "dials::af::reflection_table";
     struct writer w = {.refl = refl, .selection = selection, .pool = pool, .fd = fd};
     struct stat st;
     enum emd_status status = EMD_OK;
@@ -858,7 +971,7 @@ enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_sele
     msgpack_sbuffer_init(&w.packed);
     msgpack_packer_init(packer, &w.packed, msgpack_sbuffer_write);
     msgpack_pack_array(packer, 3);
-    msgpack_pack_str_with_body(packer, title, sizeof title - 1);
+    msgpack_pack_str_with_body(packer, table_title, sizeof table_title - 1);
     msgpack_pack_unsigned_int(packer, refl->version);
     msgpack_pack_map(packer, 2U + refl->has_identifiers);
     for (size_t m = 0; m < 2U + refl->has_identifiers && status == EMD_OK; m++) {
@@ -890,5 +1003,22 @@ enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_sele
         (st.st_size != refl->st.st_size || !same_time(&st.st_mtim, &refl->st.st_mtim)))
         status = emd_fail(err, EMD_E_CHANGED, "it changed while it was read");
     msgpack_sbuffer_destroy(&w.packed);
+    return status;
+}
+
+enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_selection *selection,
+                               int fd, bool gzip, struct emd_pool *pool, struct emd_error *err)
+{
+    /* The plain table is written out of order, where a column's length is known late. */
+    int plain;
+    if (!gzip)
+        return write_plain(refl, selection, fd, pool, err);
+    enum emd_status status = open_temporary(&plain, err);
+    if (status != EMD_OK)
+        return status;
+    status = write_plain(refl, selection, plain, pool, err);
+    if (status == EMD_OK)
+        status = emd_gzip(plain, fd, selection->cancelled, selection->ctx, err);
+    close(plain);
     return status;
 }

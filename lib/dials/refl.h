@@ -11,6 +11,10 @@
  * file's size when it is opened, those of shoeboxes when they are passed. The file is not mapped:
  * one that shrinks meanwhile is an error, not a signal.
  *
+ * Tables compressed by gzip (DIALS_USE_GZIP_REFL) are inflated once, into a temporary file without
+ * a name in $TMPDIR or /tmp. Tables in HDF5 (DIALS_USE_H5), pickled ones and other kinds of files
+ * are EMD_E_FORMAT with a text that names them.
+ *
  * Threads: columns may be read by several threads at a time. */
 #ifndef EMD_DIALS_REFL_H
 #define EMD_DIALS_REFL_H
@@ -46,7 +50,8 @@ void emd_refl_close(struct emd_refl *refl);
 
 unsigned emd_refl_version(const struct emd_refl *refl);
 uint64_t emd_refl_rows(const struct emd_refl *refl);
-uint64_t emd_refl_bytes(const struct emd_refl *refl); /* size of the file */
+uint64_t emd_refl_bytes(const struct emd_refl *refl); /* size of the file, not compressed */
+bool emd_refl_gzipped(const struct emd_refl *refl);   /* the file is compressed by gzip */
 
 /* Identifiers of experiments by id; *count can be 0. */
 const struct emd_refl_identifier *emd_refl_identifiers(const struct emd_refl *refl, size_t *count);
@@ -76,10 +81,10 @@ struct emd_refl_selection {
 };
 
 /* Writes the table with these rows, in their order, from the beginning of 'fd', with the threads of
- * the pool. The columns 'id' and 'imageset_id' are renumbered where they exist, all else is copied.
- * EMD_E_UNSUPPORTED: a column that cannot be split into rows. EMD_E_CHANGED: the source changed
- * meanwhile. EMD_E_CANCELLED. */
+ * the pool; compressed by gzip if 'gzip'. The columns 'id' and 'imageset_id' are renumbered where
+ * they exist, all else is copied. EMD_E_UNSUPPORTED: a column that cannot be split into rows.
+ * EMD_E_CHANGED: the source changed meanwhile. EMD_E_CANCELLED. */
 enum emd_status emd_refl_write(struct emd_refl *refl, const struct emd_refl_selection *selection,
-                               int fd, struct emd_pool *pool, struct emd_error *err);
+                               int fd, bool gzip, struct emd_pool *pool, struct emd_error *err);
 
 #endif

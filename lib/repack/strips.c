@@ -67,24 +67,6 @@ void emd_strips_reset(struct emd_strips *s)
     s->file_used = 0;
 }
 
-static int open_unnamed(const char *folder)
-{
-#ifdef O_TMPFILE
-    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (fd >= 0)
-        return fd;
-#endif
-    char name[4096];
-    if (snprintf(name, sizeof name, "%s/.emdrepack-XXXXXX.tmp", folder) >= (int)sizeof name) {
-        errno = ENAMETOOLONG;
-        return -1;
-    }
-    int named = mkostemps(name, 4, O_CLOEXEC);
-    if (named >= 0)
-        unlink(name);
-    return named;
-}
-
 enum emd_status emd_strips_put(struct emd_strips *s, size_t i, const void *data, size_t n,
                                struct emd_error *err)
 {
@@ -95,7 +77,7 @@ enum emd_status emd_strips_put(struct emd_strips *s, size_t i, const void *data,
         s->used += n;
         return EMD_OK;
     }
-    if (s->fd < 0 && (s->fd = open_unnamed(s->folder)) < 0)
+    if (s->fd < 0 && (s->fd = emd_open_unnamed(s->folder)) < 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot create a temporary file in %s",
                               s->folder);
     s->strip[i].offset = in_file | s->file_used;

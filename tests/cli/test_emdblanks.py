@@ -1,6 +1,7 @@
 """emdblanks: what DIALS' logs say, every deliberate difference, complete slices, hostile input."""
 
 import copy
+import gzip
 import json
 import os
 import shutil
@@ -542,6 +543,98 @@ class Arguments(Made):
         self.assertIn("stopped on request", run.stderr)
         self.assertEqual(sorted(os.listdir()), before)
         self.assertEqual((content("not_blank.expt"), content("not_blank.refl")), old)
+
+
+class Gzipped(Made):
+    """Tables as DIALS writes them with DIALS_USE_GZIP_REFL; other forms are named."""
+
+    def setUp(self):
+        super().setUp()
+        clear("not_blank.refl.gz", "in.refl.gz", "a.refl", "a.refl.gz", "plain.refl", "bad.refl")
+        table = d.spots(steps(1, 40, 400))
+        table.columns["shoebox"] = ("Shoebox<>", [d.shoebox(0, (0, 2, 0, 2, 0, 2), 1)] * 400)
+        self.put(d.experiments([d.scan(last=60)]), table)
+        self.plain = content("in.refl")
+        emdblanks("in.expt", "in.refl", "--output-reflections", "plain.refl")
+
+    def write(self, name, data):
+        with open(name, "wb") as f:
+            f.write(data)
+
+    def test_same_table(self):
+        self.write("in.refl.gz", gzip.compress(self.plain))
+        emdblanks("in.expt", "in.refl.gz")
+        self.assertFalse(os.path.exists("not_blank.refl"))
+        packed = content("not_blank.refl.gz")
+        self.assertEqual(gzip.decompress(packed), content("plain.refl"))
+        emdblanks("in.expt", "in.refl.gz")
+        self.assertEqual(content("not_blank.refl.gz"), packed)  # same input, same bytes
+
+    def test_form_by_name(self):
+        """The name of the output says its form, as it does to DIALS; that of the input does not."""
+        os.rename("in.refl", "other.refl")
+        self.write("in.refl.gz", gzip.compress(self.plain))
+        emdblanks("in.expt", "in.refl")  # there is only in.refl.gz
+        self.assertEqual(gzip.decompress(content("not_blank.refl.gz")), content("plain.refl"))
+        emdblanks("in.expt", "in.refl", "--output-reflections=a.refl")
+        self.assertEqual(content("a.refl"), content("plain.refl"))
+        emdblanks("in.expt", "other.refl", "--output-reflections=a.refl.gz")
+        self.assertEqual(gzip.decompress(content("a.refl.gz")), content("plain.refl"))
+        self.write("other.refl", gzip.compress(self.plain))
+        emdblanks("in.expt", "other.refl", "--output-reflections=a.refl")
+        self.assertEqual(content("a.refl"), content("plain.refl"))
+
+    def test_members(self):
+        half = len(self.plain) // 2
+        parts = gzip.compress(self.plain[:half]) + gzip.compress(self.plain[half:])
+        for data in (parts, parts + b"\0" * 100000, gzip.compress(b"") + parts):
+            self.write("in.refl", data)
+            emdblanks("in.expt", "in.refl", "--output-reflections=a.refl")
+            self.assertEqual(content("a.refl"), content("plain.refl"))
+
+    def test_damaged(self):
+        packed = bytearray(gzip.compress(self.plain))
+        cases = [(packed[:n], "cut short") for n in (5, 12, len(packed) // 2, len(packed) - 1)]
+        cases += [(packed + b"more", "other bytes follow"), (packed[:-5] + b"x" + packed[-4:], "gzip data"),
+                  (gzip.compress(b""), "empty"), (gzip.compress(b"x" * 5000), "not a reflection table"),
+                  (gzip.compress(self.plain[:-10]), "cut short"), (packed[:10] + b"\xff" * 40, "gzip data")]
+        for data, why in cases:
+            self.write("bad.refl", data)
+            clear("not_blank.expt", "not_blank.refl.gz")
+            run = emdblanks("in.expt", "bad.refl", code=1)
+            self.assertIn(f"bad.refl: {why}" if why == "cut short" else why, run.stderr)
+            self.assertFalse(os.path.exists("not_blank.expt") or os.path.exists("not_blank.refl.gz"))
+
+    def test_bombs_are_not_inflated(self):
+        """What is no table is refused by its first bytes."""
+        self.write("bad.refl", gzip.compress(b"\0" * (1 << 28), 1))
+        run = subprocess.run(["sh", "-c", 'ulimit -f 1000; exec "$@"', "sh", EMDBLANKS, "in.expt", "bad.refl"],
+                             capture_output=True, text=True, check=False)
+        self.assertEqual((run.returncode, "not a reflection table" in run.stderr), (1, True), run.stderr)
+
+    def test_no_room(self):
+        self.write("in.refl", gzip.compress(self.plain))
+        run = emdblanks("in.expt", "in.refl", code=1, env={**os.environ, "TMPDIR": "/nowhere"})
+        self.assertIn("temporary file in /nowhere", run.stderr)
+
+    def test_other_forms(self):
+        for data, name in ((b"\x89HDF\r\n\x1a\n" + b"\0" * 100, "DIALS_USE_H5"), (b"\x80\x05\x95" + b"\0" * 100, "DIALS_USE_PICKLE"),
+                           (b"\x80\x02cdials_array", "DIALS_USE_PICKLE"), (b"BZh91AY", "bunzip2"),
+                           (content("in.expt"), "JSON"), (b"hello", "not a reflection table")):
+            for packed in (data, gzip.compress(data)):
+                self.write("bad.refl", packed)
+                self.assertIn(name, emdblanks("in.expt", "bad.refl", code=1).stderr)
+
+    def test_cases(self):
+        cases = os.path.join(DATA, "..", "cases", "dials")
+        if not os.path.isdir(cases):
+            self.skipTest("no cases here")
+        expt = f"{cases}/gzip_refl/in.expt"
+        emdblanks(expt, f"{cases}/gzip_refl/gz.refl.gz")
+        self.write("a.refl", gzip.decompress(content("not_blank.refl.gz")))
+        self.assertEqual(len(d.read("a.refl")), 80)
+        self.assertIn("DIALS_USE_H5", emdblanks(expt, f"{cases}/other_refl/h5.refl", code=1).stderr)
+        self.assertIn("DIALS_USE_PICKLE", emdblanks(expt, f"{cases}/other_refl/pk.refl", code=1).stderr)
 
 
 class Hostile(Made):

@@ -47,7 +47,7 @@ static void filter(struct emd_refl *refl, size_t rows, unsigned pattern)
     s.identifier_count = count;
     int fd = memfd_create("out", MFD_CLOEXEC);
     check(fd >= 0);
-    if (emd_refl_write(refl, &s, fd, pool, &err) == EMD_OK) {
+    if (emd_refl_write(refl, &s, fd, emd_refl_gzipped(refl), pool, &err) == EMD_OK) {
         check(emd_refl_open_fd(fd, &again, &err) == EMD_OK);
         check(emd_refl_rows(again) == s.kept && emd_refl_version(again) == emd_refl_version(refl));
         emd_refl_close(again);
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (emd_refl_open_fd(fd, &refl, &err) != EMD_OK)
         return 0;
     size_t rows = (size_t)emd_refl_rows(refl);
-    check(rows <= size); /* every row has a byte at least */
+    check(rows <= emd_refl_bytes(refl)); /* every row has a byte at least */
     read_columns(refl, rows);
     filter(refl, rows, 0xff);
     filter(refl, rows, 0xd2);

@@ -226,7 +226,7 @@ START_TEST(rows_of_a_large_table_are_selected)
         id[i] = i % 7 == 0 || i > ROWS / 2 ? EMD_REFL_DROP : ROWS - i;
         s.kept += id[i] != EMD_REFL_DROP;
     }
-    ck_assert_msg(emd_refl_write(refl, &s, fd, pool, &err) == EMD_OK, "%s", err.text);
+    ck_assert_msg(emd_refl_write(refl, &s, fd, false, pool, &err) == EMD_OK, "%s", err.text);
     ck_assert_msg(emd_refl_open_fd(fd, &out, &err) == EMD_OK, "%s", err.text);
     ck_assert_uint_eq(emd_refl_rows(out), s.kept);
     ck_assert_int_eq(emd_refl_read_int(out, "id", found, &err), EMD_OK);
@@ -241,7 +241,7 @@ START_TEST(rows_of_a_large_table_are_selected)
     for (uint64_t i = 0; i < s.kept; i++)
         id[i] = 0;
     fd = memfd_create("again", MFD_CLOEXEC);
-    ck_assert_msg(emd_refl_write(out, &s, fd, pool, &err) == EMD_OK, "%s", err.text);
+    ck_assert_msg(emd_refl_write(out, &s, fd, false, pool, &err) == EMD_OK, "%s", err.text);
     close(fd);
     ck_assert_int_eq(emd_refl_read_size(out, "id", (uint64_t *)(void *)z, &err), EMD_E_CORRUPT);
     ck_assert_int_eq(emd_refl_read_int(out, "absent", found, &err), EMD_E_CORRUPT);
@@ -264,7 +264,7 @@ START_TEST(table_that_changes_meanwhile_is_refused)
     struct emd_pool *pool = emd_pool_new(1);
     ck_assert_int_eq(emd_refl_open_fd(fd, &refl, &err), EMD_OK);
     ck_assert_int_eq(ftruncate(source, 1 << 20), 0); /* no SIGBUS: nothing is mapped */
-    ck_assert_int_eq(emd_refl_write(refl, &s, out, pool, &err), EMD_E_CHANGED);
+    ck_assert_int_eq(emd_refl_write(refl, &s, out, false, pool, &err), EMD_E_CHANGED);
     emd_refl_close(refl);
     emd_pool_free(pool);
     close(source);
