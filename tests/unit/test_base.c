@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/nearest.h"
 #include "base/safefile.h"
 #include "base/utf8.h"
 #include "common/message.h"
@@ -347,6 +348,36 @@ START_TEST(memory_of_control_groups)
 }
 END_TEST
 
+START_TEST(near_names)
+{
+    static const char *const names[] = {"resolution", "cc_half", "phi_step", "keep", "kept", "a"};
+    static const struct {
+        const char *text, *meant;
+    } cases[] = {{"resolutoin", "resolution"},
+                 {"RESOLUTION", "resolution"},
+                 {"cchalf", "cc_half"},
+                 {"cc-half", "cc_half"},
+                 {"phi", "phi_step"},
+                 {"kep", "kept"},
+                 {"ke", NULL},
+                 {"completeness", NULL},
+                 {"", NULL},
+                 {"x", NULL},
+                 {"phi_stpe", "phi_step"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *found = emd_nearest(cases[i].text, names, sizeof names / sizeof *names);
+        if (cases[i].meant)
+            ck_assert_str_eq(found ? found : "(none)", cases[i].meant);
+        else
+            ck_assert_msg(!found, "%s: %s", cases[i].text, found ? found : "");
+    }
+    char endless[200];
+    memset(endless, 'a', sizeof endless - 1);
+    endless[sizeof endless - 1] = '\0';
+    ck_assert_ptr_null(emd_nearest(endless, names, sizeof names / sizeof *names));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("base");
@@ -367,6 +398,7 @@ int main(void)
     tcase_add_test(text, numbers);
     tcase_add_test(text, error_texts);
     tcase_add_test(text, characters);
+    tcase_add_test(text, near_names);
     tcase_add_test(text, texts_for_terminals_and_json);
     tcase_add_checked_fixture(memory, setup, teardown);
     tcase_add_test(memory, memory_of_control_groups);
