@@ -215,6 +215,83 @@ START_TEST(large)
 }
 END_TEST
 
+/* Encodes a square of 16-bit pixels with every effort: none may be larger than the one below. */
+static void check_efforts(const char *what, uint32_t side, bool is_signed, const uint8_t *src)
+{
+    const size_t n = (size_t)side * side * 2, bound = emd_edc_bound(n);
+    uint8_t *const stream = malloc(bound);
+    size_t size, before = SIZE_MAX;
+    for (int effort = EMD_EDC_FAST; effort <= EMD_EDC_BEST; effort++) {
+        const struct emd_edc_params p = {.item_size = 2,
+                                         .is_integer = true,
+                                         .is_signed = is_signed,
+                                         .width = side,
+                                         .height = side,
+                                         .planes = 1,
+                                         .effort = (enum emd_edc_effort)effort};
+        ck_assert(emd_edc_encode(&p, NULL, src, n, stream, bound, &size, NULL) == EMD_OK);
+        ck_assert_msg(size <= before, "%s, %u x %u: %zu bytes with effort %d, %zu with less", what,
+                      side, side, size, effort, before);
+        before = size;
+    }
+    free(stream);
+}
+
+START_TEST(more_effort)
+{
+    static const uint32_t sides[] = {24, 64, 128, 256, 512};
+    static uint8_t buffer[512 * 512 * 2];
+    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
+        for (int picture = 0; picture < PICTURES; picture++) {
+            const struct emd_edc_params p = {
+                .item_size = 2, .width = sides[i], .height = sides[i], .planes = 1};
+            char what[32];
+            draw(&p, (enum picture)picture, sides[i] + (unsigned)picture, buffer);
+            snprintf(what, sizeof what, "picture %d", picture);
+            check_efforts(what, sides[i], picture & 1, buffer);
+        }
+}
+END_TEST
+
+/* The same of real and simulated frames, where the test data are. */
+START_TEST(more_effort_frames)
+{
+    static const struct {
+        const char *name;
+        uint32_t width;
+        bool is_signed;
+    } frames[] = {{"ceta2k.i2.2048", 2048, true},     {"cetalow.i2.2048", 2048, true},
+                  {"R_cetadark.i2.512", 512, true},   {"R_rayonix.u2.1920", 1920, false},
+                  {"R_timepix.u2.512", 512, false},   {"falcon.u2.2048", 2048, false},
+                  {"falconblob.u2.2048", 2048, false}};
+    static const uint32_t sides[] = {64, 128, 256, 512};
+    static uint8_t crop[512 * 512 * 2];
+    const char *const data = getenv("EMDTOOLS_TEST_DATA");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/frames/%s", data ? data : "", frames[_i].name);
+    FILE *const file = fopen(path, "rb");
+    if (!file) {
+        printf("skipped: no frame %s\n", frames[_i].name);
+        return;
+    }
+    const uint32_t w = frames[_i].width;
+    uint8_t *const pixels = malloc((size_t)w * w * 2);
+    ck_assert_uint_eq(fread(pixels, (size_t)w * 2, w, file), w);
+    fclose(file);
+    for (size_t i = 0; i < sizeof sides / sizeof sides[0]; i++)
+        for (uint32_t k = 0; k < 512 / sides[i]; k++) {
+            const uint32_t x = (w - sides[i]) * k / 7 % (w - sides[i] + 1);
+            const uint32_t y = (w - sides[i]) * (7 - k % 8) / 7;
+            for (uint32_t row = 0; row < sides[i]; row++)
+                memcpy(crop + (size_t)row * sides[i] * 2, pixels + ((size_t)(y + row) * w + x) * 2,
+                       (size_t)sides[i] * 2);
+            check_efforts(frames[_i].name, sides[i], frames[_i].is_signed, crop);
+        }
+    check_efforts(frames[_i].name, w, frames[_i].is_signed, pixels);
+    free(pixels);
+}
+END_TEST
+
 /* What is no image of integers, or not of the size that was said. */
 START_TEST(bytes)
 {
@@ -485,6 +562,8 @@ int main(void)
     tcase_add_loop_test(tcase, all_items, 0, PICTURES);
     tcase_add_loop_test(tcase, all_sizes, 0, 2);
     tcase_add_test(tcase, large);
+    tcase_add_test(tcase, more_effort);
+    tcase_add_loop_test(tcase, more_effort_frames, 0, 7);
     tcase_add_test(tcase, bytes);
     tcase_add_loop_test(tcase, damaged, 0, 5);
     tcase_add_test(tcase, ranks);

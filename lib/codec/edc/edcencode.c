@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/edc/edccluster.h"
 #include "codec/edc/edcfit.h"
 #include "codec/edc/edcstream.h"
 #include "codec/transpose8.h"
@@ -21,6 +22,8 @@ enum {
     IMAGE_BYTES_MIN = 1024, /* below, a model costs more than it saves */
     WIDTH_MIN = 8,          /* rows are padded to 128 columns */
     SMALL_PLANE = 1 << 15,  /* pixels; smaller planes share a strip */
+    SMALL_PIXELS = 1 << 16, /* so few are estimated badly, and coded twice in no time */
+    COUNTING_PERCENT = 20,  /* of pixels that are 0: counting detectors */
     LARGE_PIXELS = 1 << 20  /* so many have symbols to spare for their tables, and take time */
 };
 
@@ -80,7 +83,9 @@ static size_t lay_out(uint8_t *base, uint32_t width, struct analysis *a)
 
 /* What a model makes of the rows it has seen. */
 struct outcome {
-    uint32_t (*counts)[EDC_SYMBOLS]; /* by context, edc_map_size of them */
+    uint32_t (*counts)[EDC_SYMBOLS]; /* by context; of classes that occur, others are not set */
+    uint16_t *used;                  /* scratch: the contexts of those classes */
+    bool occurs[EDC_CLASSES];
     uint64_t plane_bytes, extra_bytes;
     bool few;                         /* counts are of one row a tile (of EDC_CONTEXT_TILE only), */
     uint16_t (*most)[EDC_TILE_LANES]; /* and these the largest literals of all, by context, lane */
@@ -144,6 +149,8 @@ static void add_up_counts(enum edc_context context, struct outcome *outcome)
 {
     uint32_t(*const counts)[EDC_SYMBOLS] = outcome->counts;
     for (size_t c = 0; context == EDC_CONTEXT_TILE && c < edc_map_size(context); c++) {
+        if (!outcome->occurs[c / 2])
+            continue;
         int most = 0;
         for (int lane = 0; outcome->few && lane < EDC_TILE_LANES; lane++)
             most = most > outcome->most[c][lane] ? most : outcome->most[c][lane];
@@ -156,10 +163,18 @@ static void add_up_counts(enum edc_context context, struct outcome *outcome)
     }
 }
 
-/* Entries of counts that a context needs. */
-static size_t count_entries(enum edc_context context)
+/* The first tile of a class clears its counts: of the 46 classes of a small frame few occur, and
+ * clearing all would take as long as counting. */
+static void meet_class(enum edc_context context, struct outcome *outcome, unsigned scale_class)
 {
-    return edc_map_size(context) * (context == EDC_CONTEXT_TILE ? 4 : 1);
+    const size_t first = edc_map(context, scale_class, 0), n = 2 * edc_map_step(context);
+    const size_t each = context == EDC_CONTEXT_TILE ? 4 : 1;
+    if (outcome->occurs[scale_class])
+        return;
+    outcome->occurs[scale_class] = true;
+    memset(outcome->counts + each * first, 0, each * n * sizeof *outcome->counts);
+    if (outcome->few)
+        memset(outcome->most + first, 0, n * sizeof *outcome->most);
 }
 
 /* Sums of |residual| over a row of tiles: by lane while its rows come, then by tile. */
@@ -276,8 +291,10 @@ static bool analyse(struct analysis *a, const struct edc_model *m, const struct 
                 classes[t] = class_of(a->sums[t], count);
             }
         }
-        for (size_t t = 0; t < across; t++)
+        for (size_t t = 0; t < across; t++) {
             a->low[t] = (uint8_t)edc_low_bits(classes[t]);
+            meet_class(m->context, outcome, classes[t]);
+        }
         for (uint32_t y = 0; y < height; y++)
             for (int phase = 0; phase < 2; phase++) {
                 const size_t n = rows->half[phase], place = (size_t)(2 * y) + (size_t)phase;
@@ -347,7 +364,7 @@ struct encoding {
     struct edc_side side;
     struct outcome outcome;
     uint32_t *offsets;           /* by strip */
-    bool *coded;                 /* by strip */
+    bool *codable, *coded;       /* by strip: with any model, with this one */
     uint64_t *checksums;         /* by strip, of those that are coded, unless they are scattered */
     size_t *plane_at, *extra_at; /* by strip, and the ends */
     uint8_t *symbols, *contexts, *planes, *extra;
@@ -357,16 +374,26 @@ struct encoding {
     struct edc_encoder_table *encoder_tables;
 };
 
+/* Groups the contexts that occurred; as edc_cluster. */
+static int share_tables(const struct outcome *outcome, enum edc_context context, bool refine,
+                        uint8_t *map, struct edc_table *tables, uint64_t *bits)
+{
+    size_t used = 0;
+    for (unsigned c = 0; c < EDC_CLASSES; c++)
+        for (size_t i = 0; outcome->occurs[c] && i < 2 * edc_map_step(context); i++)
+            outcome->used[used++] = (uint16_t)(edc_map(context, c, 0) + i);
+    return edc_cluster(edc_map_size(context), outcome->used, used,
+                       (const uint32_t(*)[EDC_SYMBOLS])outcome->counts, refine, map, tables, bits);
+}
+
 /* Estimated bits of the sampled rows with a model, times 65536; UINT64_MAX where it cannot. */
 static uint64_t try_model(struct encoding *e, const struct edc_model *model, bool *failed)
 {
     const struct edc_header *const h = &e->header;
-    const size_t contexts = edc_map_size(model->context);
-    struct outcome outcome = {.counts = e->outcome.counts};
+    struct outcome outcome = {.counts = e->outcome.counts, .used = e->outcome.used};
     struct output out = {e->symbols, e->contexts, e->planes, e->extra, e->extra + e->extra_size};
     uint8_t map[sizeof model->map];
     uint64_t bits = UINT64_MAX;
-    memset(outcome.counts, 0, count_entries(model->context) * sizeof *outcome.counts);
     const uint64_t all_rows = (uint64_t)h->height * h->planes;
     const uint32_t per_plane = (h->height + h->strip_rows - 1) / h->strip_rows;
     uint64_t strips = (all_rows + SAMPLE_STRIP_ROWS - 1) / SAMPLE_STRIP_ROWS;
@@ -395,12 +422,13 @@ static uint64_t try_model(struct encoding *e, const struct edc_model *model, boo
     /* As if the whole chunk were like the sample: what tables cost weighs as much as it will. */
     const uint32_t scale = (uint32_t)(all_rows / (sampled ? sampled : 1));
     enum { HALF_A_NAT = 47274 }; /* 65536 / (2 ln 2) */
-    for (size_t c = 0; c < contexts; c++)
-        for (int s = 0; s < EDC_SYMBOLS; s++)
+    for (size_t c = 0; c < edc_map_size(model->context); c++)
+        for (int s = 0; outcome.occurs[c / (2 * edc_map_step(model->context))] && s < EDC_SYMBOLS;
+             s++)
             outcome.counts[c][s] *= scale;
     struct edc_table *const tables = e->side.model.tables;
-    const int count = edc_cluster(contexts, (const uint32_t(*)[EDC_SYMBOLS])outcome.counts,
-                                  model->context == EDC_CONTEXT_VALUES, map, tables, &bits);
+    const int count = share_tables(&outcome, model->context, model->context == EDC_CONTEXT_VALUES,
+                                   map, tables, &bits);
     if (count < 0) {
         *failed = true;
         return UINT64_MAX;
@@ -438,52 +466,61 @@ static bool is_large(const struct edc_header *h)
     return (uint64_t)h->width * h->height * h->planes >= LARGE_PIXELS;
 }
 
-static enum emd_status choose_model(struct encoding *e, enum emd_edc_effort effort,
-                                    struct emd_error *err)
+/* Models that are worth a real try, by their estimates the better one first. */
+struct choice {
+    struct edc_model model[2];
+    int count;
+};
+
+/* Estimates are of a sample and tell two models of a small image apart no better than by a percent:
+ * then both are tried, so that more effort is never larger. */
+static bool tries_both(const struct edc_header *h, enum emd_edc_effort effort)
 {
-    struct edc_model *const best = &e->side.model;
+    return effort >= EMD_EDC_BEST || (effort >= EMD_EDC_DEFAULT &&
+                                      (uint64_t)h->width * h->height * h->planes <= SMALL_PIXELS);
+}
+
+static enum emd_status choose_models(struct encoding *e, enum emd_edc_effort effort,
+                                     struct choice *choice, struct emd_error *err)
+{
+    struct edc_model *const best = &choice->model[0], *const candidate = &choice->model[1];
     const bool is_signed = e->header.flags & EDC_FLAG_SIGNED;
-    struct edc_model candidate;
     bool failed = false;
-    memset(best, 0, sizeof *best);
+    memset(choice, 0, sizeof *choice);
+    choice->count = 1;
     best->linear = true;
     best->context = EDC_CONTEXT_TILE;
     if (!edc_fit(e->kernels, &e->header, e->src, e->offsets, best))
         return emd_fail(err, EMD_E_MEMORY, "edc: out of memory");
+    const struct edc_model linear = *best;
     const unsigned zeros = zero_percent(e);
-    /* Few pixels are coded fast whatever the effort; many zeros: counting detectors. */
-    if (effort < EMD_EDC_DEFAULT && zeros < 20)
+    const bool counting = zeros >= COUNTING_PERCENT;
+    if (effort < EMD_EDC_DEFAULT && !counting)
         return EMD_OK;
+    /* Few pixels are coded fast whatever the effort; many zeros: counting detectors. */
     uint64_t cost = try_model(e, best, &failed);
-    const struct {
-        bool linear;
-        enum edc_context context;
-        enum emd_edc_effort effort;
-        unsigned zeros;
-    } others[] = {
-        {false, EDC_CONTEXT_TILE, EMD_EDC_FAST, 20},
-        {true, EDC_CONTEXT_LOCAL, EMD_EDC_DEFAULT, 0},
-        {false, EDC_CONTEXT_VALUES, EMD_EDC_FAST, 20},
-    };
-    for (size_t i = 0; i < sizeof others / sizeof others[0] && !failed; i++) {
-        if (effort < others[i].effort || zeros < others[i].zeros)
-            continue;
-        candidate = *best;
-        if (others[i].linear && !best->linear)
-            continue;
-        candidate.linear = others[i].linear;
-        candidate.context = others[i].context;
-        candidate.fold = !candidate.linear && !is_signed;
-        const uint64_t bits = try_model(e, &candidate, &failed);
-        /* Local contexts take twice the time: they must be worth it, the more so where it counts.
-         */
-        const uint64_t worth = candidate.context == EDC_CONTEXT_TILE || effort >= EMD_EDC_BEST
-                                   ? cost
-                                   : cost - cost / (is_large(&e->header) ? 80 : 100);
-        if (bits < worth) {
+    static const enum edc_context unpredicted[] = {EDC_CONTEXT_TILE, EDC_CONTEXT_VALUES};
+    for (int i = 0; i < 2 && counting && !failed; i++) {
+        *candidate = linear;
+        candidate->linear = false;
+        candidate->context = unpredicted[i];
+        candidate->fold = !is_signed;
+        const uint64_t bits = try_model(e, candidate, &failed);
+        if (bits < cost) {
             cost = bits;
-            *best = candidate;
+            *best = *candidate;
         }
+    }
+    if (effort >= EMD_EDC_DEFAULT && best->linear && !failed) {
+        *candidate = linear;
+        candidate->context = EDC_CONTEXT_LOCAL;
+        const uint64_t bits = try_model(e, candidate, &failed);
+        /* They take twice the time: they must be worth it, the more so where it counts. */
+        const bool wins = bits < cost - cost / (is_large(&e->header) ? 80 : 100);
+        if (tries_both(&e->header, effort) && (wins || effort >= EMD_EDC_BEST))
+            choice->count = 2;
+        else if (wins)
+            *best = *candidate;
     }
     return failed ? emd_fail(err, EMD_E_MEMORY, "edc: out of memory") : EMD_OK;
 }
@@ -637,6 +674,7 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     const size_t tiles = edc_tiles_across(h->width), tile_rows = rows + EDC_TILE_ROWS;
     const size_t strip_pixels = (size_t)edc_strip_at(h, 0).rows * h->width;
     e->offsets = edc_take(base, &at, (size_t)h->strips, sizeof(uint32_t));
+    e->codable = edc_take(base, &at, (size_t)h->strips, sizeof(bool));
     e->coded = edc_take(base, &at, (size_t)h->strips, sizeof(bool));
     e->checksums = edc_take(base, &at, (size_t)h->strips, sizeof(uint64_t));
     e->plane_at = edc_take(base, &at, (size_t)h->strips + 1, sizeof(size_t));
@@ -645,6 +683,7 @@ static size_t lay_out_encoding(uint8_t *base, struct encoding *e)
     e->side.means = edc_take(base, &at, (size_t)h->strips * tiles, sizeof(uint16_t));
     e->outcome.counts = edc_take(base, &at, (size_t)EDC_CLASSES * 2 * EDC_LOCAL_CONTEXTS,
                                  sizeof *e->outcome.counts);
+    e->outcome.used = edc_take(base, &at, edc_map_size(EDC_CONTEXT_LOCAL), sizeof *e->outcome.used);
     e->outcome.most = edc_take(base, &at, edc_map_size(EDC_CONTEXT_TILE), sizeof *e->outcome.most);
     e->encoder_tables = edc_take(base, &at, EDC_TABLES_MAX, sizeof *e->encoder_tables);
     e->symbols = edc_take(base, &at, rows * 2 * half + 64, sizeof(uint8_t));
@@ -676,26 +715,29 @@ static void set_up_analysis(struct encoding *e, uint8_t *base)
         a->identities[t] = a->identity;
 }
 
-/* Analyses the whole image; then strips that are 'coded' have symbols, classes and counts, and the
- * model has tables. */
-static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effort,
-                                   struct emd_error *err)
+/* Where the pixels of each strip count from; strips that cannot be coded. */
+static void find_offsets(struct encoding *e)
+{
+    const struct edc_header *const h = &e->header;
+    for (uint32_t s = 0; s < h->strips; s++) {
+        const struct edc_strip strip = edc_strip_at(h, s);
+        e->offsets[s] = 0;
+        e->codable[s] = h->item_size < 4 || find_offset(h, e->src, &strip, &e->offsets[s]);
+    }
+}
+
+/* Analyses the whole image with a model; then strips that are 'coded' have symbols, classes and
+ * counts, and e->side.model has tables. */
+static enum emd_status build_model(struct encoding *e, const struct edc_model *model,
+                                   enum emd_edc_effort effort, struct emd_error *err)
 {
     struct edc_header *const h = &e->header;
     struct edc_model *const m = &e->side.model;
     struct output out = {NULL, NULL, e->planes, e->extra, e->extra + e->extra_size};
     struct edc_hash hash;
-    for (uint32_t s = 0; s < h->strips; s++) {
-        const struct edc_strip strip = edc_strip_at(h, s);
-        e->offsets[s] = 0;
-        e->coded[s] = h->item_size < 4 || find_offset(h, e->src, &strip, &e->offsets[s]);
-    }
-    enum emd_status status = choose_model(e, effort, err);
-    if (status != EMD_OK)
-        return status;
-    const size_t contexts = edc_map_size(m->context);
-    memset(e->outcome.counts, 0, count_entries(m->context) * sizeof *e->outcome.counts);
-    memset(e->outcome.most, 0, edc_map_size(EDC_CONTEXT_TILE) * sizeof *e->outcome.most);
+    *m = *model;
+    memcpy(e->coded, e->codable, h->strips * sizeof *e->coded);
+    memset(e->outcome.occurs, 0, sizeof e->outcome.occurs);
     e->outcome.few = m->context == EDC_CONTEXT_TILE && is_large(h) && effort < EMD_EDC_BEST;
     for (uint32_t s = 0; s < h->strips; s++) {
         e->plane_at[s] = (size_t)(out.planes - e->planes);
@@ -723,8 +765,8 @@ static enum emd_status build_model(struct encoding *e, enum emd_edc_effort effor
     e->extra_at[h->strips] = (size_t)(out.extra - e->extra);
     uint64_t bits;
     add_up_counts(m->context, &e->outcome);
-    const int tables = edc_cluster(contexts, (const uint32_t(*)[EDC_SYMBOLS])e->outcome.counts,
-                                   m->context != EDC_CONTEXT_TILE, m->map, m->tables, &bits);
+    const int tables = share_tables(&e->outcome, m->context, m->context != EDC_CONTEXT_TILE, m->map,
+                                    m->tables, &bits);
     if (tables < 0)
         return emd_fail(err, EMD_E_MEMORY, "edc: out of memory");
     m->table_count = (unsigned)tables;
@@ -881,8 +923,10 @@ enum emd_status edc_encode_with(const struct edc_kernels *kernels, const struct 
     const size_t strip_bytes = h->strips ? edc_strip_at(h, 0).bytes : 0;
     const size_t image_bytes = image ? lay_out_encoding(NULL, &e) : 0;
     struct trial trial = {.packed_size = ZSTD_compressBound(strip_bytes)};
+    const size_t spare_bytes = image && tries_both(h, p->effort) ? bound : 0;
     uint8_t *const base =
-        work ? edc_scratch(work, image_bytes + strip_bytes * 2 + trial.packed_size) : NULL;
+        work ? edc_scratch(work, image_bytes + strip_bytes * 2 + trial.packed_size + spare_bytes)
+             : NULL;
     if (!base) {
         status = emd_fail(err, EMD_E_MEMORY, "edc: out of memory");
         goto out;
@@ -890,20 +934,33 @@ enum emd_status edc_encode_with(const struct edc_kernels *kernels, const struct 
     trial.plain = base + image_bytes;
     trial.shuffled = trial.plain + strip_bytes;
     trial.packed = trial.shuffled + strip_bytes;
-    bool any = false;
+    uint8_t *const spare = trial.packed + trial.packed_size;
+    struct choice choice = {.count = 0};
     if (image) {
         lay_out_encoding(base, &e);
         set_up_analysis(&e, base);
-        status = build_model(&e, p->effort, err);
+        find_offsets(&e);
+        status = choose_models(&e, p->effort, &choice, err);
         if (status != EMD_OK)
             goto out;
-        for (uint32_t s = 0; s < h->strips; s++)
-            any |= e.coded[s];
     }
     status = EMD_E_BUDGET;
-    const size_t room = capacity < bound ? capacity : bound;
-    if (any && e.side.model.table_count)
-        status = put_stream(&e, work, p->effort, &trial, true, dst, room, out);
+    size_t room = capacity < bound ? capacity : bound;
+    for (int i = 0; i < choice.count; i++) {
+        const enum emd_status built = build_model(&e, &choice.model[i], p->effort, err);
+        if (built != EMD_OK) {
+            status = built;
+            goto out;
+        }
+        if (!e.side.model.table_count)
+            continue; /* no strip is coded */
+        if (put_stream(&e, work, p->effort, &trial, true, i ? spare : dst, room, out) == EMD_OK) {
+            status = EMD_OK;
+            if (i)
+                memcpy(dst, spare, *out);
+            room = *out - 1; /* the next one must be smaller */
+        }
+    }
     if (status == EMD_E_BUDGET)
         status = put_stream(&e, work, p->effort, &trial, false, dst, room, out);
     if (status != EMD_OK)
@@ -919,7 +976,9 @@ size_t emd_edc_work_bytes(const struct emd_edc_params *p, size_t n, unsigned thr
     plan_strips(p, n, &e.header);
     const bool image = !(e.header.flags & EDC_FLAG_BYTES);
     const size_t strip = e.header.strips ? edc_strip_at(&e.header, 0).bytes : 0;
-    const size_t encode = (image ? lay_out_encoding(NULL, &e) : 0) + 3 * strip + (strip >> 7);
+    const size_t spare = image && tries_both(&e.header, p->effort) ? emd_edc_bound(n) : 0;
+    const size_t encode =
+        (image ? lay_out_encoding(NULL, &e) : 0) + 3 * strip + (strip >> 7) + spare;
     if (image)
         e.header.flags |= EDC_FLAG_MODEL;
     const size_t decode = edc_decode_bytes(&e.header, threads);

@@ -1,48 +1,15 @@
-/* How contexts share tables: they are ordered by their mean symbol, for most differ in scale only,
- * and neighbours are merged while a table costs more than it saves. Frequencies are stored with
- * five significant bits: what that loses (0.0001 bit a symbol) is less than the other bits would
- * take. */
+/* Frequencies are stored with five significant bits: what that loses (0.0001 bit a symbol) is less
+ * than the other bits would take. */
 #include "codec/edc/edctables.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-uint64_t edc_log2(uint32_t x)
-{
-    /* 65536 log2(1 + i / 64) */
-    static const uint32_t table[65] = {
-        0,     1466,  2909,  4331,  5732,  7112,  8473,  9814,  11136, 12440, 13727, 14996, 16248,
-        17484, 18704, 19909, 21098, 22272, 23433, 24579, 25711, 26830, 27936, 29029, 30109, 31178,
-        32234, 33279, 34312, 35334, 36346, 37346, 38336, 39316, 40286, 41246, 42196, 43137, 44068,
-        44990, 45904, 46809, 47705, 48593, 49472, 50344, 51207, 52063, 52911, 53751, 54584, 55410,
-        56229, 57040, 57845, 58643, 59434, 60219, 60997, 61769, 62534, 63294, 64047, 64794, 65536};
-    if (x == 0)
-        return 0;
-    const unsigned e = 31 - (unsigned)__builtin_clz(x);
-    const uint32_t m = (x << (31 - e)) & 0x7FFFFFFF;
-    const uint32_t i = m >> 25, rest = m >> 9 & 0xFFFF;
-    return ((uint64_t)e << 16) + table[i] + ((uint64_t)(table[i + 1] - table[i]) * rest >> 16);
-}
-
-uint64_t edc_entropy(const uint32_t counts[EDC_SYMBOLS])
-{
-    uint64_t total = 0, bits = 0;
-    for (int s = 0; s < EDC_SYMBOLS; s++)
-        if (counts[s]) {
-            total += counts[s];
-            bits += counts[s] * edc_log2(counts[s]);
-        }
-    return total * edc_log2((uint32_t)total) - bits;
-}
-
-/* Of storing the table, times 65536: measured, some 5 bits a symbol. */
-static uint64_t table_cost(const uint32_t counts[EDC_SYMBOLS])
-{
-    uint64_t bits = 12;
-    for (int s = 0; s < EDC_SYMBOLS; s++)
-        bits += counts[s] ? 5 : 0;
-    return bits << 16;
-}
+const uint32_t edc_log2_table[65] = {
+    0,     1466,  2909,  4331,  5732,  7112,  8473,  9814,  11136, 12440, 13727, 14996, 16248,
+    17484, 18704, 19909, 21098, 22272, 23433, 24579, 25711, 26830, 27936, 29029, 30109, 31178,
+    32234, 33279, 34312, 35334, 36346, 37346, 38336, 39316, 40286, 41246, 42196, 43137, 44068,
+    44990, 45904, 46809, 47705, 48593, 49472, 50344, 51207, 52063, 52911, 53751, 54584, 55410,
+    56229, 57040, 57845, 58643, 59434, 60219, 60997, 61769, 62534, 63294, 64047, 64794, 65536};
 
 /* f with five significant bits, rounded down. */
 static unsigned round_frequency(unsigned f)
@@ -62,12 +29,14 @@ static int largest(const uint32_t counts[EDC_SYMBOLS])
     return best;
 }
 
-static void normalise(const uint32_t counts[EDC_SYMBOLS], struct edc_table *table)
+void edc_normalise(const uint32_t counts[EDC_SYMBOLS], struct edc_table *table)
 {
     const int top = largest(counts);
     uint64_t total = 0;
     for (int s = 0; s < EDC_SYMBOLS; s++)
         total += counts[s];
+    if (total == 0)
+        return;
     unsigned sum = 0;
     for (int s = 0; s < EDC_SYMBOLS; s++) {
         table->frequency[s] = 0;
@@ -103,236 +72,6 @@ static void normalise(const uint32_t counts[EDC_SYMBOLS], struct edc_table *tabl
         table->frequency[most] = (uint16_t)f;
     }
     table->frequency[top] = (uint16_t)(EDC_RANS_TOTAL - sum);
-}
-
-/* Bits, times 65536, of the counts when coded with a table's costs. */
-static uint64_t cross_entropy(const uint32_t counts[EDC_SYMBOLS], const uint32_t cost[EDC_SYMBOLS])
-{
-    uint64_t bits = 0;
-    for (int s = 0; s < EDC_SYMBOLS; s++)
-        bits += (uint64_t)counts[s] * cost[s];
-    return bits;
-}
-
-/* Contexts that are too many for comparing each with all tables. */
-enum { MANY = 512 };
-
-/* Groups that all pairs are compared of: for good, and for an estimate. */
-enum { FEW = 256, FEWER = 64 };
-
-static bool is_unused(const uint32_t counts[EDC_SYMBOLS])
-{
-    uint32_t any = 0;
-    for (int s = 0; s < EDC_SYMBOLS; s++)
-        any |= counts[s];
-    return any == 0;
-}
-
-struct group {
-    uint32_t counts[EDC_SYMBOLS];
-    uint64_t bits; /* with its table */
-    uint64_t key;  /* mean symbol */
-    uint64_t total;
-    size_t first; /* its first context */
-};
-
-static int by_key(const void *a, const void *b)
-{
-    const struct group *const *x = a, *const *y = b;
-    if ((*x)->key != (*y)->key)
-        return (*x)->key < (*y)->key ? -1 : 1;
-    return (*x)->first < (*y)->first ? -1 : 1;
-}
-
-static int64_t merge_gain(const struct group *a, const struct group *b)
-{
-    uint32_t sum[EDC_SYMBOLS];
-    for (int s = 0; s < EDC_SYMBOLS; s++)
-        sum[s] = a->counts[s] + b->counts[s];
-    return (int64_t)(a->bits + b->bits) - (int64_t)(edc_entropy(sum) + table_cost(sum));
-}
-
-/* Of many contexts, only tables near a context's own are tried: they are ordered, too. */
-enum { REFINE_REACH = 4 };
-
-/* Moves every context to the table that codes it with the fewest bits; false without memory. */
-static bool refine_map(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], uint8_t *map,
-                       int count, struct edc_table *tables)
-{
-    uint32_t(*cost)[EDC_SYMBOLS] = malloc(sizeof *cost * (size_t)count);
-    uint32_t(*sums)[EDC_SYMBOLS] = calloc((size_t)count, sizeof *sums);
-    const bool ok = cost && sums;
-    if (ok) {
-        for (int t = 0; t < count; t++)
-            for (int s = 0; s < EDC_SYMBOLS; s++)
-                cost[t][s] =
-                    tables[t].frequency[s]
-                        ? (uint32_t)((EDC_RANS_BITS << 16) - edc_log2(tables[t].frequency[s]))
-                        : 14u << 16; /* dearer than any that is there */
-        for (size_t i = 0; i < contexts; i++) {
-            if (is_unused(counts[i]))
-                continue;
-            uint64_t best = UINT64_MAX;
-            const int reach = contexts > MANY ? REFINE_REACH : count;
-            const int first = map[i] > reach ? map[i] - reach : 0;
-            const int end = count - map[i] > reach ? map[i] + reach + 1 : count;
-            for (int t = first; t < end; t++) {
-                const uint64_t bits = cross_entropy(counts[i], cost[t]);
-                if (bits < best) {
-                    best = bits;
-                    map[i] = (uint8_t)t;
-                }
-            }
-            for (int s = 0; s < EDC_SYMBOLS; s++)
-                sums[map[i]][s] += counts[i][s];
-        }
-        for (int t = 0; t < count; t++) {
-            uint64_t any = 0;
-            for (int s = 0; s < EDC_SYMBOLS; s++)
-                any += sums[t][s];
-            if (any)
-                normalise(sums[t], &tables[t]);
-        }
-    }
-    free(cost);
-    free(sums);
-    return ok;
-}
-
-/* Adjacent groups of the order become one until each holds one of 'few' parts of all symbols (or is
- * too large to begin with): what is left is few enough for comparing all pairs again and again.
- * Returns how many there are; into[i] is where the i-th of the order went. */
-static size_t merge_rare(struct group **order, size_t used, uint64_t total, size_t few,
-                         uint16_t *into)
-{
-    const uint64_t rare = used > 2 * few ? total / few : 0;
-    size_t left = 0;
-    uint64_t sum = 0;
-    for (size_t i = 0; i < used; i++) {
-        struct group *const g = order[i];
-        if (i > 0 && sum + g->total <= rare) {
-            struct group *const last = order[left - 1];
-            for (int s = 0; s < EDC_SYMBOLS; s++)
-                last->counts[s] += g->counts[s];
-            sum += g->total;
-        } else {
-            order[left++] = g;
-            sum = g->total;
-        }
-        into[i] = (uint16_t)(left - 1);
-    }
-    return left;
-}
-
-int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool refine, uint8_t *map,
-                struct edc_table tables[EDC_TABLES_MAX], uint64_t *bits)
-{
-    int result = -1;
-    size_t used = 0;
-    struct group *groups = malloc(sizeof *groups * (contexts + 1));
-    struct group **order = malloc(sizeof(struct group *) * (contexts + 1));
-    /* Of the group at each place of the order: the gain of merging it with the next one, and the
-     * places of its neighbours; INT64_MIN where there is no next one or no group any more. */
-    int64_t *gain = malloc(sizeof *gain * (contexts + 1));
-    size_t *next = malloc(sizeof *next * (contexts + 1));
-    size_t *previous = malloc(sizeof *previous * (contexts + 1));
-    bool *gone = calloc(contexts + 1, sizeof *gone);
-    uint16_t *into =
-        malloc(sizeof *into * (contexts + 1)); /* of the context at a place: its group */
-    size_t *context_at = malloc(sizeof *context_at * (contexts + 1));
-    uint64_t all = 0;
-    if (!groups || !order || !gain || !next || !previous || !gone || !into || !context_at)
-        goto out;
-    for (size_t i = 0; i < contexts; i++) {
-        struct group *const g = &groups[used];
-        uint64_t total = 0, sum = 0;
-        if (is_unused(counts[i]))
-            continue;
-        for (int s = 0; s < EDC_SYMBOLS; s++) {
-            total += counts[i][s];
-            sum += (uint64_t)counts[i][s] * (unsigned)s;
-        }
-        memcpy(g->counts, counts[i], sizeof g->counts);
-        g->key = (sum << 16) / total;
-        g->total = total;
-        g->first = i;
-        all += total;
-        order[used] = g;
-        used++;
-    }
-    qsort(order, used, sizeof *order, by_key);
-    const size_t members = used;
-    for (size_t i = 0; i < members; i++)
-        context_at[i] = order[i]->first;
-    used = merge_rare(order, members, all, refine ? FEW : FEWER, into);
-    for (size_t i = 0; i < used; i++)
-        order[i]->bits = edc_entropy(order[i]->counts) + table_cost(order[i]->counts);
-    for (size_t i = 0; i < used; i++) {
-        next[i] = i + 1;
-        previous[i] = i - 1; /* of the first one never asked for */
-        gain[i] = i + 1 < used ? merge_gain(order[i], order[i + 1]) : INT64_MIN;
-    }
-    for (size_t left = used; left > 1; left--) {
-        size_t best = 0;
-        for (size_t i = 1; i < used; i++)
-            if (gain[i] > gain[best])
-                best = i;
-        if (gain[best] <= 0 && left <= EDC_TABLES_MAX)
-            break;
-        struct group *const a = order[best];
-        const size_t other = next[best];
-        for (int s = 0; s < EDC_SYMBOLS; s++)
-            a->counts[s] += order[other]->counts[s];
-        a->bits = edc_entropy(a->counts) + table_cost(a->counts);
-        next[best] = next[other];
-        gone[other] = true;
-        gain[other] = INT64_MIN;
-        gain[best] = INT64_MIN;
-        if (next[best] < used) {
-            previous[next[best]] = best;
-            gain[best] = merge_gain(a, order[next[best]]);
-        }
-        if (best > 0)
-            gain[previous[best]] = merge_gain(order[previous[best]], a);
-    }
-    memset(map, 0, contexts);
-    *bits = 0;
-    result = 0;
-    for (size_t i = 0; i < used; i = next[i]) {
-        *bits += order[i]->bits;
-        normalise(order[i]->counts, &tables[result++]);
-    }
-    int table = -1;
-    size_t place = 0;
-    for (size_t i = 0; i < used; i++) { /* groups are runs of the order */
-        if (!gone[i])
-            table++;
-        for (; place < members && into[place] == i; place++)
-            map[context_at[place]] = (uint8_t)table;
-    }
-    if (refine && result > 1)
-        for (int round = 0; round < 2; round++)
-            if (!refine_map(contexts, counts, map, result, tables)) {
-                result = -1;
-                goto out;
-            }
-    /* Unused contexts repeat their neighbour, which costs nothing to store. */
-    uint8_t last = 0;
-    for (size_t i = 0; i < contexts; i++) {
-        if (!is_unused(counts[i]))
-            last = map[i];
-        map[i] = last;
-    }
-out:
-    free(groups);
-    free(order);
-    free(gain);
-    free(next);
-    free(previous);
-    free(gone);
-    free(into);
-    free(context_at);
-    return result;
 }
 
 void edc_table_models_init(struct edc_table_models *m)

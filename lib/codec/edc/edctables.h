@@ -14,18 +14,24 @@ struct edc_table {
     uint16_t frequency[EDC_SYMBOLS];
 };
 
+/* 65536 log2(1 + i / 64) */
+extern const uint32_t edc_log2_table[65];
+
 /* 65536 log2(x), within 3 units; 0 for 0. */
-uint64_t edc_log2(uint32_t x);
+static inline uint64_t edc_log2(uint32_t x)
+{
+    if (x == 0)
+        return 0;
+    const unsigned e = 31 - (unsigned)__builtin_clz(x);
+    const uint32_t m = (x << (31 - e)) & 0x7FFFFFFF;
+    const uint32_t i = m >> 25, rest = m >> 9 & 0xFFFF;
+    const uint32_t low = edc_log2_table[i], high = edc_log2_table[i + 1];
+    return ((uint64_t)e << 16) + low + ((uint64_t)(high - low) * rest >> 16);
+}
 
-/* Bits, times 65536, that coding these counts with their own frequencies takes. */
-uint64_t edc_entropy(const uint32_t counts[EDC_SYMBOLS]);
-
-/* Groups 'contexts' histograms into at most EDC_TABLES_MAX tables where that saves more bits of
- * tables than it costs; map[i] is the table of context i (of an unused one: its neighbour's).
- * 'refine': also moves each context to the table that suits it best. Returns the number of tables
- * (0: nothing is used), or -1 without memory; *bits: the estimated cost of symbols and tables. */
-int edc_cluster(size_t contexts, const uint32_t (*counts)[EDC_SYMBOLS], bool refine, uint8_t *map,
-                struct edc_table tables[EDC_TABLES_MAX], uint64_t *bits);
+/* The table that codes these counts with the fewest bits, nearly: frequencies have five significant
+ * bits, those of the most frequent symbol aside. Without any counts the table stays as it is. */
+void edc_normalise(const uint32_t counts[EDC_SYMBOLS], struct edc_table *table);
 
 /* What adapts while the tables of a frame are stored. */
 struct edc_table_models {
