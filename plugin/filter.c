@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/cpu.h"
 #include "base/memory.h"
 
 /* ---- working memory, kept from call to call ---- */
@@ -43,11 +44,18 @@ __attribute__((destructor)) static void free_idle(void)
         emd_work_free(idle[--idle_count]);
 }
 
-/* EMDTOOLS_PLUGIN_THREADS: threads for one chunk. One by default: readers bring their own. */
+/* Threads for one chunk: EMDTOOLS_PLUGIN_THREADS, or as many as the process has cores, up to four.
+ * HDF5 calls filters under its lock, one chunk at a time, so a reader's own threads cannot decode:
+ * two threads here raise a reader from 1.2 to 1.7 GB/s at no more CPU time, also where two readers
+ * share two cores. A frame of 2048 x 2048 has eight strips; beyond four threads little is won. */
 static unsigned threads_wanted(void)
 {
+    enum { ENOUGH = 4 };
     const char *const text = getenv("EMDTOOLS_PLUGIN_THREADS");
-    const long threads = text ? strtol(text, NULL, 10) : 1;
+    const unsigned cores = emd_cpu_count();
+    if (!text || !*text)
+        return cores < ENOUGH ? cores : ENOUGH;
+    const long threads = strtol(text, NULL, 10);
     return threads < 1                      ? 1
            : threads > EMD_WORK_THREADS_MAX ? EMD_WORK_THREADS_MAX
                                             : (unsigned)threads;

@@ -2,6 +2,7 @@
  * below the number of tables by construction, and each strip's pixels are checked against their
  * checksum. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -541,11 +542,18 @@ static enum emd_status decode_stream(const struct edc_kernels *kernels, unsigned
     }
     decoding.at_once = header.strips / threads >= EDC_READERS ? EDC_READERS : 1;
     edc_local_thresholds(decoding.thresholds);
+    /* Signals are for the host's own threads. */
+    sigset_t all, before;
+    sigfillset(&all);
+    if (threads > 1)
+        pthread_sigmask(SIG_SETMASK, &all, &before);
     for (unsigned t = 1; t < threads; t++) {
         helpers[t].decoding = &decoding;
         lay_out_thread(block + shared + each * t, &header, &helpers[t].memory);
         helpers[t].running = pthread_create(&helpers[t].thread, NULL, run_helper, &helpers[t]) == 0;
     }
+    if (threads > 1)
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
     decode_strips(&decoding, work, &memory);
     for (unsigned t = 1; t < threads; t++)
         if (helpers[t].running)
