@@ -109,6 +109,21 @@ class Samples(unittest.TestCase):
                 self.assertEqual(ours[kind]["blank"],
                                  [[a + 1, b] for a, b in theirs["blank_regions"]])
 
+    def test_start_angles(self):
+        """Two start angles whose width per image rounds up and down: the bins of dials.detect_blanks."""
+        cases = os.path.join(DATA, "..", "cases", "dials", "start_angle")
+        if not os.path.isdir(cases):
+            self.skipTest("no cases here")
+        for name, bins, kept in (("db30", 11, (19, 102)), ("db60", 12, (21, 100))):
+            (experiment,) = report("-n", f"{cases}/{name}/in.expt", f"{cases}/{name}/in.refl")["experiments"]
+            dials = load(f"{cases}/{name}/blanks.json")
+            for analysis in ("strong", "indexed", "integrated"):
+                theirs = dials[analysis]["data"][0]
+                self.assertEqual([(b["value"], b["blank"]) for b in experiment[analysis]["bins"]],
+                                 list(zip(theirs["y"], theirs["blank"])), (name, analysis))
+            self.assertEqual(len(experiment["strong"]["bins"]), bins)
+            self.assertEqual([(r["first"], r["last"]) for r in experiment["runs"]], [kept])
+
     def test_multi(self):
         """Each of two experiments gives what it gives alone."""
         together = report("-n", f"{DATA}/multi/combined.expt", f"{DATA}/multi/combined.refl")
@@ -543,6 +558,115 @@ class Arguments(Made):
         self.assertIn("stopped on request", run.stderr)
         self.assertEqual(sorted(os.listdir()), before)
         self.assertEqual((content("not_blank.expt"), content("not_blank.refl")), old)
+
+
+FILTER = os.path.join(os.environ["EMDTOOLS_BIN"], "dials.filter_blanks")
+
+
+class AsInDials(Made):
+    """Called dials.filter_blanks: PHIL parameters and files, DIALS' options, a log."""
+
+    OUTPUTS = ("a.expt", "a.refl", "dials.filter_blanks.log", "b.log", "my.phil", "x=y.refl", "p.svg")
+
+    def setUp(self):
+        super().setUp()
+        clear(*self.OUTPUTS)
+        self.put(d.experiments([d.scan(last=120)]), d.spots(steps(31, 60, 200) + steps(91, 105, 100)))
+
+    def dials(self, *args, code=0, program=FILTER):
+        run = subprocess.run([program, *args], capture_output=True, text=True, check=False)
+        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
+        return run
+
+    def phil(self, text):
+        with open("my.phil", "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def config(self, *args, program=FILTER):
+        return self.dials("-c", *args, program=program).stdout
+
+    def test_as_users_type_it(self):
+        run = self.dials("in.expt", "in.refl", "phi_step=4", "output.experiments=a.expt", "output.reflections=a.refl")
+        self.assertTrue(os.path.exists("a.expt") and os.path.exists("a.refl"))
+        with open("dials.filter_blanks.log", encoding="utf-8") as f:
+            log = f.read()
+        self.assertIn("The following parameters have been modified:", log)
+        for line in ("phi_step = 4", "output.experiments = a.expt", "input.reflections = in.refl",
+                     "Saving the experiments to a.expt", "Saving the reflections to a.refl"):
+            self.assertIn(line + "\n", log)
+        self.assertIn(run.stdout, log)
+
+    def test_log(self):
+        self.dials("in.expt", "in.refl", "output.log=b.log")
+        self.assertTrue(os.path.exists("b.log") and not os.path.exists("dials.filter_blanks.log"))
+        clear("b.log")
+        self.dials("in.expt", "in.refl", "output.log=None")
+        self.dials("in.expt", "in.refl", "-n")
+        emdblanks("in.expt", "in.refl")
+        self.assertFalse(os.path.exists("dials.filter_blanks.log"))
+        emdblanks("in.expt", "in.refl", "--log", "b.log")
+        self.assertTrue(os.path.exists("b.log"))
+        self.dials("in.expt", "nowhere.refl", code=1)
+        self.assertIn("error: nowhere.refl: cannot open", content("dials.filter_blanks.log").decode())
+
+    def test_side_files_replace_nothing(self):
+        before = content("in.refl"), content("in.expt")
+        os.symlink("in.refl", "b.log")
+        for args in (["output.log=in.refl"], ["output.log=b.log"], ["output.plot=in.expt"],
+                     ["output.log=a.refl", "output.reflections=a.refl"], ["output.log=p.svg", "output.plot=p.svg"]):
+            self.assertIn("must not replace", self.dials("in.expt", "in.refl", *args, code=2).stderr)
+        self.assertEqual(before, (content("in.refl"), content("in.expt")))
+        self.assertFalse(os.path.exists("a.refl"))
+
+    def test_files(self):
+        self.phil("# mine\nphi_step = 4 # degrees\noutput {\n  experiments = a.expt\n"
+                  "    .help = \"x\"\n}\noutput.reflections = 'a.refl'; keep = longest *all\n!min_images = 9\n")
+        self.dials("in.expt", "my.phil", "in.refl")
+        self.assertTrue(os.path.exists("a.expt") and os.path.exists("a.refl"))
+        self.assertEqual(len(load("a.expt")["experiment"]), 2)
+        self.assertIn("phi_step = 3\n", self.config("my.phil", "phi_step=3"))  # the last one holds
+        for text, why in (("phi_step = 4\nphy_step = 3", "my.phil: line 2: phy_step: unknown parameter; "
+                                                         "did you mean 'phi_step'?"),
+                          ("output {\n log = x", "is not closed"), ("phi_step = wide", "my.phil: line 1: phi_step"),
+                          ("\0\1", "my.phil: line 1"), ("include file x", "include")):
+            self.phil(text)
+            run = self.dials("in.expt", "in.refl", "my.phil", code=2)
+            self.assertIn(why, run.stderr)
+            self.assertEqual(run.stderr.count("\n"), 2, run.stderr)
+        self.assertIn("no such file", self.dials("nowhere.phil", code=2).stderr)
+
+    def test_configuration(self):
+        """What -c prints is a file that gives the same configuration."""
+        args = ["phi_step=3", "output.experiments=a b\"c.expt", "keep=all", "log=None"]
+        text = self.config(*args)
+        self.phil(text)
+        self.assertEqual(self.config("my.phil"), text)
+        self.assertIn("log = dials.filter_blanks.log", self.config())
+        self.assertIn("log = None", self.config(program=EMDBLANKS))
+
+    def test_abbreviations(self):
+        for name, line in (("phi=5", "phi_step = 5"), ("step=5", "phi_step = 5"), ("misigma=0.3", "misigma_fractional_loss = 0.3"),
+                           ("counts_frac=0.3", "counts_fractional_loss = 0.3"), ("output.exp=x", "experiments = x"),
+                           ("min_total=7", "min_total_reflections = 7"), ("plot=x", "plot = x")):
+            self.assertIn(line + "\n", self.config(name))
+        for name, why in (("experiments=x", "ambiguous: input.experiments, output.experiments"),
+                          ("fractional_loss=0.2", "ambiguous: counts_fractional_loss, misigma_fractional_loss"),
+                          ("phi_stpe=2", "did you mean 'phi_step'?"), ("PHI_STEP=2", "did you mean 'phi_step'?"),
+                          ("nonsense=2", "nonsense: unknown parameter")):
+            self.assertIn(why, self.dials(name, code=2).stderr)
+        self.assertIn("did you mean '--phi-step'?", self.dials("--phi-stepp", "2", code=2).stderr)
+
+    def test_options(self):
+        self.assertIn("Usage: dials.filter_blanks", self.dials("-h").stdout)
+        self.assertIn("Usage: emdblanks", self.dials("-h", program=EMDBLANKS).stdout)
+        self.assertLessEqual(max(map(len, self.dials("-h").stdout.splitlines())), 80)
+        self.assertIn("images 1 -> 4: 0 blank", self.dials("-v", "in.expt", "in.refl").stdout)
+        self.assertNotIn("images 1 -> 4: 0", self.dials("in.expt", "in.refl").stdout)
+        self.assertTrue(self.dials("nowhere.expt", "in.refl", code=1).stderr.startswith("dials.filter_blanks: "))
+
+    def test_file_named_like_a_parameter(self):
+        shutil.copy("in.refl", "x=y.refl")
+        self.dials("in.expt", "x=y.refl")
 
 
 class Gzipped(Made):

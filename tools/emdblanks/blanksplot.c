@@ -1,6 +1,6 @@
 /* One panel an experiment: counts a bin above, I/sigma below, each with its threshold, and a strip
  * that shows what stays. Colours are told apart by everyone (Okabe and Ito's set). */
-#include "blanksplot.h"
+#include "emdblanks/blanksplot.h"
 
 #include <errno.h>
 #include <math.h>
