@@ -162,6 +162,17 @@ print_line(const char *name, const char *format, ...)
 }
 
 /* What is the same for all images of a file. */
+/* The nominal one, and what the calibration of the pixel size comes to, where that is another. */
+static void print_camera_length(const struct emd_info_stack *s)
+{
+    const double nominal = s->first.camera_length;
+    const double implied = emd_implied_distance(&s->first, s->binning);
+    char text[64] = "";
+    if (isfinite(implied) && fabs(implied / nominal - 1) > 0.01)
+        snprintf(text, sizeof text, " (the pixel size implies %.4g mm)", implied);
+    print_line("camera length", "%g mm%s", nominal, text);
+}
+
 static void print_microscope(const struct emd_info_stack *s)
 {
     const struct emd_velox_metadata *m = &s->first;
@@ -178,7 +189,7 @@ static void print_microscope(const struct emd_info_stack *s)
     if (*m->mode && strcmp(m->mode, "None") != 0)
         print_line("mode", "%s", m->mode);
     if (isfinite(m->camera_length))
-        print_line("camera length", "%g mm", m->camera_length);
+        print_camera_length(s);
     if (isfinite(m->screen_current) && m->screen_current > 0)
         print_line("screen current", "%.3g nA", m->screen_current);
 }
@@ -223,6 +234,8 @@ static void print_tilt(const struct emd_info_stack *s)
     else
         print_line("tilt", "%.2f to %.2f deg, %.4g deg a frame%s", without_sign_of_zero(t->start),
                    without_sign_of_zero(t->end), t->step, outliers);
+    if (t->last + 1 < s->frame_count || t->first > 0)
+        print_line("stage", "at rest outside images %zu to %zu", t->first + 1, t->last + 1);
 }
 
 static void print_storage(const struct emd_info_stack *s)
@@ -381,13 +394,18 @@ static json_object *stack_json(const struct emd_info_stack *s)
     put_number(o, "binning", s->binning);
     put_number(o, "pixel_size", m->pixel_size[0]);
     put_text(o, "pixel_unit", m->pixel_unit);
+    put_number(o, "implied_distance_mm", emd_implied_distance(m, s->binning));
     put_number(o, "electrons_per_count", m->electrons_per_count);
+    put_number(o, "counts_per_value", m->counts_per_value);
+    put_number(o, "saturation", m->saturation);
     put_number(o, "screen_current_nA", m->screen_current);
     put_number(o, "dose", m->dose);
     put_text(o, "dose_key", m->dose_unit);
     put_number(tilt, "start_deg", s->tilt.start);
     put_number(tilt, "end_deg", s->tilt.end);
     put_number(tilt, "step_deg", s->tilt.step);
+    put_whole(tilt, "first_image", s->tilt.first + 1);
+    put_whole(tilt, "last_image", s->tilt.last + 1);
     put_whole(tilt, "known", s->tilt.known);
     put_whole(tilt, "outliers", s->tilt.outliers);
     json_object_object_add(o, "tilt", tilt);
@@ -457,7 +475,8 @@ static enum emd_status print_tilts(const struct emd_info *info, const struct arg
         return emd_fail(err, EMD_E_EMPTY, "no images with metadata");
     for (size_t i = 0; i < s->frame_count; i++) {
         const struct emd_info_frame *f = &s->frame[i];
-        const double off = f->alpha - s->tilt.start - s->tilt.step * (double)i;
+        const double off =
+            f->alpha - s->tilt.start - s->tilt.step * ((double)i - (double)s->tilt.first);
         if (many) {
             emd_print_text(info->path);
             putchar('\t');
@@ -471,7 +490,10 @@ static enum emd_status print_tilts(const struct emd_info *info, const struct arg
             printf("%" PRId64 ".%06d\t", f->time / 1000000, (int)(f->time % 1000000));
         else
             printf("-\t");
-        puts(isfinite(off) && fabs(off) > s->tilt.limit ? "outlier" : "");
+        if (i < s->tilt.first || i > s->tilt.last)
+            puts("at rest");
+        else
+            puts(isfinite(off) && fabs(off) > s->tilt.limit ? "outlier" : "");
     }
     return EMD_OK;
 }

@@ -373,7 +373,8 @@ static enum emd_status read_metadata(hid_t file, struct emd_info *info, struct e
     for (size_t i = 0; i < frames; i++)
         tilt[i] = s->frame[i].alpha;
     const enum emd_status status = emd_tilt_fit(tilt, frames, &s->tilt, err);
-    s->binning = s->first.unbinned[0] / (double)s->width;
+    s->binning = isfinite(s->first.binning) ? s->first.binning
+                                            : s->first.unbinned[0] / (double)s->width;
     free(tilt);
     return status;
 }

@@ -36,8 +36,8 @@ struct emd_info_stack {
     /* metadata, of Velox files only */
     size_t columns;                  /* of the dataset Metadata */
     size_t documents;                /* frames with readable metadata */
-    struct emd_velox_metadata first; /* of the first readable frame; binning = unbinned / width */
-    double binning;                  /* NaN: unknown */
+    struct emd_velox_metadata first; /* of the first readable frame */
+    double binning;                  /* as it says, else unbinned / width; NaN: unknown */
     struct emd_info_frame *frame;    /* [frame_count]: the frames, at most a million of them */
     size_t frame_count;
     struct emd_tilt_fit tilt;

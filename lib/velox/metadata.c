@@ -18,7 +18,7 @@ void emd_velox_metadata_clear(struct emd_velox_metadata *m)
     memset(m, 0, sizeof *m);
     m->alpha = m->beta = m->x = m->y = m->z = m->voltage = m->camera_length = NAN;
     m->magnification = m->exposure = m->dwell = m->screen_current = m->dose = NAN;
-    m->electrons_per_count = m->saturation = NAN;
+    m->electrons_per_count = m->saturation = m->counts_per_value = m->binning = NAN;
     m->pixel_size[0] = m->pixel_size[1] = m->unbinned[0] = m->unbinned[1] = NAN;
 }
 
@@ -162,6 +162,18 @@ static void fill_instrument(json_object *instrument, struct emd_velox_metadata *
              model, (*class || *model) && *id ? " " : "", id);
 }
 
+/* SaturationPoint is a pixel value (6204 beside a MaxPossiblePixelValue of 9686, of pixels that are
+ * averages of 64); one above the largest possible value can only be in the camera's counts. */
+static double saturation(json_object *properties, const struct emd_velox_metadata *m)
+{
+    const double point = positive(as_number(property(properties, m->detector, "SaturationPoint")));
+    const double most =
+        positive(as_number(property(properties, m->detector, "MaxPossiblePixelValue")));
+    if (point > most)
+        return m->counts_per_value > 1 ? fmin(point / m->counts_per_value, most) : most;
+    return isfinite(point) ? point : most;
+}
+
 enum emd_status emd_velox_metadata_parse(const char *document, size_t n,
                                          struct emd_velox_metadata *m, struct emd_error *err)
 {
@@ -195,11 +207,14 @@ enum emd_status emd_velox_metadata_parse(const char *document, size_t n,
     size = member(result, "ImageSize");
     m->unbinned[0] = positive(number(size, "width"));
     m->unbinned[1] = positive(number(size, "height"));
-    m->exposure =
-        positive(number(find_detector(member(root, "Detectors"), m->detector), "ExposureTime"));
+    json_object *const detector = find_detector(member(root, "Detectors"), m->detector);
+    m->exposure = positive(number(detector, "ExposureTime"));
+    m->binning = positive(number(member(detector, "Binning"), "width"));
     m->electrons_per_count =
         positive(as_number(property(properties, m->detector, "CountsToElectrons")));
-    m->saturation = positive(as_number(property(properties, m->detector, "SaturationPoint")));
+    m->counts_per_value =
+        positive(as_number(property(properties, m->detector, "PixelValueToCameraCounts")));
+    m->saturation = saturation(properties, m);
     m->time = whole(property(properties, m->detector, "TimeStamp"), 1, 9e15);
     m->started = whole(member(member(acquisition, "AcquisitionStartDatetime"), "DateTime"), 1, 9e9);
     find_dose(properties, m);
@@ -250,26 +265,138 @@ static double median(double *values, size_t n)
     return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+/* The slopes between frames 'lag' apart, in degrees per frame; their number. */
+static size_t slopes(const double *tilt, size_t n, size_t lag, double *out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i + lag < n; i++)
+        if (isfinite(tilt[i]) && isfinite(tilt[i + lag]))
+            out[count++] = (tilt[i + lag] - tilt[i]) / (double)lag;
+    return count;
+}
+
+/* Gaps between known tilts closed by straight lines; what lies before the first and behind the last
+ * stays unknown. */
+static void close_gaps(const double *tilt, size_t n, double *out)
+{
+    size_t last = n;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = tilt[i];
+        if (!isfinite(tilt[i]))
+            continue;
+        for (size_t k = last + 1; last < n && k < i; k++)
+            out[k] = tilt[last] + (tilt[i] - tilt[last]) * (double)(k - last) / (double)(i - last);
+        last = i;
+    }
+}
+
+/* Single outliers gone: each value is the median of itself and its neighbours, which leaves ramps
+ * and rests as they are. */
+static void drop_outliers(double *tilt, size_t n)
+{
+    double before = n > 0 ? tilt[0] : 0;
+    for (size_t i = 1; i + 1 < n; i++) {
+        const double a = before, b = tilt[i], c = tilt[i + 1];
+        before = b;
+        if (isfinite(a) && isfinite(b) && isfinite(c))
+            tilt[i] = fmax(fmin(a, b), fmin(fmax(a, b), c));
+    }
+}
+
+/* The size of a step while the stage turns: of the steps between neighbours, those above half of
+ * their 90th percentile; so a tenth of the frames may turn and a tenth may be outliers. */
+static double moving_step(double *steps, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++)
+        steps[i] = fabs(steps[i]);
+    if (count == 0)
+        return 0;
+    qsort(steps, count, sizeof *steps, compare);
+    const double limit = steps[(size_t)(0.9 * (double)(count - 1))] / 2;
+    for (size_t i = 0; i < count; i++)
+        if (steps[i] > limit)
+            steps[kept++] = steps[i];
+    return kept > 0 ? median(steps, kept) : 0;
+}
+
+/* Scatter of single tilts: second differences vanish at rest and in a steady rotation, and are
+ * sqrt(6) times as wide as what they are made of. 1.4826: from the median of absolute deviations to
+ * the sigma of a normal distribution. */
+static double jitter(const double *tilt, size_t n, double *work)
+{
+    size_t count = 0;
+    for (size_t i = 0; i + 2 < n; i++) {
+        const double second = tilt[i] - 2 * tilt[i + 1] + tilt[i + 2];
+        if (isfinite(second))
+            work[count++] = fabs(second);
+    }
+    return count > 0 ? 1.4826 * median(work, count) / sqrt(6) : 0;
+}
+
+/* Finds where the stage begins and stops to turn. 'filled' and 'work' have room for n. */
+static void find_rest(const double *tilt, size_t n, double *filled, double *work,
+                      struct emd_tilt_fit *fit)
+{
+    close_gaps(tilt, n, filled);
+    drop_outliers(filled, n);
+    const double step = moving_step(work, slopes(filled, n, 1, work));
+    const double noise = jitter(filled, n, work);
+    size_t lag = 1, first = n, last = 0;
+    if (step < 1e-5)
+        return;
+    /* Half a step must be four times the scatter, or noise would be taken for movement. */
+    while ((double)lag * step < 8 * noise && lag < n / 8)
+        lag++;
+    const size_t count = slopes(filled, n, lag, work);
+    size_t up = 0, down = 0;
+    for (size_t i = 0; i < count; i++) {
+        up += work[i] > step / 2;
+        down += work[i] < -step / 2;
+    }
+    const double way = down > up ? -1 : 1;
+    size_t before = 0, behind = 0; /* steps at rest */
+    for (size_t i = 0; i + lag < n; i++) {
+        const double slope = (filled[i + lag] - filled[i]) / (double)lag * way;
+        /* What is unknown may turn; what jumps there and back is an outlier. */
+        const bool moves = !isfinite(slope) || (slope > step / 2 && slope < 3 * step);
+        const bool rests = fabs(slope) <= step / 2;
+        if (moves && first == n)
+            first = i;
+        before += rests && first == n;
+        behind += rests;
+        if (moves) {
+            last = i;
+            behind = 0;
+        }
+    }
+    if (first == n)
+        return;
+    fit->first = before > 1 ? first + lag / 2 : 0;
+    fit->last = behind > 1 ? last + lag / 2 : n - 1;
+}
+
 enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *fit,
                              struct emd_error *err)
 {
-    const size_t half = n / 2 > 0 ? n / 2 : 1;
-    double *const work = malloc((n + 1) * sizeof *work);
+    double *const work = malloc((2 * n + 1) * sizeof *work);
     size_t count = 0;
-    *fit = (struct emd_tilt_fit){.start = NAN, .step = NAN, .end = NAN};
+    *fit = (struct emd_tilt_fit){.start = NAN, .step = NAN, .end = NAN, .last = n > 0 ? n - 1 : 0};
     if (!work)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++)
         fit->known += isfinite(tilt[i]) != 0;
-    for (size_t i = 0; i + half < n; i++)
-        if (isfinite(tilt[i]) && isfinite(tilt[i + half]))
-            work[count++] = (tilt[i + half] - tilt[i]) / (double)half;
+    find_rest(tilt, n, work + n, work, fit);
+    const size_t first = fit->first, frames = n > 0 ? fit->last - first + 1 : 0;
+    const size_t half = frames / 2 > 0 ? frames / 2 : 1;
+    tilt = n > 0 ? tilt + first : tilt;
+    count = slopes(tilt, frames, half, work);
     if (count == 0 && fit->known > 1) { /* too many gaps: neighbours among the known */
-        size_t last = n;
-        for (size_t i = 0; i < n; i++) {
+        size_t last = frames;
+        for (size_t i = 0; i < frames; i++) {
             if (!isfinite(tilt[i]))
                 continue;
-            if (last < n)
+            if (last < frames)
                 work[count++] = (tilt[i] - tilt[last]) / (double)(i - last);
             last = i;
         }
@@ -279,14 +406,13 @@ enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *
     if (fabs(fit->step) < 1e-5)
         fit->step = 0;
     count = 0;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < frames; i++)
         if (isfinite(tilt[i]))
             work[count++] = tilt[i] - fit->step * (double)i;
     fit->start = median(work, count);
-    fit->end = n > 0 ? fit->start + fit->step * (double)(n - 1) : NAN;
+    fit->end = n > 0 ? fit->start + fit->step * (double)(frames - 1) : NAN;
     for (size_t i = 0; i < count; i++)
         work[i] = fabs(work[i] - fit->start);
-    /* 1.4826: from the median of absolute deviations to the sigma of a normal distribution. */
     fit->limit = 6 * 1.4826 * median(work, count);
     fit->limit = fmax(fit->limit, fmax(0.05 * fabs(fit->step), 0.01));
     for (size_t i = 0; i < count; i++)
@@ -300,4 +426,13 @@ double emd_electron_wavelength(double kilovolts)
     /* h / sqrt(2 m e V (1 + e V / 2 m c^2)), CODATA values. */
     const double volts = kilovolts * 1000;
     return volts > 0 ? 12.2642594 / sqrt(volts * (1 + 0.978475598e-6 * volts)) : NAN;
+}
+
+double emd_implied_distance(const struct emd_velox_metadata *m, double binning)
+{
+    const double wavelength = emd_electron_wavelength(m->voltage); /* A */
+    if (strcmp(m->pixel_unit, "1/m") != 0 || !m->detector[0] ||
+        !(strcasestr(m->detector, "ceta") || strcasestr(m->detector, "falcon")))
+        return NAN;
+    return 0.014 * binning / (wavelength * 1e-10 * m->pixel_size[0]);
 }

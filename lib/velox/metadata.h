@@ -26,8 +26,11 @@ struct emd_velox_metadata {
     double dose;                /* as the file has it, see dose_unit */
     double electrons_per_count; /* Detectors[...].CountsToElectrons */
     double pixel_size[2];       /* width, height, in pixel_unit */
+    double binning;             /* of the detector that took the frame */
     double unbinned[2];         /* BinaryResult.ImageSize: width, height before binning */
-    double saturation;          /* counts */
+    double counts_per_value;    /* Detectors[...].PixelValueToCameraCounts: binned pixels can be
+                                   averages */
+    double saturation;          /* as a pixel value of the file, from here on it means nothing */
     int64_t started;            /* seconds since 1970, UTC, of the acquisition; 0: unknown */
     int64_t time;               /* microseconds since 1970, UTC, of the frame; 0: unknown */
     unsigned bits;              /* a pixel; 0: unknown */
@@ -60,18 +63,29 @@ void emd_velox_string_parse(const char *text, size_t n, const char *key, char *v
                             size_t capacity);
 
 /* A steady rotation through the tilts of a movie, robust against jitter, outliers and unknown ones:
- * the median of the slopes over half the range, then of the intercepts. */
+ * the median of the slopes over half the range, then of the intercepts.
+ *
+ * The stage may stand still at the beginning and at the end: frames 'first' to 'last' are those
+ * during which it turns, that is, whose tilt differs from the next one's by at least half a step
+ * (over more frames where steps are as small as the jitter); the fit is theirs alone. A single
+ * frame at rest is left in: that is what a late start looks like. */
 struct emd_tilt_fit {
-    double start, step; /* degrees at the first frame, and from frame to frame; NaN: no tilts known;
-                           step 0: does not turn */
-    double end;         /* at the last frame */
+    double start, step; /* degrees at the frame 'first', and from frame to frame; NaN: no tilts
+                           known; step 0: does not turn */
+    double end;         /* at the frame 'last' */
+    size_t first, last; /* frames from 0, inclusive; 0 and n - 1 where the stage never rests */
     size_t known;       /* frames with a tilt */
-    size_t outliers;    /* known ones farther off than six times the usual scatter (and 5 % of a
-                           step, and 0.01 degrees): 'limit' */
+    size_t outliers;    /* known ones in the range farther off than six times the usual scatter (and
+                           5 % of a step, and 0.01 degrees): 'limit' */
     double limit;       /* degrees */
 };
 enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *fit,
                              struct emd_error *err);
+
+/* The distance in mm at which the camera's pixels (known ones: Ceta and Falcon, 14 um unbinned) are
+ * as large as the metadata say of the image, in reciprocal metres; NaN: unknown. It is the
+ * microscope's calibration, which can differ from the nominal camera length by a third. */
+double emd_implied_distance(const struct emd_velox_metadata *metadata, double binning);
 
 /* Relativistic wavelength of electrons in angstroms; NaN for no voltage. */
 double emd_electron_wavelength(double kilovolts);

@@ -205,6 +205,86 @@ START_TEST(few_tilts_are_no_problem)
 }
 END_TEST
 
+/* 'before' and 'behind' frames at rest around a movie of n: the ramp begins with frame 'before'. */
+static void ramp(double *tilt, int n, int before, int behind, double start, double step,
+                 double jitter)
+{
+    unsigned state = 11;
+    for (int i = 0; i < n; i++) {
+        int k = i - before;
+        k = k < 0 ? 0 : k > n - before - behind ? n - before - behind : k;
+        state = state * 1664525 + 1013904223;
+        tilt[i] = start + step * k + jitter * ((double)(state >> 8) / 8388608 - 1);
+    }
+}
+
+START_TEST(a_stage_at_rest_is_found_at_both_ends)
+{
+    static const struct {
+        int n, before, behind;
+        double step, jitter;
+    } cases[] = {{12, 4, 4, 1, 0},         {60, 7, 7, 0.6, 0.01},   {60, 14, 0, -0.6, 0.01},
+                 {60, 0, 14, 0.6, 0.01},   {150, 0, 0, -0.5, 0.01}, {150, 100, 30, 0.5, 0.02},
+                 {600, 50, 20, 0.02, 0.01}};
+    double tilt[600];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const int n = cases[i].n, before = cases[i].before, behind = cases[i].behind;
+        struct emd_tilt_fit fit;
+        ramp(tilt, n, before, behind, -20, cases[i].step, cases[i].jitter);
+        ck_assert_int_eq(emd_tilt_fit(tilt, (size_t)n, &fit, NULL), EMD_OK);
+        /* Exact, but where many frames are needed to tell movement from jitter. */
+        const int slack = fabs(cases[i].step) > 5 * cases[i].jitter ? 0 : 3;
+        ck_assert_int_le(abs((int)fit.first - before), slack);
+        ck_assert_int_le(abs((int)fit.last - (n - 1 - behind)), slack);
+        ck_assert_double_eq_tol(fit.step, cases[i].step, 0.01 * fabs(cases[i].step));
+        ck_assert_double_eq_tol(fit.start, -20 + cases[i].step * ((int)fit.first - before),
+                                0.02 + slack * fabs(cases[i].step));
+        ck_assert_uint_eq(fit.outliers, 0);
+    }
+    /* An outlier at rest is no movement; one frame at rest is no rest. */
+    struct emd_tilt_fit fit;
+    ramp(tilt, 60, 7, 7, -20, 0.6, 0.01);
+    tilt[2] = 30;
+    tilt[57] = NAN;
+    emd_tilt_fit(tilt, 60, &fit, NULL);
+    ck_assert_uint_eq(fit.first, 7);
+    ck_assert_uint_eq(fit.last, 52);
+    ramp(tilt, 60, 1, 1, -20, 0.6, 0.01);
+    emd_tilt_fit(tilt, 60, &fit, NULL);
+    ck_assert_uint_eq(fit.first, 0);
+    ck_assert_uint_eq(fit.last, 59);
+}
+END_TEST
+
+START_TEST(saturation_is_a_pixel_value)
+{
+    static const struct {
+        const char *properties;
+        double saturation;
+    } cases[] = {
+        {"\"Detectors[C].SaturationPoint\":{\"value\":\"6204\"},"
+         "\"Detectors[C].MaxPossiblePixelValue\":{\"value\":\"9686\"},"
+         "\"Detectors[C].PixelValueToCameraCounts\":{\"value\":\"64\"}",
+         6204},
+        {"\"Detectors[C].SaturationPoint\":{\"value\":\"512000\"},"
+         "\"Detectors[C].MaxPossiblePixelValue\":{\"value\":\"9686\"},"
+         "\"Detectors[C].PixelValueToCameraCounts\":{\"value\":\"64\"}",
+         8000},
+        {"\"Detectors[C].MaxPossiblePixelValue\":{\"value\":\"9686\"}", 9686},
+        {"\"Detectors[C].SaturationPoint\":{\"value\":\"8425\"}", 8425},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[600];
+        struct emd_velox_metadata m;
+        const int n = snprintf(text, sizeof text,
+                               "{\"BinaryResult\":{\"Detector\":\"C\"},\"CustomProperties\":{%s}}",
+                               cases[i].properties);
+        ck_assert_int_eq(emd_velox_metadata_parse(text, (size_t)n, &m, NULL), EMD_OK);
+        ck_assert_double_eq_tol(m.saturation, cases[i].saturation, 1e-9);
+    }
+}
+END_TEST
+
 START_TEST(exact_functions_agree_with_libm)
 {
     for (double x = -700; x < 700; x += 0.37)
@@ -248,6 +328,8 @@ int main(void)
     tcase_add_test(tests, velox_is_recognised);
     tcase_add_test(tests, tilts_are_fitted_in_spite_of_outliers);
     tcase_add_test(tests, few_tilts_are_no_problem);
+    tcase_add_test(tests, a_stage_at_rest_is_found_at_both_ends);
+    tcase_add_test(tests, saturation_is_a_pixel_value);
     tcase_add_test(tests, exact_functions_agree_with_libm);
     tcase_add_test(tests, rings_and_wavelengths);
     suite_add_tcase(suite, tests);

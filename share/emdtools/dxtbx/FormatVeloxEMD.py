@@ -7,19 +7,24 @@ beside this file), and HDF5_PLUGIN_PATH on the plugins if the file needs one:
     export PYTHONPATH=PREFIX/share/emdtools/dxtbx
     eval "$(h5plugin-config --env)"
 
-Where a class called FormatVelox is installed as well, that one is used, unless the environment
-variable EMDTOOLS_FORMAT is 1.
+dxtbx tries the classes in the order of their names. Ours is registered under a name that comes
+first, so that no other class, whatever it does, is tried before it. Where a class called
+FormatVelox is installed as well and can read the file, ours leaves the file to it, unless the
+environment variable EMDTOOLS_FORMAT is 1, as it is in the commands of emdprocess.
 
-What the file does not say is guessed, and can be overridden at dials.import:
+What the file does not say is guessed with a warning, and can be overridden at dials.import:
   - the beam hits the middle of the image (fast_slow_beam_centre);
   - the nominal camera length is the distance (distance);
   - the pedestal is 0 (panel.pedestal); the gain is the camera's own (panel.gain);
-  - the rotation axis is vertical in the image (goniometer.axis).
+  - the rotation axis is vertical in the image (goniometer.axis);
+  - where the stage stands still at the beginning or the end, the images during which it turns are
+    named (image_range); the oscillation is theirs.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 
@@ -29,17 +34,58 @@ import numpy as np
 from scitbx.array_family import flex
 
 from dxtbx.format.FormatHDF5 import FormatHDF5
-from dxtbx.format.Registry import get_format_class_index
+from dxtbx.format.Registry import get_format_class_for, get_format_class_index
 
 try:  # brings filters that HDF5_PLUGIN_PATH may not have
     import hdf5plugin  # noqa: F401
 except ImportError:
     pass
 
-# Cameras by a part of their names: pixel in mm, pixels a side, saturation of an unbinned pixel.
-# Ceta and Falcon: both saturate near 8000 counts and have pixels of 14 um, 4096 a side.
+logger = logging.getLogger("dxtbx.format.FormatVeloxEMD")
+
+# Cameras by a part of their names: pixel in mm, pixels per side, saturation of an unbinned pixel.
+# Ceta and Falcon: both saturate near 8000 counts and have pixels of 14 um, 4096 per side.
 CAMERAS = {"ceta": (0.014, 4096, 8000.0), "falcon": (0.014, 4096, 8000.0)}
 DEFAULT_CAMERA = (0.014, 4096, 65535.0)
+
+# Files that were offered to FormatVelox, by name, size and time of change: can it read them?
+_others = {}
+# Files whose first image could be read.
+_checked = set()
+# Warnings that were given: dxtbx makes many instances of a class.
+_warned = set()
+
+
+def _warn(file, text):
+    if (file, text) not in _warned:
+        _warned.add((file, text))
+        logger.warning("%s: %s", file, text)
+
+
+def _other_reads(image_file):
+    """Is a class called FormatVelox installed, and does it read this file? It must give an image and
+    all models, not only say that it understands: one that is broken raises here, not in dxtbx."""
+    if "FormatVelox" not in get_format_class_index():
+        return False
+    try:
+        state = os.stat(image_file)
+        key = (os.fspath(image_file), state.st_size, state.st_mtime_ns)
+    except OSError:
+        return False
+    if key not in _others:
+        _others[key] = False  # also while it is tried
+        try:
+            other = get_format_class_for("FormatVelox")
+            if other.understand(image_file):
+                instance = other(image_file)
+                models = (instance.get_detector(), instance.get_beam(), instance.get_scan(),
+                          instance.get_goniometer())
+                image = instance.get_raw_data(0)
+                _others[key] = all(m is not None for m in models) and image is not None
+        except Exception as error:  # whatever it does wrong
+            _warn(image_file, f"FormatVelox cannot read it ({type(error).__name__}: {error}); "
+                              "FormatVeloxEMD does")
+    return _others[key]
 
 
 def _text(dataset):
@@ -77,21 +123,64 @@ def _frame_documents(group, count):
     return documents
 
 
+def find_rest(tilts):
+    """(first, last), from 0 and inclusive: the images during which the stage turns, where it stands
+    still at the beginning and the end. lib/velox/metadata.c does the same and says why."""
+    n = len(tilts)
+    whole = (0, n - 1)
+    known = np.flatnonzero(np.isfinite(tilts))
+    if len(known) < 2:
+        return whole
+    filled = np.array(tilts, dtype=float)
+    inner = np.arange(known[0], known[-1] + 1)
+    filled[inner] = np.interp(inner, known, filled[known])
+    medians = np.median([filled[:-2], filled[1:-1], filled[2:]], axis=0)
+    filled[1:-1] = np.where(np.isfinite(medians), medians, filled[1:-1])
+    steps = np.abs(np.diff(filled))
+    steps = np.sort(steps[np.isfinite(steps)])
+    steps = steps[steps > steps[int(0.9 * (len(steps) - 1))] / 2]
+    step = float(np.median(steps)) if len(steps) else 0.0
+    if step < 1e-5:
+        return whole
+    second = np.abs(filled[:-2] - 2 * filled[1:-1] + filled[2:])
+    second = second[np.isfinite(second)]
+    noise = 1.4826 * float(np.median(second)) / math.sqrt(6) if len(second) else 0.0
+    lag = 1
+    while lag * step < 8 * noise and lag < n // 8:
+        lag += 1
+    slopes = (filled[lag:] - filled[:-lag]) / lag
+    if np.sum(slopes < -step / 2) > np.sum(slopes > step / 2):
+        slopes = -slopes
+    moving = np.flatnonzero(~np.isfinite(slopes) | ((slopes > step / 2) & (slopes < 3 * step)))
+    if not len(moving):
+        return whole
+    resting = np.abs(slopes) <= step / 2
+    first, last = int(moving[0]), int(moving[-1])
+    return (
+        first + lag // 2 if resting[:first].sum() > 1 else 0,
+        last + lag // 2 if resting[last + 1 :].sum() > 1 else n - 1,
+    )
+
+
 def fit_rotation(tilts):
     """(start, step) in degrees of a series of stage tilts with jitter, outliers and gaps (NaN):
-    medians of the slopes over half the range, then of the intercepts. None: no rotation."""
+    medians of the slopes over half the range during which the stage turns, then of the intercepts.
+    'start' is where the first image would lie if it turned from there on. None: no rotation."""
     tilts = np.asarray(tilts, dtype=float)
-    n = len(tilts)
-    if n < 2 or np.isfinite(tilts).sum() < 2:
+    if len(tilts) < 2 or np.isfinite(tilts).sum() < 2:
         return None
-    half = max(n // 2, 1)
-    slopes = (tilts[half:] - tilts[:-half]) / half
+    first, last = find_rest(tilts)
+    turning = tilts[first : last + 1]
+    half = max(len(turning) // 2, 1)
+    slopes = (turning[half:] - turning[:-half]) / half
     slopes = slopes[np.isfinite(slopes)]
     if not len(slopes):  # every other frame is without a tilt
-        known = np.flatnonzero(np.isfinite(tilts))
-        slopes = np.diff(tilts[known]) / np.diff(known)
+        known = np.flatnonzero(np.isfinite(turning))
+        if len(known) < 2:
+            return None
+        slopes = np.diff(turning[known]) / np.diff(known)
     step = float(np.median(slopes))
-    start = float(np.nanmedian(tilts - step * np.arange(n)))
+    start = float(np.nanmedian(turning - step * np.arange(first, last + 1)))
     return (start, step) if abs(step) > 1e-5 else None
 
 
@@ -102,14 +191,13 @@ class FormatVeloxEMD(FormatHDF5):
     def understand(image_file):
         if not FormatHDF5.understand(image_file):
             return False
-        if os.environ.get("EMDTOOLS_FORMAT") != "1" and "FormatVelox" in get_format_class_index():
-            return False
         try:
             with h5py.File(image_file, "r") as file:
                 version = json.loads(_text(file["Version"]))
-                return version.get("format") == "Velox" and "Data/Image" in file
-        except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError):
+                ours = version.get("format") == "Velox" and "Data/Image" in file
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, IndexError, RuntimeError):
             return False
+        return ours and (os.environ.get("EMDTOOLS_FORMAT") == "1" or not _other_reads(image_file))
 
     def _start(self):
         super()._start()
@@ -130,9 +218,60 @@ class FormatVeloxEMD(FormatHDF5):
             if name in camera.lower():
                 pixel, side, saturation = values
         side = _number(self._first, "BinaryResult", "ImageSize", "width") or side
-        self._binning = side / self._shape[1] if side >= self._shape[1] else 1.0
-        self._pixel = pixel * self._binning
-        self._saturation = saturation * self._binning**2
+        binning = self._of_detector("Binning", "width")
+        if not binning or binning < 1:
+            binning = side / self._shape[1] if side >= self._shape[1] else 1.0
+        self._pixel = pixel * binning
+        self._saturation = self._saturated(saturation * binning**2, group["Data"].dtype)
+        self._check_filters(group["Data"])
+
+    def _of_detector(self, *path):
+        """A number of the detector that took the images."""
+        detectors = self._first.get("Detectors")
+        for detector in detectors.values() if isinstance(detectors, dict) else ():
+            if isinstance(detector, dict) and detector.get("DetectorName") == self._camera:
+                return _number(detector, *path)
+        return None
+
+    def _property(self, name):
+        """A custom property of the detector, if it is positive."""
+        key = f"Detectors[{self._camera}].{name}"
+        value = _number(self._first, "CustomProperties", key, "value")
+        return value if value and value > 0 else None
+
+    def _saturated(self, usual, dtype):
+        """The pixel value from which on nothing can be trusted. SaturationPoint is a pixel value; one
+        above the largest possible can only be in the camera's counts. 'usual' is the sum over the
+        pixels that were binned; where a pixel is their average, the camera says so."""
+        point = self._property("SaturationPoint")
+        most = self._property("MaxPossiblePixelValue")
+        counts = self._property("PixelValueToCameraCounts") or 1.0
+        if point and most and point > most:
+            point = min(point / counts, most) if counts > 1 else most
+        value = point or most or usual / counts
+        return min(value, np.iinfo(dtype).max - 1) if dtype.kind in "iu" else value
+
+    def _check_filters(self, data):
+        """Without the filters of a compressed movie only the pixels are missing, and dials.import
+        never reads any: say it here, not hours later in dials.find_spots."""
+        pipeline = data.id.get_create_plist()
+        for i in range(pipeline.get_nfilters()):
+            number, _, _, name = pipeline.get_filter(i)
+            if not h5py.h5z.filter_avail(number):
+                name = name.decode("utf-8", "replace") or "?"
+                raise RuntimeError(
+                    f"{self._image_file}: the images are compressed by a filter that HDF5 does not "
+                    f"find here: {number} ({name}); 'h5plugin-config --doctor' says what is missing"
+                )
+        if self._shape[2] > 0 and pipeline.get_nfilters() > 0 and self._image_file not in _checked:
+            try:
+                data[:, :, 0]
+            except (OSError, RuntimeError) as error:
+                raise RuntimeError(
+                    f"{self._image_file}: image 1 cannot be read: {error}; 'h5plugin-config "
+                    "--doctor' tests the filters, 'emdrepack --check' the file"
+                ) from error
+            _checked.add(self._image_file)
 
     def _handle(self):
         """HDF5 handles must not cross a fork: every process has its own."""
@@ -176,7 +315,18 @@ class FormatVeloxEMD(FormatHDF5):
 
     def _rotation(self):
         radians = [_number(d, "Stage", "AlphaTilt") for d in self._documents]
-        return fit_rotation([math.nan if r is None else math.degrees(r) for r in radians])
+        tilts = [math.nan if r is None else math.degrees(r) for r in radians]
+        first, last = find_rest(np.asarray(tilts, dtype=float)) if tilts else (0, -1)
+        rotation = fit_rotation(tilts)
+        if rotation is None:
+            _warn(self._image_file, "the stage does not turn, or its tilts are not recorded")
+        elif (first, last) != (0, len(tilts) - 1):
+            _warn(
+                self._image_file,
+                f"the stage turns in images {first + 1} to {last + 1} only: "
+                f"import with image_range={first + 1},{last + 1}",
+            )
+        return rotation
 
     def _goniometer(self):
         """Scans always run forwards: a stage that turns backwards turns about the opposite axis."""
@@ -185,12 +335,7 @@ class FormatVeloxEMD(FormatHDF5):
         return self._goniometer_factory.known_axis(axis)
 
     def _exposures(self):
-        exposure = None
-        detectors = self._first.get("Detectors")
-        for detector in detectors.values() if isinstance(detectors, dict) else ():
-            if isinstance(detector, dict) and detector.get("DetectorName") == self._camera:
-                exposure = _number(detector, "ExposureTime")
-        return exposure or 0.0
+        return self._of_detector("ExposureTime") or 0.0
 
     def _scan(self):
         count = self._shape[2]
@@ -210,9 +355,13 @@ class FormatVeloxEMD(FormatHDF5):
         rows, columns, _ = self._shape
         length = _number(self._first, "Optics", "CameraLength")
         distance = length * 1000 if length and length > 0 else 2000.0
-        to_electrons = _number(
-            self._first, "CustomProperties", f"Detectors[{self._camera}].CountsToElectrons", "value"
-        )
+        if not length or length <= 0:
+            _warn(self._image_file, "no camera length is recorded, 2000 mm assumed: give distance=")
+        # One pixel value is so many counts of the camera, and one count so many electrons.
+        to_electrons = self._property("CountsToElectrons")
+        counts = self._property("PixelValueToCameraCounts") or 1.0
+        if not to_electrons:
+            _warn(self._image_file, "no gain is recorded, 1 assumed: give panel.gain=")
         detector = self._detector_factory.simple(
             "PAD",
             distance,
@@ -224,7 +373,7 @@ class FormatVeloxEMD(FormatHDF5):
             (-1000, self._saturation),
         )
         for panel in detector:
-            panel.set_gain(1 / to_electrons if to_electrons and to_electrons > 0 else 1.0)
+            panel.set_gain(1 / (to_electrons * counts) if to_electrons else 1.0)
         return detector
 
     def _beam(self):
