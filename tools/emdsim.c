@@ -25,8 +25,8 @@ static const char help[] =
     "  --size N|WxH           pixels of a frame (1024)\n"
     "  --frames N             number of images (160)\n"
     "  --dtype TYPE           i16 (default), u16, i32, u8, f32\n"
-    "  --layout LAYOUT        frame (default: chunks h,w,1), contiguous, tile (256,256,16), rows "
-    "(1,w,64)\n"
+    "  --layout LAYOUT        frame (default: chunks h,w,1), contiguous,\n"
+    "                         tile (256,256,16), rows (1,w,64)\n"
     "  --seed N               noise and names (1); the same seed gives the same bytes\n"
     "\n"
     "Crystal:\n"
@@ -44,12 +44,23 @@ static const char help[] =
     "  --step DEG             tilt from image to image, of either sign (0.6)\n"
     "  --jitter DEG           error of the recorded tilt (0.01)\n"
     "  --camera NAME          ceta (default) or falcon (counting, no noise)\n"
-    "  --dose E               electrons a pixel and frame near the beam (12); 0: beam off\n"
-    "  --gain G               counts an electron\n"
+    "  --dose E               electrons per pixel and frame near the beam (12);\n"
+    "                         0: beam off\n"
+    "  --gain G               pixel value per electron, in sixteenths\n"
     "  --noise SIGMA          read noise in counts\n"
     "  --pedestal P           counts without beam\n"
     "  --distance MM          camera length (618)\n"
-    "  --exposure S           seconds a frame (0.5)\n"
+    "  --exposure S           seconds per frame (0.5)\n"
+    "  --beam-centre X,Y      where the beam hits, in pixels; the centre of the first\n"
+    "                         pixel is 0.5,0.5 (the middle of the frame)\n"
+    "  --drift X,Y            pixels that the pattern moves, first to last image\n"
+    "  --beam-stop[=R[,DEG]]  a disc of R pixels (1/40 of the width) on a rod that\n"
+    "                         comes from DEG (60), counted from right towards down\n"
+    "  --rest N[:M]           the stage stands still during the first N and the last\n"
+    "                         M (N) images\n"
+    "  --no-tilt              no tilts in the metadata; same as --omit tilt\n"
+    "  --omit WHAT,...        leave out of the metadata: gain, saturation, distance,\n"
+    "                         tilt, voltage, time, exposure\n"
     "\n"
     "General:\n"
     "  --truth FILE           also write what was simulated, as JSON\n"
@@ -82,6 +93,12 @@ enum option_code {
     OPT_PEDESTAL,
     OPT_DISTANCE,
     OPT_EXPOSURE,
+    OPT_BEAM_CENTRE,
+    OPT_DRIFT,
+    OPT_BEAM_STOP,
+    OPT_REST,
+    OPT_NO_TILT,
+    OPT_OMIT,
     OPT_TRUTH,
     OPT_HELP,
     OPT_VERSION
@@ -111,6 +128,12 @@ static const struct option long_options[] = {
     {"pedestal", required_argument, NULL, OPT_PEDESTAL},
     {"distance", required_argument, NULL, OPT_DISTANCE},
     {"exposure", required_argument, NULL, OPT_EXPOSURE},
+    {"beam-centre", required_argument, NULL, OPT_BEAM_CENTRE},
+    {"drift", required_argument, NULL, OPT_DRIFT},
+    {"beam-stop", optional_argument, NULL, OPT_BEAM_STOP},
+    {"rest", required_argument, NULL, OPT_REST},
+    {"no-tilt", no_argument, NULL, OPT_NO_TILT},
+    {"omit", required_argument, NULL, OPT_OMIT},
     {"truth", required_argument, NULL, OPT_TRUTH},
     {"force", no_argument, NULL, 'f'},
     {"threads", required_argument, NULL, 'j'},
@@ -124,6 +147,7 @@ struct arguments {
     enum emd_movie_layout layout;
     struct emd_sim_scale *scale;
     const char *output, *truth;
+    bool stop; /* --beam-stop; the radius in 'sim', 0: by the width */
     long threads;
     bool force, quiet;
 };
@@ -202,6 +226,76 @@ static bool parse_ranges(char *text, bool factors, struct arguments *args)
     return true;
 }
 
+/* "X,Y" */
+static bool parse_pair(const char *text, double low, double high, double pair[2])
+{
+    char copy[80];
+    if (strlen(text) >= sizeof copy)
+        return false;
+    strcpy(copy, text);
+    char *comma = strchr(copy, ',');
+    if (!comma)
+        return false;
+    *comma = '\0';
+    return emd_parse_double(copy, low, high, &pair[0]) &&
+           emd_parse_double(comma + 1, low, high, &pair[1]);
+}
+
+/* "R", "R,DEG" or nothing */
+static bool parse_stop(const char *text, struct arguments *args)
+{
+    double pair[2] = {0, args->sim.stop_angle};
+    args->stop = true;
+    if (!text)
+        return true;
+    if (strchr(text, ',') ? !parse_pair(text, -8192, 8192, pair)
+                          : !emd_parse_double(text, 1, 8192, &pair[0]))
+        return false;
+    args->sim.stop_radius = pair[0];
+    args->sim.stop_angle = pair[1];
+    return pair[0] >= 1 && pair[1] >= -360 && pair[1] <= 360;
+}
+
+/* "N" or "N:M" */
+static bool parse_rest(const char *text, size_t rest[2])
+{
+    char copy[80];
+    long first, last;
+    if (strlen(text) >= sizeof copy)
+        return false;
+    strcpy(copy, text);
+    char *colon = strchr(copy, ':');
+    if (colon)
+        *colon = '\0';
+    if (!emd_parse_long(copy, 0, 100000, &first) ||
+        !emd_parse_long(colon ? colon + 1 : copy, 0, 100000, &last))
+        return false;
+    rest[0] = (size_t)first;
+    rest[1] = (size_t)last;
+    return true;
+}
+
+static int find_name(const char *text, const char *const names[]);
+
+/* "gain,distance" */
+static bool parse_omit(const char *text, unsigned *omit)
+{
+    /* in the order of enum emd_movie_omit */
+    static const char *const names[] = {"gain",    "saturation", "distance", "tilt",
+                                        "voltage", "time",       "exposure", NULL};
+    char copy[128], *rest = copy;
+    if (strlen(text) >= sizeof copy)
+        return false;
+    strcpy(copy, text);
+    for (char *item; (item = strsep(&rest, ",")) != NULL;) {
+        const int found = find_name(item, names);
+        if (found < 0)
+            return false;
+        *omit |= 1U << found;
+    }
+    return true;
+}
+
 static bool parse_seed(const char *text, uint64_t *seed)
 {
     char *end;
@@ -239,7 +333,7 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
         {OPT_STEP, -10, 10, &sim->step},
         {OPT_JITTER, 0, 10, &sim->jitter},
         {OPT_DOSE, 0, 1000, &sim->dose},
-        {OPT_GAIN, 0.1, 100, &sim->gain},
+        {OPT_GAIN, 0.0625, 100, &sim->gain},
         {OPT_NOISE, 0, 100, &sim->noise},
         {OPT_PEDESTAL, -10000, 10000, &sim->pedestal},
         {OPT_DISTANCE, 10, 100000, &sim->distance},
@@ -295,6 +389,24 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
         }
         case OPT_NO_CRYSTAL:
             sim->crystal = false;
+            break;
+        case OPT_BEAM_CENTRE:
+            ok = parse_pair(optarg, 0, 8192, sim->beam);
+            break;
+        case OPT_DRIFT:
+            ok = parse_pair(optarg, -8192, 8192, sim->drift);
+            break;
+        case OPT_BEAM_STOP:
+            ok = parse_stop(optarg, args);
+            break;
+        case OPT_REST:
+            ok = parse_rest(optarg, sim->rest);
+            break;
+        case OPT_NO_TILT:
+            sim->omit |= EMD_OMIT_TILT;
+            break;
+        case OPT_OMIT:
+            ok = parse_omit(optarg, &sim->omit);
             break;
         case OPT_TRUTH:
             args->truth = optarg;
@@ -355,8 +467,11 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
         sim->noise = camera_values[OPT_NOISE - OPT_GAIN];
     if (given[OPT_PEDESTAL - OPT_SIZE])
         sim->pedestal = camera_values[OPT_PEDESTAL - OPT_GAIN];
+    if (args->stop && sim->stop_radius == 0)
+        sim->stop_radius = (double)sim->width / 40;
+    const size_t rest = sim->rest[0] + sim->rest[1];
     if (!given[OPT_START - OPT_SIZE])
-        sim->start = -sim->step * (double)sim->frames / 2;
+        sim->start = -sim->step * (double)(sim->frames > rest ? sim->frames - rest : 0) / 2;
     if (!given[OPT_ORIENTATION - OPT_SIZE])
         sim->orientation = sim->seed;
     sim->scale = args->scale;
@@ -396,7 +511,15 @@ static enum emd_status write_truth(const struct arguments *args, const struct em
             "  \"wavelength\": %.10g,\n  \"pedestal\": %.10g,\n  \"gain\": %.10g,\n"
             "  \"reflections\": %zu,\n",
             o->step, o->distance, emd_sim_movie(sim)->pixel_size, truth.wavelength, o->pedestal,
-            o->gain, truth.reflections);
+            emd_sim_movie(sim)->counts_per_electron, truth.reflections);
+    fprintf(f, "  \"saturation\": %.10g,\n  \"beam_stop\": [%.10g, %.10g],\n",
+            emd_sim_movie(sim)->saturation, o->stop_radius, o->stop_angle);
+    if (o->frames > 0) { /* half-way between the first and the last image */
+        const double *first = truth.beam, *last = truth.beam + 2 * (o->frames - 1);
+        const double middle[2] = {(first[0] + last[0]) / 2, (first[1] + last[1]) / 2};
+        put_numbers(f, "beam_centre", middle, 2);
+    }
+    put_numbers(f, "beam_centres", truth.beam, 2 * o->frames);
     put_numbers(f, "cell", o->cell, 6);
     put_numbers(f, "A_matrix", truth.matrix, 9);
     put_numbers(f, "tilt", truth.tilt, o->frames);

@@ -61,10 +61,12 @@ static void put_detectors(struct writer *w, const struct emd_movie *m)
     put(w,
         "\"Detector-4\":{\"DetectorName\":\"%s\",\"DetectorType\":\"ImagingDetector\","
         "\"ExposureMode\":\"\",\"Binning\":{\"width\":\"%.17g\",\"height\":\"%.17g\"},"
-        "\"ReadOutArea\":{\"left\":\"0\",\"top\":\"0\",\"right\":\"%zu\",\"bottom\":\"%zu\"},"
-        "\"ExposureTime\":\"%.17g\",\"Shutters\":{\"Shutter-0\":{\"Position\":\"PreSpecimen\","
-        "\"Type\":\"Electrostatic\"}},\"DarkGainCorrectionType\":\"3\"}},",
-        m->camera, m->binning, m->binning, m->width, m->height, m->exposure);
+        "\"ReadOutArea\":{\"left\":\"0\",\"top\":\"0\",\"right\":\"%zu\",\"bottom\":\"%zu\"},",
+        m->camera, m->binning, m->binning, m->width, m->height);
+    if (!(m->omit & EMD_OMIT_EXPOSURE))
+        put(w, "\"ExposureTime\":\"%.17g\",", m->exposure);
+    put(w, "\"Shutters\":{\"Shutter-0\":{\"Position\":\"PreSpecimen\",\"Type\":\"Electrostatic\"}},"
+           "\"DarkGainCorrectionType\":\"3\"}},");
 }
 
 static const char *encoding(enum emd_pixel_type type)
@@ -78,6 +80,20 @@ static const char *encoding(enum emd_pixel_type type)
     default:
         return "Unsigned";
     }
+}
+
+/* A custom property of the detector, and the comma behind it. */
+static void __attribute__((format(printf, 5, 6)))
+put_property(struct writer *w, const struct emd_movie *m, const char *name, const char *type,
+             const char *format, ...)
+{
+    char value[40];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(value, sizeof value, format, args);
+    va_end(args);
+    put(w, "\"Detectors[%s].%s\":{\"type\":\"%s\",\"value\":\"%s\"},", m->camera, name, type,
+        value);
 }
 
 void emd_velox_frame_document(const struct emd_movie *m, size_t frame,
@@ -100,52 +116,74 @@ void emd_velox_frame_document(const struct emd_movie *m, size_t frame,
         "\"},\"AcquisitionDatetime\":{\"DateTime\":\"%" PRId64
         "\"},\"BeamType\":\"\",\"SourceType\":\"XFEG\"},",
         started, started);
+    put(&w, "\"Optics\":{\"GunLensSetting\":\"3\",\"ExtractorVoltage\":\"4050\",");
+    if (!(m->omit & EMD_OMIT_VOLTAGE))
+        put(&w, "\"AccelerationVoltage\":\"%.17g\",", m->voltage * 1000);
     put(&w,
-        "\"Optics\":{\"GunLensSetting\":\"3\",\"ExtractorVoltage\":\"4050\","
-        "\"AccelerationVoltage\":\"%.17g\",\"SpotIndex\":\"11\",\"C1LensIntensity\":\"0.2\","
+        "\"SpotIndex\":\"11\",\"C1LensIntensity\":\"0.2\","
         "\"C2LensIntensity\":\"0.34\",\"C3LensIntensity\":\"0\",\"ObjectiveLensIntensity\":"
         "\"0.88\",\"IntermediateLensIntensity\":\"-0.47\",\"DiffractionLensIntensity\":\"0.32\","
         "\"Projector1LensIntensity\":\"-0.46\",\"Projector2LensIntensity\":\"-0.91\","
         "\"LorentzLensIntensity\":\"-0.67\",\"MiniCondenserLensIntensity\":\"0.98\","
         "\"BeamConvergence\":\"0\",\"ScreenCurrent\":\"0\",\"LastMeasuredScreenCurrent\":\"0\","
-        "\"Focus\":\"0\",\"StemFocus\":\"0\",\"Defocus\":\"0\",\"HighMagnificationMode\":\"None\",",
-        m->voltage * 1000);
+        "\"Focus\":\"0\",\"StemFocus\":\"0\",\"Defocus\":\"0\",\"HighMagnificationMode\":"
+        "\"None\",");
     put_apertures(&w);
     put(&w,
         ",\"OperatingMode\":\"1\",\"TemOperatingSubMode\":\"Diffraction\",\"ProjectorMode\":\"1\","
         "\"EFTEMOn\":\"false\",\"ObjectiveLensMode\":\"HM\",\"IlluminationMode\":\"Parallel\","
-        "\"ProbeMode\":\"2\",\"CameraLength\":\"%.17g\"},"
-        "\"EnergyFilter\":{\"EntranceApertureType\":\"\"},"
-        "\"Stage\":{\"Position\":{\"x\":\"1.2e-05\",\"y\":\"-3.4e-05\",\"z\":\"5.6e-06\"},"
-        "\"AlphaTilt\":\"%.17g\",\"BetaTilt\":\"0\",\"HolderType\":\"Single Tilt\"},"
+        "\"ProbeMode\":\"2\"");
+    if (!(m->omit & EMD_OMIT_DISTANCE))
+        put(&w, ",\"CameraLength\":\"%.17g\"", m->camera_length / 1000);
+    put(&w, "},\"EnergyFilter\":{\"EntranceApertureType\":\"\"},"
+            "\"Stage\":{\"Position\":{\"x\":\"1.2e-05\",\"y\":\"-3.4e-05\",\"z\":\"5.6e-06\"},");
+    if (!(m->omit & EMD_OMIT_TILT))
+        put(&w, "\"AlphaTilt\":\"%.17g\",", m->tilt[frame] * DEGREE);
+    put(&w,
+        "\"BetaTilt\":\"0\",\"HolderType\":\"Single Tilt\"},"
         "\"Scan\":{\"ScanSize\":{\"width\":\"0\",\"height\":\"0\"},\"MainsLockOn\":\"false\","
         "\"FrameTime\":\"%.17g\"},\"Vacuum\":{\"VacuumMode\":\"Ready\"},",
-        m->camera_length / 1000, m->tilt[frame] * DEGREE, m->exposure);
+        m->exposure);
     put_detectors(&w, m);
     put(&w,
         "\"BinaryResult\":{\"AcquisitionUnit\":\"CameraImage\",\"CompositionType\":\"\","
         "\"ImageSize\":{\"width\":\"4096\",\"height\":\"%.0f\"},\"DetectorIndex\":\"4\","
-        "\"Detector\":\"%s\",\"PixelSize\":{\"width\":\"%.17g\",\"height\":\"%.17g\"},"
-        "\"PixelUnitX\":\"1\\/m\",\"PixelUnitY\":\"1\\/m\",\"Offset\":{\"x\":\"%.17g\","
-        "\"y\":\"%.17g\"},\"Encoding\":\"%s\",\"BitsPerPixel\":\"%zu\"},"
-        "\"Sample\":\"\",\"GasInjectionSystems\":\"\",",
-        (double)m->height * m->binning, m->camera, reciprocal, reciprocal,
-        -(double)m->width / 2 * reciprocal, -(double)m->height / 2 * reciprocal, encoding(m->type),
-        8 * emd_pixel_size(m->type));
+        "\"Detector\":\"%s\",",
+        (double)m->height * m->binning, m->camera);
+    if (!(m->omit & EMD_OMIT_DISTANCE))
+        put(&w,
+            "\"PixelSize\":{\"width\":\"%.17g\",\"height\":\"%.17g\"},"
+            "\"PixelUnitX\":\"1\\/m\",\"PixelUnitY\":\"1\\/m\",\"Offset\":{\"x\":\"%.17g\","
+            "\"y\":\"%.17g\"},",
+            reciprocal, reciprocal, -(double)m->width / 2 * reciprocal,
+            -(double)m->height / 2 * reciprocal);
     put(&w,
-        "\"CustomProperties\":{"
-        "\"Aperture[C1].Name\":{\"type\":\"string\",\"value\":\"2000\"},"
-        "\"Aperture[C2].Name\":{\"type\":\"string\",\"value\":\"50\"},"
-        "\"Aperture[C3].Name\":{\"type\":\"string\",\"value\":\"None\"},"
-        "\"Aperture[OBJ].Name\":{\"type\":\"string\",\"value\":\"None\"},"
-        "\"Aperture[SA].Name\":{\"type\":\"string\",\"value\":\"40\"},"
-        "\"Detectors[%s].CombinedSubFrames\":{\"type\":\"long\",\"value\":\"1\"},"
-        "\"Detectors[%s].CountsToElectrons\":{\"type\":\"float\",\"value\":\"%.9g\"},"
-        "\"Detectors[%s].FrameID\":{\"type\":\"long\",\"value\":\"%zu\"},"
-        "\"Detectors[%s].TimeStamp\":{\"type\":\"int64\",\"value\":\"%" PRId64 "\"},"
-        "\"StemMagnification\":{\"type\":\"bool\",\"value\":\"0\"}}}\n",
-        m->camera, m->camera, 1 / m->counts_per_electron, m->camera, frame, m->camera,
-        m->start_time + (int64_t)(frame + 1) * step);
+        "\"Encoding\":\"%s\",\"BitsPerPixel\":\"%zu\"},"
+        "\"Sample\":\"\",\"GasInjectionSystems\":\"\",",
+        encoding(m->type), 8 * emd_pixel_size(m->type));
+    put(&w, "\"CustomProperties\":{"
+            "\"Aperture[C1].Name\":{\"type\":\"string\",\"value\":\"2000\"},"
+            "\"Aperture[C2].Name\":{\"type\":\"string\",\"value\":\"50\"},"
+            "\"Aperture[C3].Name\":{\"type\":\"string\",\"value\":\"None\"},"
+            "\"Aperture[OBJ].Name\":{\"type\":\"string\",\"value\":\"None\"},"
+            "\"Aperture[SA].Name\":{\"type\":\"string\",\"value\":\"40\"},");
+    put_property(&w, m, "CombinedSubFrames", "long", "1");
+    if (!(m->omit & EMD_OMIT_GAIN)) {
+        /* electrons = pixel value x PixelValueToCameraCounts x CountsToElectrons */
+        const double counts = m->pixel_to_counts > 0 ? m->pixel_to_counts : 1;
+        put_property(&w, m, "CountsToElectrons", "float", "%.9g",
+                     1 / (m->counts_per_electron * counts));
+        put_property(&w, m, "PixelValueToCameraCounts", "long", "%.0f", counts);
+    }
+    put_property(&w, m, "FrameID", "long", "%zu", frame);
+    if (!(m->omit & EMD_OMIT_SATURATION) && m->saturation > 0) {
+        put_property(&w, m, "MaxPossiblePixelValue", "long", "%.0f", m->max_pixel_value);
+        put_property(&w, m, "SaturationPoint", "long", "%.0f", m->saturation);
+    }
+    if (!(m->omit & EMD_OMIT_TIME))
+        put_property(&w, m, "TimeStamp", "int64", "%" PRId64,
+                     m->start_time + (int64_t)(frame + 1) * step);
+    put(&w, "\"StemMagnification\":{\"type\":\"bool\",\"value\":\"0\"}}}\n");
 }
 
 void emd_velox_object_name(const struct emd_movie *movie, unsigned number, char name[33])

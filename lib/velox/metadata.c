@@ -18,7 +18,7 @@ void emd_velox_metadata_clear(struct emd_velox_metadata *m)
     memset(m, 0, sizeof *m);
     m->alpha = m->beta = m->x = m->y = m->z = m->voltage = m->camera_length = NAN;
     m->magnification = m->exposure = m->dwell = m->screen_current = m->dose = NAN;
-    m->electrons_per_count = m->saturation = m->counts_per_value = m->binning = NAN;
+    m->electrons_per_count = m->saturation = m->counts_per_value = m->binning = m->gain = NAN;
     m->pixel_size[0] = m->pixel_size[1] = m->unbinned[0] = m->unbinned[1] = NAN;
 }
 
@@ -214,6 +214,10 @@ enum emd_status emd_velox_metadata_parse(const char *document, size_t n,
         positive(as_number(property(properties, m->detector, "CountsToElectrons")));
     m->counts_per_value =
         positive(as_number(property(properties, m->detector, "PixelValueToCameraCounts")));
+    m->gain = positive(
+        1 / (m->electrons_per_count * (isnan(m->counts_per_value) ? 1 : m->counts_per_value)));
+    if (isinf(m->gain))
+        m->gain = NAN;
     m->saturation = saturation(properties, m);
     m->time = whole(property(properties, m->detector, "TimeStamp"), 1, 9e15);
     m->started = whole(member(member(acquisition, "AcquisitionStartDatetime"), "DateTime"), 1, 9e9);

@@ -24,12 +24,14 @@ struct emd_velox_metadata {
     double dwell;               /* s a pixel, scanning */
     double screen_current;      /* nA */
     double dose;                /* as the file has it, see dose_unit */
-    double electrons_per_count; /* Detectors[...].CountsToElectrons */
+    double electrons_per_count; /* Detectors[...].CountsToElectrons, counts of the camera */
+    double counts_per_value;    /* Detectors[...].PixelValueToCameraCounts: a binned pixel may be an
+                                   average of the camera's; NaN: not said */
+    double gain;                /* pixel value per electron: 1 / (electrons_per_count x
+                                   counts_per_value) */
     double pixel_size[2];       /* width, height, in pixel_unit */
     double binning;             /* of the detector that took the frame */
     double unbinned[2];         /* BinaryResult.ImageSize: width, height before binning */
-    double counts_per_value;    /* Detectors[...].PixelValueToCameraCounts: binned pixels can be
-                                   averages */
     double saturation;          /* as a pixel value of the file, from here on it means nothing */
     int64_t started;            /* seconds since 1970, UTC, of the acquisition; 0: unknown */
     int64_t time;               /* microseconds since 1970, UTC, of the frame; 0: unknown */

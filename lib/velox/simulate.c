@@ -39,8 +39,11 @@ enum { SUBSTEPS = 8 };
 #define EXCITATION_WIDTH 0.0035 /* 1/A: spots then last two to four frames of 0.6 degrees */
 #define CETA_PIXEL 0.014        /* mm, unbinned; 4096 of them a side */
 #define CETA_SIDE 4096.0
-#define CETA_SATURATION 8000.0 /* counts of an unbinned pixel */
-#define SPOT_ELECTRONS 100.0   /* what counts as a spot in the truth */
+/* Pixel values from which a Ceta is no longer linear and where it clips: SaturationPoint and
+ * MaxPossiblePixelValue of real metadata at binning 8, where a pixel is an average of the camera's.
+ */
+enum { CETA_SATURATION = 6204, CETA_MAX = 9686 };
+#define SPOT_ELECTRONS 100.0 /* what counts as a spot in the truth */
 /* Expected electrons of an average reflection at low resolution while fully excited, for a dose of
  * one electron a pixel, at 1024 pixels a side: makes DIALS find about as many spots as with data of
  * a good crystal. */
@@ -75,10 +78,14 @@ struct emd_sim {
     struct reflection *reflections;
     size_t reflection_count;
     struct frame *frames;
-    double *scale, *tilt, *recorded, *electrons;
+    double *scale, *tilt, *turn, *recorded, *electrons; /* turn: degrees within the frame */
+    double *beam;                                       /* [frames][2]: pixels */
     size_t *spots;
-    uint32_t *background; /* [height][width], mean electrons */
-    int32_t *column;      /* [width]: pedestal, pattern and rounding, 1/1024 count */
+    double *radial; /* [radial_count] mean electrons of the background, steps of 1/16 pixel */
+    size_t radial_count;
+    uint32_t *background; /* [height][width], mean electrons; NULL where the beam drifts */
+    uint32_t *stop;  /* [height][width], share that passes the beam stop, 65536: all; or NULL */
+    int32_t *column; /* [width]: pedestal, pattern and rounding, 1/1024 count */
     struct hot_pixel *hot;
     size_t hot_count;
     uint32_t *poisson; /* [TABLE_COUNT][TABLE_SIZE]: threshold << TABLE_BITS | alias */
@@ -358,14 +365,15 @@ static enum emd_status make_spots(void *ctx, size_t job, unsigned slot, unsigned
     struct frame *const frame = &sim->frames[job];
     const struct emd_sim_options *o = &sim->o;
     const double lambda = sim->wavelength, per_pixel = o->distance / sim->movie.pixel_size;
+    const double turn = sim->turn[job], *const beam = sim->beam + 2 * job;
     double s[SUBSTEPS], c[SUBSTEPS], s_mid, c_mid;
     size_t capacity = 0;
     (void)slot;
     (void)thread;
     for (int i = 0; i < SUBSTEPS; i++)
-        emd_exact_sincos_degrees(sim->tilt[job] + o->step * (i + 0.5) / SUBSTEPS, &s[i], &c[i]);
-    emd_exact_sincos_degrees(sim->tilt[job] + o->step / 2, &s_mid, &c_mid);
-    const double half_turn = fabs(o->step) / 2 * 0.017453292519943295;
+        emd_exact_sincos_degrees(sim->tilt[job] + turn * (i + 0.5) / SUBSTEPS, &s[i], &c[i]);
+    emd_exact_sincos_degrees(sim->tilt[job] + turn / 2, &s_mid, &c_mid);
+    const double half_turn = fabs(turn) / 2 * 0.017453292519943295;
     for (size_t i = 0; i < sim->reflection_count; i++) {
         const struct reflection *r = &sim->reflections[i];
         const double square = r->x * r->x + r->y * r->y + r->z * r->z;
@@ -390,8 +398,8 @@ static enum emd_status make_spots(void *ctx, size_t job, unsigned slot, unsigned
         const double electrons = r->intensity * sim->scale[job] * sum / SUBSTEPS;
         if (!(electrons > 0.1))
             continue;
-        x = x / sum * per_pixel + (double)o->width / 2;
-        y = y / sum * per_pixel + (double)o->height / 2;
+        x = x / sum * per_pixel + beam[0];
+        y = y / sum * per_pixel + beam[1];
         if (!(x > 0 && y > 0 && x < (double)o->width && y < (double)o->height))
             continue;
         if (frame->count == capacity) {
@@ -426,31 +434,70 @@ static double background_mean(const struct emd_sim_options *o, double radius)
                       200 * emd_exact_exp(-beam * beam / 2));
 }
 
-/* The mean depends on the radius only: a table of 1/16 pixel steps, linear in between. */
+/* One row of the background around a beam. The mean depends on the radius only: a table of 1/16
+ * pixel steps (of a frame of 1024 pixels), linear in between. */
+static void background_row(const struct emd_sim *sim, const double beam[2], size_t y,
+                           uint32_t *restrict row)
+{
+    const double unit = 1024 / (double)sim->o.width, dy = (double)y + 0.5 - beam[1];
+    const double *table = sim->radial;
+    for (size_t x = 0; x < sim->o.width; x++) {
+        const double dx = (double)x + 0.5 - beam[0];
+        const double at = sqrt(dx * dx + dy * dy) * unit * 16;
+        const size_t i = (size_t)at;
+        row[x] = fixed_mean(table[i] + (table[i + 1] - table[i]) * (at - (double)i));
+    }
+}
+
 static enum emd_status make_background(struct emd_sim *sim, struct emd_error *err)
 {
     const struct emd_sim_options *o = &sim->o;
-    const double unit = 1024 / (double)o->width, cx = (double)o->width / 2,
-                 cy = (double)o->height / 2;
-    const size_t steps = (size_t)(sqrt(cx * cx + cy * cy) * unit * 16) + 2;
-    double *table = malloc(steps * sizeof *table);
-    sim->background = malloc(o->width * o->height * sizeof *sim->background);
-    if (!table || !sim->background) {
-        free(table);
+    const double unit = 1024 / (double)o->width, width = (double)o->width,
+                 height = (double)o->height;
+    const bool drifts = o->drift[0] != 0 || o->drift[1] != 0;
+    /* The farthest that a pixel can be from a beam within the frame, and the drift. */
+    const double reach =
+        sqrt(width * width + height * height) + fabs(o->drift[0]) + fabs(o->drift[1]);
+    const double middle[2] = {sim->o.beam[0], sim->o.beam[1]};
+    sim->radial_count = (size_t)(reach * unit * 16) + 3;
+    sim->radial = malloc(sim->radial_count * sizeof *sim->radial);
+    if (!drifts)
+        sim->background = malloc(o->width * o->height * sizeof *sim->background);
+    if (!sim->radial || (!drifts && !sim->background))
         return emd_fail(err, EMD_E_MEMORY, "no memory for the background");
-    }
-    for (size_t i = 0; i < steps; i++)
-        table[i] = background_mean(o, (double)i / 16);
+    for (size_t i = 0; i < sim->radial_count; i++)
+        sim->radial[i] = background_mean(o, (double)i / 16);
+    for (size_t y = 0; y < o->height && !drifts; y++)
+        background_row(sim, middle, y, sim->background + y * o->width);
+    return EMD_OK;
+}
+
+/* The shadow of a disc before the beam and of its rod, three fifths as wide, to the edge; its rim
+ * is one pixel soft. Nothing passes but what the camera's blur carries in. */
+static enum emd_status make_stop(struct emd_sim *sim, struct emd_error *err)
+{
+    const struct emd_sim_options *o = &sim->o;
+    double sine, cosine;
+    if (!(o->stop_radius > 0))
+        return EMD_OK;
+    sim->stop = malloc(o->width * o->height * sizeof *sim->stop);
+    if (!sim->stop)
+        return emd_fail(err, EMD_E_MEMORY, "no memory for the beam stop");
+    emd_exact_sincos_degrees(o->stop_angle, &sine, &cosine);
     for (size_t y = 0; y < o->height; y++) {
         for (size_t x = 0; x < o->width; x++) {
-            const double dx = (double)x + 0.5 - cx, dy = (double)y + 0.5 - cy;
-            const double at = sqrt(dx * dx + dy * dy) * unit * 16;
-            const size_t i = (size_t)at;
-            sim->background[y * o->width + x] =
-                fixed_mean(table[i] + (table[i + 1] - table[i]) * (at - (double)i));
+            const double dx = (double)x + 0.5 - o->beam[0], dy = (double)y + 0.5 - o->beam[1];
+            const double along = dx * cosine + dy * sine, across = fabs(dy * cosine - dx * sine);
+            double outside = sqrt(dx * dx + dy * dy) - o->stop_radius;
+            if (along > 0 && across - 0.6 * o->stop_radius < outside)
+                outside = across - 0.6 * o->stop_radius;
+            const double share = outside + 0.5;
+            sim->stop[y * o->width + x] = (uint32_t)((share < 0   ? 0
+                                                      : share > 1 ? 1
+                                                                  : share) *
+                                                     MEAN_ONE);
         }
     }
-    free(table);
     return EMD_OK;
 }
 
@@ -491,9 +538,12 @@ static enum emd_status make_camera(struct emd_sim *sim, struct emd_error *err)
     sim->count_max = 1000000 * (1 << VALUE_BITS) / sim->gain;
     sim->low = range[o->type].low;
     sim->high = range[o->type].high;
-    const double saturation = CETA_SATURATION * sim->movie.binning * sim->movie.binning;
-    if (real && saturation < sim->high)
-        sim->high = (int32_t)saturation;
+    if (real && sim->high > CETA_MAX)
+        sim->high = CETA_MAX;
+    if (real) {
+        sim->movie.max_pixel_value = sim->high;
+        sim->movie.saturation = sim->high > CETA_SATURATION ? CETA_SATURATION : sim->high - 1;
+    }
     uint64_t state = stream_state(o->seed, FOR_COLUMNS, 0);
     for (size_t x = 0; x < o->width; x++) {
         const double pattern = real ? 0.7 * sim->normal[next(&state) >> 48] / 4096.0 : 0;
@@ -565,13 +615,26 @@ static inline int32_t count_electrons(const struct emd_sim *sim, uint32_t mean, 
     return n < sim->count_max ? (int32_t)(n + 0.5) : sim->count_max;
 }
 
-/* One row of camera values before the blur, 1/16 count. */
-static void expose_row(const struct emd_sim *sim, size_t frame, size_t y,
-                       const uint32_t *restrict spots, int32_t *restrict values)
+/* One row of camera values before the blur, 1/16 count. 'spots' is scratch afterwards. */
+static void expose_row(const struct emd_sim *sim, size_t frame, size_t y, uint32_t *restrict spots,
+                       uint32_t *restrict drifted, int32_t *restrict values)
 {
     const size_t width = sim->o.width;
-    const uint32_t *const background = sim->background + y * width;
+    const uint32_t *background = drifted;
     uint64_t state = stream_state(sim->o.seed, FOR_PIXELS, (uint64_t)frame << 16 | y);
+    if (sim->background)
+        background = sim->background + y * width;
+    else
+        background_row(sim, sim->beam + 2 * frame, y, drifted);
+    if (sim->stop) { /* the part before the stop is what is left of both; below 2^32 as before */
+        const uint32_t *const stop = sim->stop + y * width;
+        for (size_t x = 0; x < width; x++) {
+            const uint64_t all = (uint64_t)background[x] + spots[x];
+            drifted[x] = 0;
+            spots[x] = (uint32_t)(all * stop[x] >> 16);
+        }
+        background = drifted;
+    }
     for (size_t x = 0; x < width; x++) {
         const uint64_t bits = mix(state += GOLDEN);
         uint32_t mean = background[x] + spots[x];
@@ -640,7 +703,7 @@ static size_t row_stride(const struct emd_sim *sim)
 size_t emd_sim_work_bytes(const struct emd_sim *sim)
 {
     return (STRIP + 2) * sim->o.width * sizeof(uint32_t) +
-           (3 * row_stride(sim) + sim->o.width) * sizeof(int32_t);
+           (3 * row_stride(sim) + sim->o.width) * sizeof(int32_t) + sim->o.width * sizeof(uint32_t);
 }
 
 static void add_hot_pixels(const struct emd_sim *sim, size_t *next_hot, size_t y, int32_t *row)
@@ -661,6 +724,7 @@ void emd_sim_rows(const struct emd_sim *sim, size_t frame, size_t first, size_t 
     uint32_t *const spots = work;
     int32_t *const values = (int32_t *)(spots + (STRIP + 2) * width) + 1;
     int32_t *const sum = values - 1 + 3 * stride;
+    uint32_t *const drifted = (uint32_t *)(sum + width);
     size_t hot = 0;
     for (size_t top = first; top < last; top += STRIP) {
         const size_t bottom = top + STRIP < last ? top + STRIP : last;
@@ -673,7 +737,7 @@ void emd_sim_rows(const struct emd_sim *sim, size_t frame, size_t first, size_t 
             const size_t upper = y > 0 ? y - 1 : 0, lower = y + 1 < height ? y + 1 : y;
             for (; made <= lower; made++) {
                 int32_t *row = values + made % 3 * stride;
-                expose_row(sim, frame, made, spots + (made - from) * width, row);
+                expose_row(sim, frame, made, spots + (made - from) * width, drifted, row);
                 row[-1] = row[0];
                 row[width] = row[width - 1];
             }
@@ -731,6 +795,8 @@ void emd_sim_defaults(struct emd_sim_options *options)
         .voltage = 200,
         .distance = 618,
         .exposure = 0.5,
+        .beam = {NAN, NAN},
+        .stop_angle = 60,
         .seed = 1,
     };
     emd_sim_set_camera(options, EMD_CAMERA_CETA, EMD_PIXEL_I16);
@@ -766,7 +832,16 @@ static enum emd_status check_options(const struct emd_sim_options *o, struct emd
         {o->fade, 0, 1, "the fading"},
         {o->dose, 0, 1000, "the dose"},
         {o->brightness, 0, 1000, "the brightness"},
-        {o->gain, 0.1, 100, "the gain"},
+        {o->gain, 0.0625, 100, "the gain"},
+        {o->beam[0], 0, (double)o->width, "the beam centre's x"},
+        {o->beam[1], 0, (double)o->height, "the beam centre's y"},
+        {o->drift[0], -8192, 8192, "the drift in x"},
+        {o->drift[1], -8192, 8192, "the drift in y"},
+        {o->stop_radius, 0, 8192, "the radius of the beam stop"},
+        {o->stop_angle, -360, 360, "the angle of the beam stop"},
+        {(double)o->rest[0], 0, (double)o->frames, "the number of first images at rest"},
+        {(double)o->rest[1], 0, (double)(o->frames - o->rest[0]),
+         "the number of last images at rest"},
         {o->noise, 0, 100, "the noise"},
         {o->pedestal, -10000, 10000, "the pedestal"},
         {o->voltage, 50, 1000, "the voltage"},
@@ -799,16 +874,24 @@ static enum emd_status make_frames(struct emd_sim *sim, struct emd_pool *pool,
     sim->frames = calloc(n, sizeof *sim->frames);
     sim->scale = calloc(n, sizeof *sim->scale);
     sim->tilt = calloc(n, sizeof *sim->tilt);
+    sim->turn = calloc(n, sizeof *sim->turn);
+    sim->beam = calloc(2 * n, sizeof *sim->beam);
     sim->recorded = calloc(n, sizeof *sim->recorded);
     sim->electrons = calloc(n, sizeof *sim->electrons);
     sim->spots = calloc(n, sizeof *sim->spots);
-    if (!sim->frames || !sim->scale || !sim->tilt || !sim->recorded || !sim->electrons ||
-        !sim->spots)
+    if (!sim->frames || !sim->scale || !sim->tilt || !sim->turn || !sim->beam || !sim->recorded ||
+        !sim->electrons || !sim->spots)
         return emd_fail(err, EMD_E_MEMORY, "no memory for the frames");
     uint64_t state = stream_state(o->seed, FOR_TILT, 0);
     for (size_t i = 0; i < o->frames; i++) {
         const double along = o->frames > 1 ? (double)i / (double)(o->frames - 1) : 0;
-        sim->tilt[i] = o->start + o->step * (double)i;
+        const size_t moving = o->frames - o->rest[0] - o->rest[1];
+        const size_t moved = i < o->rest[0] ? 0 : i - o->rest[0];
+        const bool rests = i < o->rest[0] || moved >= moving;
+        sim->tilt[i] = o->start + o->step * (double)(moved < moving ? moved : moving);
+        sim->turn[i] = rests ? 0 : o->step;
+        sim->beam[2 * i] = o->beam[0] + o->drift[0] * (along - 0.5);
+        sim->beam[2 * i + 1] = o->beam[1] + o->drift[1] * (along - 0.5);
         sim->recorded[i] = sim->tilt[i] + o->jitter * (2 * uniform(&state) - 1);
         sim->scale[i] = 1 - along * (1 - o->fade);
     }
@@ -823,13 +906,19 @@ static enum emd_status make_frames(struct emd_sim *sim, struct emd_pool *pool,
     return emd_pool_run(pool, &run, err);
 }
 
-enum emd_status emd_sim_new(const struct emd_sim_options *options, struct emd_pool *pool,
+enum emd_status emd_sim_new(const struct emd_sim_options *given, struct emd_pool *pool,
                             struct emd_sim **out, struct emd_error *err)
 {
+    struct emd_sim_options copy = *given, *const options = &copy;
     *out = NULL;
+    if (isnan(copy.beam[0]))
+        copy.beam[0] = (double)copy.width / 2;
+    if (isnan(copy.beam[1]))
+        copy.beam[1] = (double)copy.height / 2;
     enum emd_status status = check_options(options, err);
     if (status != EMD_OK)
         return status;
+    copy.gain = floor(copy.gain * (1 << VALUE_BITS) + 0.5) / (1 << VALUE_BITS);
     struct emd_sim *sim = calloc(1, sizeof *sim);
     if (!sim)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
@@ -844,6 +933,8 @@ enum emd_status emd_sim_new(const struct emd_sim_options *options, struct emd_po
         .type = options->type,
         .camera = options->camera == EMD_CAMERA_CETA ? "BM-Ceta" : "BM-Falcon",
         .counts_per_electron = options->gain,
+        .pixel_to_counts = 1,
+        .omit = options->omit,
         .voltage = options->voltage,
         .wavelength = sim->wavelength,
         .camera_length = options->distance,
@@ -854,10 +945,14 @@ enum emd_status emd_sim_new(const struct emd_sim_options *options, struct emd_po
                                                     would change the bytes */
         .id = stream_state(options->seed, FOR_PIXELS, UINT64_MAX),
     };
+    if (options->camera == EMD_CAMERA_CETA) /* a pixel is the average of the camera's pixels */
+        sim->movie.pixel_to_counts = floor(sim->movie.binning * sim->movie.binning + 0.5) > 1
+                                         ? floor(sim->movie.binning * sim->movie.binning + 0.5)
+                                         : 1;
     if ((status = make_reflections(sim, err)) != EMD_OK ||
         (status = make_frames(sim, pool, err)) != EMD_OK ||
         (status = make_background(sim, err)) != EMD_OK ||
-        (status = make_camera(sim, err)) != EMD_OK) {
+        (status = make_stop(sim, err)) != EMD_OK || (status = make_camera(sim, err)) != EMD_OK) {
         emd_sim_free(sim);
         return status;
     }
@@ -876,6 +971,10 @@ void emd_sim_free(struct emd_sim *sim)
     free(sim->reflections);
     free(sim->scale);
     free(sim->tilt);
+    free(sim->turn);
+    free(sim->beam);
+    free(sim->radial);
+    free(sim->stop);
     free(sim->recorded);
     free(sim->electrons);
     free(sim->spots);
@@ -898,6 +997,7 @@ void emd_sim_get_truth(const struct emd_sim *sim, struct emd_sim_truth *truth)
     *truth = (struct emd_sim_truth){.wavelength = sim->wavelength,
                                     .reflections = sim->reflection_count,
                                     .tilt = sim->tilt,
+                                    .beam = sim->beam,
                                     .electrons = sim->electrons,
                                     .spots = sim->spots};
     memcpy(truth->matrix, sim->matrix, sizeof truth->matrix);

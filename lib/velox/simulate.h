@@ -3,7 +3,7 @@
  * Physics. Electrons of 'voltage' travel along -z; the crystal turns about (0, -1, 0); a reflection
  * r at the current tilt is excited by exp(-(error / width)^2 / 2), error = |s0 + r| - 1 / lambda,
  * averaged over sub-steps of the frame; its spot is a Gaussian where s0 + r meets the detector (x
- * to the right, y downwards, beam at the centre). Intensities are |F|^2 of random light atoms (with
+ * to the right, y downwards). Intensities are |F|^2 of random light atoms (with
  * their mates of P 2_1 where the cell allows it) with a Gaussian fall-off. Underneath lie the
  * inelastic background, a ring of amorphous ice and the direct beam. Every pixel counts
  * Poisson-distributed electrons; the camera multiplies by its gain, adds read noise, blurs, adds a
@@ -50,12 +50,20 @@ struct emd_sim_options {
     enum emd_pixel_type type;
     double dose;       /* electrons a pixel and frame near the beam: 0 .. 1000 */
     double brightness; /* of the Bragg spots; 1 is a good crystal */
-    double gain;       /* counts an electron */
+    double gain;       /* counts an electron, rounded to sixteenths */
     double noise;      /* read noise as seen in the image, counts; 0 .. 100 */
     double pedestal;   /* counts */
     double voltage;    /* kV */
     double distance;   /* mm */
     double exposure;   /* s a frame */
+    double beam[2];    /* x, y where the beam hits the detector, pixels, the centre of the first at
+                          0.5 (as in DIALS); NaN: the middle of the frame */
+    double drift[2]; /* x, y by which the whole pattern moves from the first to the last image, the
+                        beam being at 'beam' half-way, pixels */
+    double stop_radius; /* of the beam stop, a disc on a rod before 'beam', pixels; 0: none */
+    double stop_angle;  /* where the rod comes from, degrees from x (right) towards y (down) */
+    size_t rest[2]; /* images at the beginning and the end during which the stage stands still */
+    unsigned omit;  /* EMD_OMIT_* (velox/movie.h): what the metadata do not say */
     uint64_t seed;
 };
 
@@ -88,6 +96,7 @@ struct emd_sim_truth {
     double wavelength;       /* A */
     size_t reflections;      /* in the sphere to d_min */
     const double *tilt;      /* [frames]: true tilt at the start of each frame, degrees */
+    const double *beam;      /* [frames][2]: x, y of the beam, pixels */
     const double *electrons; /* [frames]: expected electrons in Bragg spots */
     const size_t *spots;     /* [frames]: number of spots of at least 100 electrons */
 };

@@ -144,7 +144,7 @@ class Determinism(unittest.TestCase):
         self.assertEqual(hashlib.sha256(pixels("known.emd").tobytes()).hexdigest()[:16], KNOWN)
 
 
-KNOWN = "76a7dd99e77be08f"
+KNOWN = "906c16ac3804eb43"
 
 
 class Noise(unittest.TestCase):
@@ -224,6 +224,80 @@ class Options(unittest.TestCase):
         self.assertFalse(os.path.exists("usage.emd"))
         self.assertIn("--layout", emdsim("--help").stdout)
         self.assertRegex(emdsim("--version").stdout, r"^emdsim \(emdtools\) \d")
+
+
+def documents(name):
+    with h5py.File(name, "r") as f:
+        columns = image_group(f)["Metadata"][:]
+    return [json.loads(bytes(c).split(b"\0", 1)[0]) for c in columns.T]
+
+
+def truth_of(name, *options):
+    emdsim("-f", *options, "--truth", "geometry.json", name)
+    with open("geometry.json", encoding="utf-8") as f:
+        return json.load(f)
+
+
+class Geometry(unittest.TestCase):
+    def test_beam_and_drift(self):
+        truth = truth_of("beam.emd", "--size", "300x200", "--frames", 5, "--beam-centre", "120.5,90",
+                         "--drift", "8,-4", "--dose", 40, "--no-crystal")
+        self.assertEqual(truth["beam_centre"], [120.5, 90])
+        beams = np.reshape(truth["beam_centres"], (5, 2))
+        np.testing.assert_allclose(beams[:, 0], [116.5, 118.5, 120.5, 122.5, 124.5])
+        np.testing.assert_allclose(beams[:, 1], [92, 91, 90, 89, 88])
+        y, x = np.mgrid[:200, :300] + 0.5
+        for i, frame in enumerate(np.moveaxis(pixels("beam.emd").astype(float), 2, 0)):
+            near = np.where(np.hypot(x - beams[i, 0], y - beams[i, 1]) < 12, frame + 40, 0)
+            near = np.maximum(near - 1000, 0)
+            self.assertAlmostEqual((near * x).sum() / near.sum(), beams[i, 0], delta=0.1)
+            self.assertAlmostEqual((near * y).sum() / near.sum(), beams[i, 1], delta=0.1)
+
+    def test_beam_stop(self):
+        emdsim("-f", "--size", 256, "--frames", 8, "--beam-stop=12,90", "--dose", 60, "--noise", 0,
+               "stop.emd")
+        mean = np.median(pixels("stop.emd"), axis=2)
+        self.assertLess(mean[120:136, 120:136].max(), -36)  # the disc
+        self.assertLess(mean[250, 124:132].max(), -36)      # the rod, to the lower edge
+        self.assertGreater(mean[105:112, 120:136].mean(), 20)
+
+    def test_stage_at_rest(self):
+        truth = truth_of("rest.emd", "--size", 64, "--frames", 12, "--step", 1, "--jitter", 0,
+                         "--start", -20, "--rest", "4:2")
+        self.assertEqual(truth["tilt"], [-20] * 5 + [-19, -18, -17, -16, -15, -14, -14])
+        recorded = [np.degrees(float(d["Stage"]["AlphaTilt"])) for d in documents("rest.emd")]
+        np.testing.assert_allclose(recorded, truth["tilt"], atol=1e-9)
+        emdsim("-f", "--size", 64, "--frames", 5, "--rest", 3, "rest.emd", code=2)
+
+    def test_metadata_of_a_binned_ceta(self):
+        truth = truth_of("ceta.emd", "--size", 512, "--frames", 2, "--dose", 60, "--gain", 4)
+        camera = {k.split(".", 1)[1]: float(v["value"])
+                  for k, v in documents("ceta.emd")[1]["CustomProperties"].items()
+                  if k.startswith("Detectors[BM-Ceta]")}
+        self.assertEqual(camera["PixelValueToCameraCounts"], 64)
+        self.assertAlmostEqual(camera["CountsToElectrons"] * 64, 1 / truth["gain"], 9)
+        self.assertEqual(camera["SaturationPoint"], truth["saturation"])
+        self.assertEqual(pixels("ceta.emd").max(), camera["MaxPossiblePixelValue"])
+
+    def test_omissions(self):
+        emdsim("-f", "--size", 64, "--frames", 1, "--no-tilt",
+               "--omit", "gain,saturation,distance,voltage,time,exposure", "bare.emd")
+        (bare,) = documents("bare.emd")
+        text = json.dumps(bare)
+        for word in ("AlphaTilt", "CountsToElectrons", "PixelValueToCameraCounts", "CameraLength",
+                     "PixelSize", "AccelerationVoltage", "SaturationPoint", "MaxPossible",
+                     "TimeStamp", "ExposureTime"):
+            self.assertNotIn(word, text)
+        emdsim("-f", "--size", 64, "--frames", 1, "full.emd")
+        full = json.dumps(documents("full.emd"))
+        self.assertIn("AlphaTilt", full)
+        self.assertIn("PixelSize", full)
+
+    def test_usage_errors(self):
+        for bad in ("--beam-centre=5", "--beam-centre=-1,5", "--beam-centre=a,b", "--drift=1",
+                    "--beam-stop=0", "--beam-stop=5,1000", "--rest=-1", "--rest=1:x",
+                    "--omit=everything", "--beam-centre=70,5"):
+            emdsim("-f", "--size", 64, "--frames", 2, bad, "usage.emd", code=2)
 
 
 class Safety(unittest.TestCase):

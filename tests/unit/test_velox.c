@@ -44,6 +44,7 @@ START_TEST(what_is_written_is_read)
     ck_assert_double_eq_tol(m.camera_length, 618, 1e-9);
     ck_assert_double_eq_tol(m.exposure, 0.25, 1e-12);
     ck_assert_double_eq_tol(m.electrons_per_count, 0.5, 1e-9);
+    ck_assert_double_eq_tol(m.gain, 2, 1e-9);
     ck_assert(m.unbinned[0] == 4096);
     ck_assert(m.unbinned[1] == 2048);
     ck_assert_int_eq(m.time, 1000000000 + 2 * 250000);
