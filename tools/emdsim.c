@@ -581,7 +581,7 @@ static enum emd_status simulate(const struct arguments *args, struct emd_error *
     const struct emd_movie_observer observer = {
         .ctx = &bytes, .progress = show_progress, .cancelled = is_cancelled};
     emd_progress_start(args->output, (uint64_t)bytes);
-    status = emd_movie_write(emd_safefile_temp(files[0]), &movie, &source, pool, &observer, err);
+    status = emd_movie_write(emd_safefile_fd(files[0]), &movie, &source, pool, &observer, err);
     emd_progress_end();
     if (status == EMD_OK && args->truth)
         status = write_truth(args, sim, files[1], err);

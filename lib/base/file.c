@@ -11,13 +11,20 @@
 /* Linux moves at most 0x7ffff000 bytes a call; smaller steps also keep signals lively. */
 static const size_t most_at_once = (size_t)1 << 30;
 
+ssize_t emd_pread_some(int fd, void *data, size_t n, uint64_t offset)
+{
+    ssize_t got;
+    do {
+        got = pread(fd, data, n < most_at_once ? n : most_at_once, (off_t)offset);
+    } while (got < 0 && errno == EINTR);
+    return got;
+}
+
 int emd_pread_all(int fd, void *data, size_t n, uint64_t offset)
 {
     unsigned char *to = data;
     while (n > 0) {
-        ssize_t got = pread(fd, to, n < most_at_once ? n : most_at_once, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
+        const ssize_t got = emd_pread_some(fd, to, n, offset);
         if (got < 0)
             return -1;
         if (got == 0) {

@@ -5,6 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
+
+/* What one read gives: bytes, 0 at the end of the file, or -1 with errno. */
+ssize_t emd_pread_some(int fd, void *data, size_t n, uint64_t offset);
 
 /* 0, or -1 with errno; a file that ends before n bytes are read is ENODATA. */
 int emd_pread_all(int fd, void *data, size_t n, uint64_t offset);

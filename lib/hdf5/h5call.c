@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hdf5/fdfile.h"
+
 /* HDF5's clean-up at exit follows the identifiers of files whose last flush failed (a full disk) to
  * memory that is freed already, and crashes (seen with 1.10.8). It has nothing to do for us: what
  * matters is closed before. It can only be asked away before HDF5 is used for the first time. */
@@ -41,6 +43,9 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *record, void *data)
 enum emd_status emd_hdf5_fail(struct emd_error *err, enum emd_status status, const char *format,
                               ...)
 {
+    const int failed = emd_fdfile_errno();
+    if (failed)
+        status = EMD_E_IO;
     if (!err)
         return status;
     char why[256] = "";
@@ -49,17 +54,10 @@ enum emd_status emd_hdf5_fail(struct emd_error *err, enum emd_status status, con
     hid_t stack = H5Eget_current_stack();
     if (stack >= 0) {
         H5Ewalk2(stack, H5E_WALK_UPWARD, keep_innermost, &text);
-        /* "file write failed: time = ..., errno = 28, error message = 'No space left on device',
-         * buf = ...": what failed and why is enough. */
-        static const char mark[] = "error message = '";
-        const char *cause = text ? strstr(text, mark) : NULL;
-        if (cause) {
-            cause += sizeof mark - 1;
-            snprintf(why, sizeof why, "%.*s: %.*s", (int)strcspn(text, ":"), text,
-                     (int)strcspn(cause, "'"), cause);
-        } else if (text) {
-            snprintf(why, sizeof why, "%s", text);
-        }
+        if (failed)
+            snprintf(why, sizeof why, "%s", strerror(failed));
+        else if (text)
+            snprintf(why, sizeof why, "HDF5: %s", text);
         H5Eclose_stack(stack);
     }
     err->status = status;
@@ -69,7 +67,7 @@ enum emd_status emd_hdf5_fail(struct emd_error *err, enum emd_status status, con
     va_end(args);
     size_t used = strlen(err->text);
     if (why[0])
-        snprintf(err->text + used, sizeof err->text - used, ": HDF5: %s", why);
+        snprintf(err->text + used, sizeof err->text - used, ": %s", why);
     return status;
 }
 
@@ -95,19 +93,6 @@ bool emd_hdf5_close(hid_t *id)
     default:
         return H5Idec_ref(old) >= 0;
     }
-}
-
-hid_t emd_hdf5_file_access(void)
-{
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access < 0)
-        return access;
-/* 1.10.7 and 1.12.1 brought it. Older ones have the environment variable HDF5_USE_FILE_LOCKING. */
-#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 11, 0))
-    if (H5Pset_file_locking(access, false, true) < 0)
-        emd_hdf5_close(&access);
-#endif
-    return access;
 }
 
 bool emd_hdf5_is_allocated(hid_t dataset)

@@ -32,7 +32,11 @@ void emd_hdf5_quiet_end(const struct emd_hdf5_quiet *quiet);
 
 /* emd_fail with the innermost useful text of HDF5's error stack added ("cannot open /a/b: HDF5:
  * required filter 'x' is not registered"). Call it before any other HDF5 function: each of them
- * clears the stack. */
+ * clears the stack.
+ *
+ * Where the system refused a read or write (emd_fdfile_errno), the status is EMD_E_IO whatever
+ * 'status' says, and the text ends with the system's reason: what HDF5 makes of it then is no
+ * evidence of damage. */
 enum emd_status emd_hdf5_fail(struct emd_error *err, enum emd_status status, const char *format,
                               ...) __attribute__((format(printf, 3, 4)));
 
@@ -40,11 +44,6 @@ enum emd_status emd_hdf5_fail(struct emd_error *err, enum emd_status status, con
  * sets it to H5I_INVALID_HID, for one clean-up label. False where HDF5 could not close it, which
  * for a written file or dataset means lost data; HDF5's error stack says why. */
 bool emd_hdf5_close(hid_t *id);
-
-/* Access properties for every file that we open or create: HDF5's own locking off (over a network
- * share a lock can disturb the instrument that writes), where this version of HDF5 can.
- * H5I_INVALID_HID on failure; the caller closes it. */
-hid_t emd_hdf5_file_access(void);
 
 /* Whether any raw data of a dataset have a place in the file. H5Dget_offset does not tell: for a
  * file with a user block, HDF5 1.10 adds its size to the undefined address. */

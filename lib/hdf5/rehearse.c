@@ -46,13 +46,12 @@ static enum emd_status walk(void *ctx, hid_t src, hid_t dst, const char *path,
 
 static enum emd_status rehearse(const char *path, struct emd_error *err)
 {
-    static const struct emd_tree_file_options in_memory = {.in_memory = true};
     static const struct emd_tree_options options = {.choose = choose, .copy = walk};
     struct emd_source *source = NULL;
     hid_t dst = H5I_INVALID_HID;
     enum emd_status status = emd_source_open(path, &source, err);
     if (status == EMD_OK)
-        status = emd_tree_create(source, "rehearsal", &in_memory, &dst, err);
+        status = emd_tree_create(source, -1, NULL, &dst, err);
     if (status == EMD_OK)
         status = emd_tree_copy(source->file, dst, &options, err);
     if (status == EMD_OK && !emd_hdf5_close(&dst))

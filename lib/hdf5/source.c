@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/h5call.h"
 
 static const unsigned char signature[8] = {0x89, 'H', 'D', 'F', '\r', '\n', 0x1a, '\n'};
@@ -147,28 +148,15 @@ static bool same_state(const struct emd_source_id *id, const struct stat *st)
            id->mtime.tv_sec == st->st_mtim.tv_sec && id->mtime.tv_nsec == st->st_mtim.tv_nsec;
 }
 
-/* HDF5 opens by name; what it opened must be what was looked at. */
 static enum emd_status open_hdf5(struct emd_source *source, struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
-    hid_t access = emd_hdf5_file_access();
+    hid_t access = emd_fdfile_access(source->fd);
     if (access < 0)
         return emd_hdf5_fail(err, EMD_E_MEMORY, "cannot set up HDF5");
     source->file = H5Fopen(source->path, H5F_ACC_RDONLY, access);
-    if (source->file < 0) {
+    if (source->file < 0)
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "HDF5 cannot open the file");
-        goto out;
-    }
-    int *handle = NULL;
-    struct stat st;
-    if (H5Fget_vfd_handle(source->file, H5P_DEFAULT, (void **)&handle) < 0 || !handle ||
-        fstat(*handle, &st) != 0) {
-        status = emd_hdf5_fail(err, EMD_E_IO, "cannot look at the file that HDF5 opened");
-        goto out;
-    }
-    if (!same_state(&source->id, &st))
-        status = emd_fail(err, EMD_E_CHANGED, "the file changed while it was opened");
-out:
     emd_hdf5_close(&access);
     return status;
 }

@@ -34,8 +34,8 @@ enum emd_address_base {
 };
 
 struct emd_source {
-    hid_t file; /* H5Fopen, read only, HDF5's locking off */
-    int fd;     /* read only, the same inode */
+    hid_t file; /* HDF5 on 'fd', read only (fdfile.h) */
+    int fd;     /* read only */
     struct emd_source_id id;
     uint64_t user_block; /* bytes before the superblock: 0, 512, 1024, 2048, ... */
     uint64_t end;        /* end of HDF5's allocations, counted from the start of the file; a closed

@@ -43,16 +43,14 @@ struct emd_tree_file_options {
     /* false: readable by HDF5 1.8 and where possible older (bounds EARLIEST..V18; a single object
      * that needs more gets it). true: the newest formats of the linked HDF5. */
     bool newest_format;
-    /* A file in memory that is gone when it is closed, without the user block's content: for a
-     * rehearsal (rehearse.h). 'path' is a name only. */
-    bool in_memory;
 };
 
-/* Makes an empty file at 'path', truncating what is there, with the user block, the creation
- * properties and the comment-free root group that the source's content asks for; the caller closes
- * *dst. The file is opened by HDF5 under its name, without HDF5's locking; descriptors that the
- * caller holds on the same file stay valid. 'options' NULL: defaults. */
-enum emd_status emd_tree_create(const struct emd_source *source, const char *path,
+/* Makes an empty HDF5 file of the open file 'fd' (for reading and writing; its content goes), with
+ * the user block, the creation properties and the comment-free root group that the source's content
+ * asks for; the caller closes *dst. HDF5 writes through 'fd' (fdfile.h). 'fd' -1: a file in memory
+ * that is gone when it is closed, without the user block's content: for a rehearsal (rehearse.h).
+ * 'options' NULL: defaults. */
+enum emd_status emd_tree_create(const struct emd_source *source, int fd,
                                 const struct emd_tree_file_options *options, hid_t *dst,
                                 struct emd_error *err);
 

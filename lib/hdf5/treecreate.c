@@ -2,10 +2,9 @@
 #include "hdf5/treejob.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "base/file.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/h5call.h"
 
 enum {
@@ -95,14 +94,11 @@ enum emd_status emd_tree_set_group_properties(hid_t of, hid_t list, struct emd_e
     return EMD_OK;
 }
 
-static enum emd_status copy_user_block(const struct emd_source *source, const char *path,
+static enum emd_status copy_user_block(const struct emd_source *source, int fd,
                                        struct emd_error *err)
 {
     static unsigned char bytes[1 << 16]; /* the HDF5 thread's */
     enum emd_status status = EMD_OK;
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return emd_fail_errno(err, EMD_E_IO, errno, "cannot write the user block");
     for (uint64_t at = 0; at < source->user_block && status == EMD_OK;) {
         uint64_t left = source->user_block - at;
         size_t n = left < sizeof bytes ? (size_t)left : sizeof bytes;
@@ -111,24 +107,22 @@ static enum emd_status copy_user_block(const struct emd_source *source, const ch
             status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write the user block");
         at += n;
     }
-    if (close(fd) != 0 && status == EMD_OK)
-        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write the user block");
     return status;
 }
 
-enum emd_status emd_tree_create(const struct emd_source *source, const char *path,
+enum emd_status emd_tree_create(const struct emd_source *source, int fd,
                                 const struct emd_tree_file_options *options, hid_t *dst,
                                 struct emd_error *err)
 {
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     const bool newest = options && options->newest_format;
-    const bool in_memory = options && options->in_memory;
+    const bool in_memory = fd < 0;
     H5F_libver_t low = newest ? H5F_LIBVER_LATEST : H5F_LIBVER_EARLIEST;
     H5F_libver_t high = newest ? H5F_LIBVER_LATEST : H5F_LIBVER_V18;
     bool new_root = false;
     enum emd_status status = EMD_OK;
     *dst = H5I_INVALID_HID;
-    hid_t access = emd_hdf5_file_access();
+    hid_t access = in_memory ? H5Pcreate(H5P_FILE_ACCESS) : emd_fdfile_access(fd);
     hid_t list = H5Pcreate(H5P_FILE_CREATE);
     hid_t root = H5Gopen2(source->file, "/", H5P_DEFAULT);
     hid_t root_list = root >= 0 ? H5Gget_create_plist(root) : H5I_INVALID_HID;
@@ -151,7 +145,7 @@ enum emd_status emd_tree_create(const struct emd_source *source, const char *pat
         status = emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot set up the new file");
         goto out;
     }
-    *dst = H5Fcreate(path, H5F_ACC_TRUNC, list, access);
+    *dst = H5Fcreate("copy", H5F_ACC_TRUNC, list, access);
     if (*dst < 0) {
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot create the new file");
         goto out;
@@ -161,7 +155,7 @@ enum emd_status emd_tree_create(const struct emd_source *source, const char *pat
         goto out;
     }
     if (source->user_block > 0 && !in_memory)
-        status = copy_user_block(source, path, err);
+        status = copy_user_block(source, fd, err);
 out:
     emd_hdf5_close(&root_list);
     emd_hdf5_close(&root);

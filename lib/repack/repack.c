@@ -351,8 +351,7 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
                                              .cancelled = is_cancelled,
                                              .omit_root_attribute = EMD_PROVENANCE_NAME};
     hid_t file = H5I_INVALID_HID;
-    enum emd_status status =
-        emd_tree_create(r->source, emd_safefile_temp(r->file), NULL, &file, err);
+    enum emd_status status = emd_tree_create(r->source, emd_safefile_fd(r->file), NULL, &file, err);
     if (status == EMD_OK)
         status = emd_tree_copy(r->source->file, file, &options, err);
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
@@ -370,7 +369,7 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
 static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
 {
     const struct emd_verification verification = {.source = r->source->file,
-                                                  .path = emd_safefile_temp(r->file),
+                                                  .fd = emd_safefile_fd(r->file),
                                                   .dataset = r->dataset,
                                                   .count = r->count,
                                                   .omit_root_attribute = EMD_PROVENANCE_NAME,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hdf5/compare.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/h5call.h"
 #include "repack/box.h"
 
@@ -105,11 +106,11 @@ enum emd_status emd_verify_file(const struct emd_verification *verification, str
                                                     verification->omit_root_attribute};
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     enum emd_status status = EMD_OK;
-    hid_t file = H5I_INVALID_HID, access = emd_hdf5_file_access();
+    hid_t file = H5I_INVALID_HID, access = emd_fdfile_access(verification->fd);
     /* No chunk cache: every chunk is read once. */
     if (access < 0 || H5Pset_cache(access, 0, 0, 0, 0) < 0)
         status = emd_hdf5_fail(err, EMD_E_MEMORY, "cannot set up HDF5");
-    else if ((file = H5Fopen(verification->path, H5F_ACC_RDONLY, access)) < 0)
+    else if ((file = H5Fopen("output", H5F_ACC_RDONLY, access)) < 0)
         status = emd_hdf5_fail(err, EMD_E_VERIFY, "cannot open the finished file");
     else
         status = emd_tree_compare(verification->source, file, &options, err);

@@ -15,7 +15,7 @@
 
 struct emd_verification {
     hid_t source;
-    const char *path;                   /* of the finished file, closed */
+    int fd;                             /* the finished file, which HDF5 has closed */
     struct emd_dataset *const *dataset; /* those that the engine moved, with hashes */
     size_t count;
     const char *omit_root_attribute;

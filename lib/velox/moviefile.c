@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hdf5/fdfile.h"
 #include "hdf5/h5call.h"
 #include "velox/documents.h"
 
@@ -482,11 +483,11 @@ static bool ask_cancelled(void *ctx)
 }
 
 /* In the oldest format, as Velox writes it: that of HDF5 2's own choice dates its groups, too. */
-static hid_t create_file(const char *path)
+static hid_t create_file(int fd)
 {
-    hid_t access = emd_hdf5_file_access(), file = H5I_INVALID_HID;
+    hid_t access = emd_fdfile_access(fd), file = H5I_INVALID_HID;
     if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18) >= 0)
-        file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+        file = H5Fcreate("movie", H5F_ACC_TRUNC, H5P_DEFAULT, access);
     emd_hdf5_close(&access);
     return file;
 }
@@ -508,7 +509,7 @@ static bool allocate(struct writer *w, unsigned threads, unsigned slots)
     return ok;
 }
 
-enum emd_status emd_movie_write(const char *path, const struct emd_movie *movie,
+enum emd_status emd_movie_write(int fd, const struct emd_movie *movie,
                                 const struct emd_movie_source *source, struct emd_pool *pool,
                                 const struct emd_movie_observer *observer, struct emd_error *err)
 {
@@ -526,9 +527,9 @@ enum emd_status emd_movie_write(const char *path, const struct emd_movie *movie,
         status = emd_fail(err, EMD_E_MEMORY, "no memory for blocks of %zu bytes", w.block_bytes);
         goto out;
     }
-    w.file = create_file(path);
+    w.file = create_file(fd);
     if (w.file < 0) {
-        status = fail_hdf5(err, path);
+        status = fail_hdf5(err, "the file");
         goto out;
     }
     if ((status = put_documents(&w, err)) != EMD_OK || (status = create_image(&w, err)) != EMD_OK)
@@ -551,7 +552,7 @@ out:
     if (!emd_hdf5_close(&w.metadata) && status == EMD_OK)
         status = fail_hdf5(err, "the metadata");
     if (!emd_hdf5_close(&w.file) && status == EMD_OK)
-        status = fail_hdf5(err, path);
+        status = fail_hdf5(err, "the file");
     emd_hdf5_quiet_end(&quiet);
     for (unsigned i = 0; w.slots && i < slots; i++)
         free(w.slots[i]);

@@ -26,12 +26,11 @@ struct emd_movie_observer {
     bool (*cancelled)(void *ctx);
 };
 
-/* Writes the HDF5 file 'path', which may exist and is overwritten: a caller who wants it to appear
- * whole or not at all passes the name of a safe file's temporary. Frames (frame layout) or bands of
- * rows (others) are made in parallel and written in order: memory is bounded by a few of them
- * whatever the number of frames (one row of all frames, where that is more). HDF5 is used by the
- * calling thread only. */
-enum emd_status emd_movie_write(const char *path, const struct emd_movie *movie,
+/* Writes an HDF5 file into the open file 'fd' (for reading and writing; its content goes): that of
+ * a safe file, to appear whole or not at all. Frames (frame layout) or bands of rows (others) are
+ * made in parallel and written in order: memory is bounded by a few of them whatever the number of
+ * frames (one row of all frames, where that is more). HDF5 is used by the calling thread only. */
+enum emd_status emd_movie_write(int fd, const struct emd_movie *movie,
                                 const struct emd_movie_source *source, struct emd_pool *pool,
                                 const struct emd_movie_observer *observer, struct emd_error *err);
 

@@ -4,9 +4,12 @@
  * first), --callbacks (a 'choose' that looks at every
  * dataset and a 'copy' that moves the plain numeric ones by H5Dread and H5Dwrite, whole). Exit: 0
  * done; 1 an error, "STATUS: text" on stderr; 3 the same for busy and incomplete sources. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hdf5/h5call.h"
 #include "hdf5/rehearse.h"
@@ -43,8 +46,15 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
     return status;
 }
 
+static enum emd_status make_file(const char *path, int *fd, struct emd_error *err)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    return *fd >= 0 ? EMD_OK : emd_fail_errno(err, EMD_E_IO, errno, "cannot create the copy");
+}
+
 int main(int argc, char **argv)
 {
+    int fd = -1;
     struct emd_tree_options options = {0};
     struct emd_tree_file_options file_options = {0};
     bool rehearse = false;
@@ -80,7 +90,9 @@ int main(int argc, char **argv)
     if (status == EMD_OK)
         status = emd_source_open(argv[arg], &source, &err);
     if (status == EMD_OK)
-        status = emd_tree_create(source, argv[arg + 1], &file_options, &dst, &err);
+        status = make_file(argv[arg + 1], &fd, &err);
+    if (status == EMD_OK)
+        status = emd_tree_create(source, fd, &file_options, &dst, &err);
     if (status == EMD_OK)
         status = emd_tree_copy(source->file, dst, &options, &err);
     if (status == EMD_OK)
@@ -96,6 +108,8 @@ int main(int argc, char **argv)
     if (!emd_hdf5_close(&dst) && status == EMD_OK)
         status = emd_hdf5_fail(&err, EMD_E_IO, "cannot close the copy");
     emd_source_close(source);
+    if (fd >= 0)
+        close(fd);
     if (status == EMD_OK)
         return 0;
     fprintf(stderr, "%s: %s\n", emd_status_text(status), err.text);

@@ -1,5 +1,6 @@
 /* lib/hdf5: filter lists, chunk lists, sources and the tree copy's callbacks. */
 #include <check.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,7 @@
 #include "base/file.h"
 #include "hdf5/arrays.h"
 #include "hdf5/chunks.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
@@ -385,12 +387,19 @@ static bool always(void *ctx)
     return true;
 }
 
+static void create_tree(const struct emd_source *source, hid_t *file)
+{
+    const int fd = open(other, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    OK(emd_tree_create(source, fd, NULL, file, &err));
+    close(fd);
+}
+
 static enum emd_status copy_tree(const struct emd_tree_options *options)
 {
     struct emd_source *source;
     hid_t dst;
     OK(emd_source_open(path, &source, &err));
-    OK(emd_tree_create(source, other, NULL, &dst, &err));
+    create_tree(source, &dst);
     enum emd_status status = emd_tree_copy(source->file, dst, options, &err);
     ck_assert_int_eq(H5Fget_obj_count(source->file, H5F_OBJ_ALL), 1);
     ck_assert_int_eq(H5Fget_obj_count(dst, H5F_OBJ_ALL), 1);
@@ -518,7 +527,7 @@ START_TEST(nested_sequences_are_kept)
     H5Fclose(file);
 
     OK(emd_source_open(path, &source, &err));
-    OK(emd_tree_create(source, other, NULL, &file, &err));
+    create_tree(source, &file);
     OK(emd_tree_copy(source->file, file, NULL, &err));
     emd_source_close(source);
     H5Fclose(file);
@@ -560,6 +569,91 @@ START_TEST(changed_source_is_noticed)
     close(fd);
     ck_assert_int_eq(emd_source_unchanged(source, &err), EMD_E_CHANGED);
     emd_source_close(source);
+}
+END_TEST
+
+/* The name may belong to another file by now: what was opened is what is read and written. */
+START_TEST(hdf5_uses_the_open_descriptor)
+{
+    struct emd_pipeline plain = {0};
+    hid_t file = create_file(0);
+    H5Dclose(create_movie(file, &plain, true));
+    H5Fclose(file);
+    int in = open(path, O_RDONLY), out = open(other, O_RDWR | O_CREAT, 0600);
+    ck_assert(unlink(path) == 0 && symlink("/dev/null", path) == 0);
+    ck_assert(unlink(other) == 0 && symlink("a.h5", other) == 0);
+    hid_t access = emd_fdfile_access(in), copy_access = emd_fdfile_access(out);
+    file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    hid_t copy = H5Fcreate(other, H5F_ACC_TRUNC, H5P_DEFAULT, copy_access);
+    close(in); /* HDF5 has its own */
+    ck_assert(file >= 0 && copy >= 0);
+    hid_t data = H5Dopen2(file, "movie", H5P_DEFAULT);
+    check_movie(data);
+    H5Dclose(data);
+    ck_assert_int_ge(H5Ocopy(file, "movie", copy, "movie", H5P_DEFAULT, H5P_DEFAULT), 0);
+    ck_assert(emd_hdf5_close(&file) && emd_hdf5_close(&copy));
+    copy = H5Fopen(other, H5F_ACC_RDONLY, copy_access);
+    data = H5Dopen2(copy, "movie", H5P_DEFAULT);
+    check_movie(data);
+    H5Dclose(data);
+    H5Fclose(copy);
+    H5Pclose(access);
+    H5Pclose(copy_access);
+    close(out);
+    ck_assert_int_eq(emd_fdfile_errno(), 0);
+}
+END_TEST
+
+START_TEST(other_files_are_not_opened)
+{
+    hid_t file = H5Fcreate(other, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    H5Fclose(file);
+    file = create_file(0);
+    ck_assert_int_ge(H5Lcreate_external(other, "/", file, "away", H5P_DEFAULT, H5P_DEFAULT), 0);
+    H5Fclose(file);
+    struct emd_source *source;
+    OK(emd_source_open(path, &source, &err));
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    ck_assert_int_lt(H5Gopen2(source->file, "away", H5P_DEFAULT), 0);
+    ck_assert_int_eq(emd_hdf5_fail(&err, EMD_E_CORRUPT, "no"), EMD_E_CORRUPT);
+    emd_hdf5_quiet_end(&quiet);
+    emd_source_close(source);
+}
+END_TEST
+
+/* A descriptor that cannot be read, or not be written, stands for a disk or server that fails. */
+START_TEST(trouble_is_not_damage)
+{
+    H5Fclose(create_file(0));
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    int fd = open(path, O_WRONLY);
+    hid_t access = emd_fdfile_access(fd);
+    ck_assert_int_lt(H5Fopen(path, H5F_ACC_RDONLY, access), 0);
+    ck_assert_int_eq(emd_hdf5_fail(&err, EMD_E_CORRUPT, "cannot open"), EMD_E_IO);
+    ck_assert_str_eq(err.text, "cannot open: Bad file descriptor");
+    ck_assert_int_eq(emd_fdfile_errno(), EBADF);
+    H5Pclose(access);
+    close(fd);
+
+    fd = open(path, O_RDONLY);
+    access = emd_fdfile_access(fd);
+    ck_assert_int_eq(emd_fdfile_errno(), 0);
+    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    ck_assert_int_lt(file, 0);
+    ck_assert_int_eq(emd_hdf5_fail(NULL, EMD_E_CORRUPT, "cannot write"), EMD_E_IO);
+    ck_assert_int_eq(emd_fdfile_errno(), EINVAL);
+    H5Pclose(access);
+    close(fd);
+
+    fd = open(path, O_RDONLY);
+    access = emd_fdfile_access(fd);
+    file = H5Fopen(path, H5F_ACC_RDONLY, access);
+    ck_assert_int_ge(file, 0);
+    ck_assert_int_eq(emd_fdfile_errno(), 0);
+    H5Fclose(file);
+    H5Pclose(access);
+    close(fd);
+    emd_hdf5_quiet_end(&quiet);
 }
 END_TEST
 
@@ -607,6 +701,9 @@ int main(void)
     tcase_add_test(tcase, callbacks_can_stop_the_copy);
     tcase_add_test(tcase, nested_sequences_are_kept);
     tcase_add_test(tcase, changed_source_is_noticed);
+    tcase_add_test(tcase, hdf5_uses_the_open_descriptor);
+    tcase_add_test(tcase, other_files_are_not_opened);
+    tcase_add_test(tcase, trouble_is_not_damage);
     tcase_add_loop_test(tcase, truncation_is_seen_at_every_byte, 0, 3);
     suite_add_tcase(suite, tcase);
     SRunner *runner = srunner_create(suite);

@@ -1,8 +1,10 @@
 /* The compression ratio of a movie: of its largest dataset, whatever wrote it. */
-#include <hdf5.h>
 #include <math.h>
 
 #include "emdlist/listrows.h"
+#include "hdf5/guard.h"
+#include "hdf5/h5call.h"
+#include "hdf5/source.h"
 
 /* The names without a version mean one or the other, as HDF5 was configured. */
 #if H5_VERSION_GE(1, 12, 0)
@@ -39,20 +41,26 @@ static herr_t visit(hid_t object, const char *name, const object_info *info, voi
     return 0;
 }
 
+static void look(void *ctx, void *answer)
+{
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    struct emd_source *source = NULL;
+    if (emd_source_open(ctx, &source, NULL) == EMD_OK)
+#if H5_VERSION_GE(1, 12, 0)
+        H5Ovisit3(source->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, answer, H5O_INFO_BASIC);
+#else
+        H5Ovisit2(source->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, answer, H5O_INFO_BASIC);
+#endif
+    emd_source_close(source);
+    emd_hdf5_quiet_end(&quiet);
+}
+
 double list_image_ratio(const char *path)
 {
     struct largest largest = {0};
-    if (path[0] == '\0')
+    const struct emd_guard guard = {
+        .work = look, .ctx = (void *)path, .answer = &largest, .answer_bytes = sizeof largest};
+    if (path[0] == '\0' || emd_guard_run(&guard, NULL) != EMD_OK)
         return NAN;
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (file < 0)
-        return NAN;
-#if H5_VERSION_GE(1, 12, 0)
-    H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &largest, H5O_INFO_BASIC);
-#else
-    H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, &largest, H5O_INFO_BASIC);
-#endif
-    H5Fclose(file);
     return largest.stored > 0 ? largest.raw / largest.stored : NAN;
 }
