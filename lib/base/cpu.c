@@ -2,11 +2,13 @@
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const char *const names[] = {"scalar", "sse2", "avx2", "avx512", "avx512vbmi", "neon"};
+static const char *const names[EMD_SIMD_LEVELS] = {"scalar", "sse2",       "avx2",
+                                                   "avx512", "avx512vbmi", "neon"};
 
 bool emd_simd_available(enum emd_simd level)
 {
@@ -17,7 +19,8 @@ bool emd_simd_available(enum emd_simd level)
     case EMD_SIMD_SSE2:
         return true;
     case EMD_SIMD_AVX2:
-        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+               __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
     case EMD_SIMD_AVX512:
         return emd_simd_available(EMD_SIMD_AVX2) && __builtin_cpu_supports("avx512f") &&
                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
@@ -34,18 +37,38 @@ bool emd_simd_available(enum emd_simd level)
     }
 }
 
+/* The level that EMDTOOLS_SIMD names; -1: none that this machine has. */
+static int forced_level(const char *forced)
+{
+    for (int level = 0; level < EMD_SIMD_LEVELS; level++)
+        if (strcmp(forced, names[level]) == 0 && emd_simd_available((enum emd_simd)level))
+            return level;
+    return -1;
+}
+
 static enum emd_simd detect(void)
 {
-    const char *forced = getenv("EMDTOOLS_SIMD");
-    const int count = (int)(sizeof names / sizeof names[0]);
-    if (forced)
-        for (int level = 0; level < count; level++)
-            if (strcmp(forced, names[level]) == 0 && emd_simd_available((enum emd_simd)level))
-                return (enum emd_simd)level;
-    int best = count - 1;
-    while (!emd_simd_available((enum emd_simd)best))
-        best--;
-    return (enum emd_simd)best;
+    const char *const forced = getenv("EMDTOOLS_SIMD");
+    int level = forced ? forced_level(forced) : -1;
+    if (level < 0)
+        for (level = EMD_SIMD_LEVELS - 1; !emd_simd_available((enum emd_simd)level);)
+            level--;
+    return (enum emd_simd)level;
+}
+
+enum emd_status emd_simd_check(struct emd_error *err)
+{
+    const char *const forced = getenv("EMDTOOLS_SIMD");
+    char known[128];
+    size_t at = 0;
+    if (!forced || !*forced || forced_level(forced) >= 0)
+        return EMD_OK;
+    for (int level = 0; level < EMD_SIMD_LEVELS; level++)
+        if (emd_simd_available((enum emd_simd)level))
+            at += (size_t)snprintf(known + at, sizeof known - at, "%s%s", at ? ", " : "",
+                                   names[level]);
+    return emd_fail(err, EMD_E_ARGUMENT,
+                    "EMDTOOLS_SIMD: '%s' is no level of this machine, which has %s", forced, known);
 }
 
 enum emd_simd emd_simd_level(void)

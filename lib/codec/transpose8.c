@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/simdtarget.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -132,7 +134,7 @@ static void bits_sse2(const uint8_t *src, uint8_t *rows, size_t stride, size_t n
 
 /* ---- AVX2 ---- */
 
-#define AVX2 __attribute__((target("avx2,bmi2")))
+#define AVX2 EMD_TARGET(EMD_TARGET_AVX2)
 
 AVX2 static void split_avx2(const uint8_t *src, uint8_t *even, uint8_t *odd, size_t n)
 {
@@ -199,7 +201,7 @@ AVX2 static void unbits_avx2(const uint8_t *rows, size_t stride, uint8_t *dst, s
 
 /* ---- AVX-512 ---- */
 
-#define AVX512 __attribute__((target("avx2,bmi2,avx512f,avx512bw,avx512dq,avx512vl")))
+#define AVX512 EMD_TARGET(EMD_TARGET_AVX512)
 
 AVX512 static void split_avx512(const uint8_t *src, uint8_t *even, uint8_t *odd, size_t n)
 {

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "base/cpu.h"
+#include "base/simdtarget.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -42,7 +43,7 @@ static int64_t threshold_above(int64_t below, int64_t count)
 }
 
 #if defined(__x86_64__)
-#define AVX2 __attribute__((target("avx2")))
+#define AVX2 EMD_TARGET(EMD_TARGET_AVX2)
 
 /* Blocks of whole width, 16-bit pixels: gcc widens them one vector at a time and adds up each row
  * by itself, which takes twice as long. Unsigned pixels become signed ones by 'flip' = 0x8000. */

@@ -318,6 +318,14 @@ class Usage(unittest.TestCase):
         self.assertIn("--png", run("emdinfo", "--help"))
         self.assertIn("emdinfo (emdtools)", run("emdinfo", "--version"))
 
+    def test_unknown_simd_level(self):
+        for level in "avx9", "neon" if os.uname().machine == "x86_64" else "avx2":
+            result = subprocess.run([os.path.join(BIN, "emdinfo"), "--version"], check=False,
+                                    capture_output=True, env=dict(ENVIRONMENT, EMDTOOLS_SIMD=level))
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(f"EMDTOOLS_SIMD: '{level}' is no level of this machine".encode(),
+                          result.stderr)
+
     def test_control_characters_do_not_reach_the_terminal(self):
         name = movie("evil\x1b[31m.emd")
         self.assertNotIn("\x1b", run("emdinfo", name))

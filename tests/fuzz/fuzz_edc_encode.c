@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         p.height = (uint32_t)(n / row);
     const size_t used = data[4] & 128 && n >= row ? row * p.height : n;
     size_t length = 0;
-    for (int level = EMD_SIMD_SCALAR; level <= EMD_SIMD_NEON; level++) {
+    for (int level = EMD_SIMD_SCALAR; level < EMD_SIMD_LEVELS; level++) {
         const struct edc_kernels *const kernels = edc_kernels_of((enum emd_simd)level);
         size_t written = 0, got = 0;
         uint8_t *const out = level == EMD_SIMD_SCALAR ? first : other;

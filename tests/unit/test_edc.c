@@ -9,12 +9,12 @@
 #include "codec/codec.h"
 #include "codec/edc/edcstream.h"
 
-static const struct edc_kernels *levels[EMD_SIMD_NEON + 1];
+static const struct edc_kernels *levels[EMD_SIMD_LEVELS];
 static int level_count;
 
 static void find_levels(void)
 {
-    for (int level = EMD_SIMD_SCALAR; level <= EMD_SIMD_NEON; level++) {
+    for (int level = EMD_SIMD_SCALAR; level < EMD_SIMD_LEVELS; level++) {
         const struct edc_kernels *const kernels = edc_kernels_of((enum emd_simd)level);
         if (kernels)
             levels[level_count++] = kernels;

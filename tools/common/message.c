@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cpu.h"
 #include "base/utf8.h"
 
 static const char *tool_name = "emdtools";
@@ -31,8 +32,13 @@ static void keep_places(void)
 void emd_message_init(const char *name, enum emd_verbosity verbosity)
 {
     keep_places();
+    struct emd_error err;
     tool_name = name;
     level = verbosity;
+    if (emd_simd_check(&err) != EMD_OK) {
+        emd_message_error("%s", err.text);
+        exit(EMD_EXIT_USAGE);
+    }
 }
 
 void emd_message_set_verbosity(enum emd_verbosity verbosity)

@@ -1,8 +1,15 @@
 /* EDC's kernels for AVX2 with BMI2. */
+#include <immintrin.h>
+
+#include "base/simdtarget.h"
 #include "codec/edc/edckernel.h"
+
+EMD_BEGIN_TARGET(EMD_TARGET_AVX2)
+
 #include "codec/edc/edcrans_scalar.h"
 #include "codec/edc/edcvec_avx2.h"
 
+#define XXH_VECTOR XXH_AVX2
 #define EDC_KERNELS edc_kernels_avx2
 
 /* For a mask of 8 lanes, where each takes its word from: its rank among the set bits. One nibble a
@@ -211,3 +218,5 @@ static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, co
 }
 
 #include "codec/edc/edckernel_impl.h"
+
+EMD_END_TARGET

@@ -1,7 +1,14 @@
 /* EDC's kernels for AVX-512 F, BW, DQ and VL (Skylake-X). */
+#include <immintrin.h>
+
+#include "base/simdtarget.h"
 #include "codec/edc/edckernel.h"
+
+EMD_BEGIN_TARGET(EMD_TARGET_AVX512)
+
 #include "codec/edc/edcrans_avx512.h"
 
+#define XXH_VECTOR XXH_AVX512
 #define EDC_KERNELS edc_kernels_avx512
 
 static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, const uint8_t *symbol)
@@ -10,3 +17,5 @@ static void rans_encode(struct edc_writer *w, size_t n, const uint8_t *table, co
 }
 
 #include "codec/edc/edckernel_impl.h"
+
+EMD_END_TARGET
