@@ -262,6 +262,11 @@ static void on_note(void *ctx, const char *text)
     emd_message_verbose("%s: %s", ((struct job *)ctx)->input, text);
 }
 
+static void on_warning(void *ctx, const char *text)
+{
+    emd_message_warning("%s: %s", ((struct job *)ctx)->input, text);
+}
+
 static bool on_cancelled(void *ctx)
 {
     (void)ctx;
@@ -305,6 +310,7 @@ static void run_job(const struct settings *settings, struct job *job, struct emd
     options.ctx = job;
     options.progress = on_progress;
     options.note = on_note;
+    options.warning = on_warning;
     options.cancelled = on_cancelled;
     double begun = now();
     emd_progress_start(job->input, stat(job->input, &st) == 0 ? (uint64_t)st.st_size : 0);
@@ -362,6 +368,7 @@ static void print_json(const struct settings *settings, const struct job *job)
     json_object_object_add(o, "seconds", number(job->seconds));
     json_object_object_add(o, "codec", json_object_new_string(r->codec));
     json_object_object_add(o, "verified", json_object_new_boolean(r->verified));
+    json_object_object_add(o, "warnings", json_object_new_int64((int64_t)r->warnings));
     emd_json_print_line(o);
     fflush(stdout);
 }
@@ -377,6 +384,10 @@ static void report(const struct settings *settings, const struct job *job)
         emd_message_info("%s: skipped: %s is finished already", job->input, job->output);
     else if (settings->json)
         return;
+    else if (settings->check && r->unchecked > 0)
+        emd_message_info("%s: no damage found in what could be checked; %" PRIu64 " of %" PRIu64
+                         " datasets were not checked",
+                         job->input, r->unchecked, r->datasets);
     else if (settings->check)
         emd_message_info("%s: sound, %" PRIu64 " datasets", job->input, r->datasets);
     else if (settings->repack.dry_run)

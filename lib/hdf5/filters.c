@@ -430,6 +430,14 @@ out:
     return status;
 }
 
+/* Whether HDF5 can decode with this filter here; a stand-in does not count. */
+static bool is_installed(H5Z_filter_t id)
+{
+    unsigned config = 0;
+    return !is_stand_in(id) && H5Zfilter_avail(id) > 0 && H5Zget_filter_info(id, &config) >= 0 &&
+           (config & H5Z_FILTER_CONFIG_DECODE_ENABLED);
+}
+
 enum emd_status emd_filters_available(hid_t dcpl, struct emd_error *err)
 {
     enum emd_status status = emd_hdf5_register_filters(err);
@@ -439,20 +447,35 @@ enum emd_status emd_filters_available(hid_t dcpl, struct emd_error *err)
     int count = H5Pget_layout(dcpl) == H5D_CHUNKED ? H5Pget_nfilters(dcpl) : 0;
     for (int i = 0; i < count && status == EMD_OK; i++) {
         char name[80] = "";
-        unsigned flags = 0, config = 0;
+        unsigned flags = 0;
         size_t cd_count = 0;
         H5Z_filter_t id =
             H5Pget_filter2(dcpl, (unsigned)i, &flags, &cd_count, NULL, sizeof name - 1, name, NULL);
         if (id < 0)
             status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read a filter list");
-        else if (is_stand_in(id) || H5Zfilter_avail(id) <= 0 ||
-                 H5Zget_filter_info(id, &config) < 0 ||
-                 !(config & H5Z_FILTER_CONFIG_DECODE_ENABLED))
+        else if (!is_installed(id))
             status = emd_fail(err, EMD_E_UNSUPPORTED,
-                              "filter %d (%s) is not available; is its plugin in "
-                              "HDF5_PLUGIN_PATH?",
+                              "filter %d (%s) is not available; is its plugin in HDF5_PLUGIN_PATH?",
                               (int)id, name[0] ? name : "no name");
     }
     emd_hdf5_quiet_end(&quiet);
     return status;
+}
+
+uint32_t emd_filters_missing(hid_t dcpl, struct emd_error *why)
+{
+    uint32_t missing = 0;
+    if (emd_filters_available(dcpl, why) == EMD_OK)
+        return 0;
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    const int count = H5Pget_nfilters(dcpl);
+    for (int i = 0; i < count && i < 32; i++) {
+        unsigned flags = 0;
+        size_t cd_count = 0;
+        H5Z_filter_t id = H5Pget_filter2(dcpl, (unsigned)i, &flags, &cd_count, NULL, 0, NULL, NULL);
+        if (!is_installed(id))
+            missing |= UINT32_C(1) << i;
+    }
+    emd_hdf5_quiet_end(&quiet);
+    return missing;
 }

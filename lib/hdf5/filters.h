@@ -6,6 +6,7 @@
 
 #include <hdf5.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/status.h"
 #include "codec/pipeline.h"
@@ -34,6 +35,9 @@ enum emd_status emd_filters_set(hid_t dcpl, struct emd_pipeline *pipeline,
 enum emd_status emd_filters_chunk_shape(hid_t type, unsigned rank, const hsize_t *chunk,
                                         struct emd_chunk_shape *shape, struct emd_error *err);
 
+/* Parameters of a filter, at most: H5Pget_filter2 takes more for a count that nobody set. */
+enum { EMD_FILTER_CD_MOST = 256 };
+
 /* Filters that are not installed. HDF5 takes no filter that it does not know into a list, although
  * chunks can be copied as they are stored; a stand-in makes the list possible. It decodes and
  * encodes nothing: whoever needs a chunk's values gets an error, and emd_filters_available still
@@ -48,6 +52,10 @@ void emd_filters_end_stand_ins(void);
 /* While true, stand-ins pass data on as they are: for H5Dcreate with early allocation, which
  * encodes chunks of fill values that are all overwritten by stored ones. */
 void emd_filters_let_stand_ins_pass(bool pass);
+
+/* The filters of a list that are not installed, as bits of a chunk's mask: a chunk whose mask has
+ * them all was stored without them and can be read. 'why' names the first; may be NULL. */
+uint32_t emd_filters_missing(hid_t dcpl, struct emd_error *why);
 
 /* Fails with EMD_E_UNSUPPORTED, naming filter and number, where a filter of the list cannot be used
  * for reading here. */

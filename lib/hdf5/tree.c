@@ -58,7 +58,7 @@ static enum emd_status fill_object(struct emd_job *job, uint32_t row, struct emd
         named = true; /* the callback was told the path */
         status = options->copy(options->ctx, src, dst, emd_job_path(job, row), err);
     } else {
-        status = emd_job_copy_data(job, src, dst, err);
+        status = emd_job_copy_data(job, row, src, dst, err);
     }
 out:
     if (!emd_hdf5_close(&dst) && status == EMD_OK)
@@ -112,12 +112,16 @@ enum emd_status emd_tree_copy(hid_t src_file, hid_t dst_file,
     if (job.buffer_bytes < LEAST_BUFFER)
         job.buffer_bytes = LEAST_BUFFER;
     job.item_bytes = job.options->item_bytes ? job.options->item_bytes : job.names_limit;
-    status = read_bounds(&job, err);
+    status = emd_tree_look_at_file(src_file, &job.shared_messages, &job.address_bytes, err);
+    if (status == EMD_OK)
+        status = read_bounds(&job, err);
     if (status == EMD_OK)
         status = add_root(&job, err);
+    job.walking = true;
     for (size_t i = 0; i < job.count && status == EMD_OK; i++)
         if (job.objects[i].type == H5I_GROUP)
             status = emd_job_copy_links(&job, (uint32_t)i, err);
+    job.walking = false;
     /* Types without a name may join the table while attributes that use them are made. */
     for (size_t i = 0; i < job.count && status == EMD_OK; i++)
         status = fill_object(&job, (uint32_t)i, err);

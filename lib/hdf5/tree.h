@@ -71,6 +71,11 @@ struct emd_tree_options {
     enum emd_status (*copy)(void *ctx, hid_t src_dataset, hid_t dst_dataset, const char *path,
                             struct emd_error *err);
 
+    /* Told what the copy cannot hold as the source does, or holds without looking into it, in words
+     * for people: references to objects that are gone, chunks of filters that are not installed,
+     * data that lie in other files. 'path' as above. May be NULL. */
+    void (*remark)(void *ctx, const char *path, const char *text);
+
     /* Asked between objects and between slices of data; true ends with EMD_E_CANCELLED. May be
      * NULL. */
     bool (*cancelled)(void *ctx);

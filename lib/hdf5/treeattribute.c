@@ -2,6 +2,7 @@
 #include "hdf5/treejob.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,8 +50,8 @@ out:
     return status;
 }
 
-static enum emd_status copy_attribute(struct emd_job *job, hid_t object, hid_t new_object,
-                                      const char *name, struct emd_error *err)
+static enum emd_status copy_attribute(struct emd_job *job, uint32_t row, hid_t object,
+                                      hid_t new_object, const char *name, struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
     hid_t dst = H5I_INVALID_HID, dst_type = H5I_INVALID_HID;
@@ -81,6 +82,11 @@ static enum emd_status copy_attribute(struct emd_job *job, hid_t object, hid_t n
     }
     if (H5Sget_simple_extent_type(space) != H5S_NULL)
         status = copy_attribute_value(job, src, dst, type, space, err);
+    if (job->lost > 0) {
+        char what[256];
+        snprintf(what, sizeof what, "attribute '%.200s': ", name);
+        emd_job_remark_lost(job, row, what);
+    }
 out:
     if (!emd_hdf5_close(&dst) && status == EMD_OK)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write it");
@@ -121,7 +127,7 @@ enum emd_status emd_job_copy_attributes(struct emd_job *job, uint32_t row, hid_t
     for (size_t i = 0; i < listing.roster.count && status == EMD_OK; i++) {
         const char *name = emd_roster_name(&listing.roster, i);
         if (!omit || strcmp(name, omit) != 0)
-            status = copy_attribute(job, src, dst, name, err);
+            status = copy_attribute(job, row, src, dst, name, err);
     }
 out:
     emd_roster_free(&listing.roster);

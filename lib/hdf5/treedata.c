@@ -2,10 +2,12 @@
  * else goes through H5Dread and H5Dwrite in slices, references translated on the way. */
 #include "hdf5/treejob.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hdf5/chunks.h"
+#include "hdf5/filters.h"
 #include "hdf5/h5call.h"
 
 static enum emd_status need_buffer(struct emd_job *job, size_t bytes, const char *what,
@@ -37,6 +39,7 @@ static void shrink_buffer(struct emd_job *job)
 /* A dataset whose values are being moved. */
 struct moving {
     struct emd_job *job;
+    uint32_t row;
     hid_t src, dst;
     hid_t memory;     /* type in memory */
     hid_t file_space; /* of the source, which is the destination's too */
@@ -131,13 +134,12 @@ static enum emd_status move_pieces(struct moving *m, const hsize_t *start, const
     }
 }
 
-/* Whether stored chunks mean the same in both files: same chunks, same filters and parameters. */
+/* Whether stored chunks mean the same in both files: same chunks, same filters and parameters.
+ * Edge chunks that the source leaves unfiltered are stored with a mask that says so. */
 static bool same_storage(hid_t src_list, hid_t dst_list)
 {
     hsize_t a[EMD_RANK_MAX], b[EMD_RANK_MAX];
-    unsigned partial = 0;
-    if (H5Pget_layout(src_list) != H5D_CHUNKED || H5Pget_layout(dst_list) != H5D_CHUNKED ||
-        H5Pget_chunk_opts(src_list, &partial) < 0 || partial != 0)
+    if (H5Pget_layout(src_list) != H5D_CHUNKED || H5Pget_layout(dst_list) != H5D_CHUNKED)
         return false;
     int rank = H5Pget_chunk(src_list, EMD_RANK_MAX, a);
     if (rank < 1 || rank > EMD_RANK_MAX || H5Pget_chunk(dst_list, EMD_RANK_MAX, b) != rank ||
@@ -147,7 +149,7 @@ static bool same_storage(hid_t src_list, hid_t dst_list)
     if (filters < 0 || H5Pget_nfilters(dst_list) != filters)
         return false;
     for (int i = 0; i < filters; i++) {
-        enum { MOST = 64 };
+        enum { MOST = EMD_FILTER_CD_MOST };
         unsigned flags[2], cd[2][MOST] = {{0}, {0}};
         size_t n[2] = {MOST, MOST};
         H5Z_filter_t id[2] = {
@@ -160,8 +162,9 @@ static bool same_storage(hid_t src_list, hid_t dst_list)
     return true;
 }
 
+/* *unseen counts the chunks that filters of 'missing' were applied to. */
 static enum emd_status copy_stored_chunks(struct moving *m, const struct emd_chunk_list *chunks,
-                                          struct emd_error *err)
+                                          uint32_t missing, uint64_t *unseen, struct emd_error *err)
 {
     struct emd_job *job = m->job;
     for (size_t i = 0; i < chunks->count; i++) {
@@ -178,6 +181,7 @@ static enum emd_status copy_stored_chunks(struct moving *m, const struct emd_chu
                                     &mask, err);
         if (status != EMD_OK)
             return status;
+        *unseen += (missing & ~mask) != 0;
         emd_chunk_offset(&chunks->grid, chunk->index, offset);
         if (H5Dwrite_chunk(m->dst, H5P_DEFAULT, mask, offset, (size_t)chunk->bytes, job->buffer) <
             0)
@@ -191,6 +195,9 @@ static enum emd_status move_chunked(struct moving *m, hid_t src_list, size_t mos
 {
     struct emd_job *job = m->job;
     struct emd_chunk_list chunks = {0};
+    struct emd_error which = {EMD_OK, ""};
+    uint64_t unseen = 0;
+    const uint32_t missing = emd_filters_missing(src_list, &which);
     hid_t dst_list = H5Dget_create_plist(m->dst);
     enum emd_status status =
         emd_chunk_list_get(m->src, NULL, EMD_CHUNKS_BY_INDEX, job->item_bytes, &chunks, err);
@@ -201,7 +208,11 @@ static enum emd_status move_chunked(struct moving *m, hid_t src_list, size_t mos
         H5Pget_nfilters(src_list) == 0 && chunks.grid.chunk_bytes > job->buffer_bytes;
     if (!m->values.variable && !m->values.references && !large && dst_list >= 0 &&
         same_storage(src_list, dst_list)) {
-        status = copy_stored_chunks(m, &chunks, err);
+        status = copy_stored_chunks(m, &chunks, missing, &unseen, err);
+        if (status == EMD_OK && unseen > 0)
+            emd_job_remark(job, m->row,
+                           "%s; its %" PRIu64 " chunk%s copied as stored, without decoding",
+                           which.text, unseen, unseen == 1 ? " is" : "s are");
         goto out;
     }
     for (size_t i = 0; i < chunks.count && status == EMD_OK; i++) {
@@ -213,16 +224,19 @@ static enum emd_status move_chunked(struct moving *m, hid_t src_list, size_t mos
                                                                  : grid->chunk[k];
         status = move_pieces(m, start, count, most, err);
     }
+    if (status == EMD_E_CORRUPT && missing)
+        status = emd_fail(err, EMD_E_UNSUPPORTED, "%s", which.text);
 out:
     emd_chunk_list_free(&chunks);
     emd_hdf5_close(&dst_list);
     return status;
 }
 
-enum emd_status emd_job_copy_data(struct emd_job *job, hid_t src, hid_t dst, struct emd_error *err)
+enum emd_status emd_job_copy_data(struct emd_job *job, uint32_t row, hid_t src, hid_t dst,
+                                  struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
-    struct moving m = {.job = job, .src = src, .dst = dst};
+    struct moving m = {.job = job, .row = row, .src = src, .dst = dst};
     hid_t type = H5Dget_type(src), list = H5Dget_create_plist(src);
     m.memory = type >= 0 ? H5Tcopy(type) : H5I_INVALID_HID;
     m.file_space = H5Dget_space(src);
@@ -251,8 +265,11 @@ enum emd_status emd_job_copy_data(struct emd_job *job, hid_t src, hid_t dst, str
     const size_t most = job->buffer_bytes / m.values.size ? job->buffer_bytes / m.values.size : 1;
     if (H5Pget_layout(list) == H5D_CHUNKED)
         status = move_chunked(&m, list, most, err);
-    else if (H5Pget_layout(list) == H5D_COMPACT || emd_hdf5_is_allocated(src))
+    else if (H5Pget_layout(list) == H5D_COMPACT ||
+             (H5Pget_layout(list) == H5D_CONTIGUOUS && H5Pget_external_count(list) == 0 &&
+              emd_hdf5_is_allocated(src)))
         status = move_pieces(&m, start, dims, most, err);
+    emd_job_remark_lost(job, row, "");
 out:
     emd_values_free(&m.values);
     shrink_buffer(job);

@@ -4,7 +4,6 @@
  * everything that an object is created with is made anew from what can be asked. */
 #include "hdf5/treejob.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,26 +52,17 @@ static bool fresh_layout(hid_t of, hid_t list)
 static enum emd_status fresh_filter(hid_t of, unsigned i, hid_t list, struct emd_error *err)
 {
     char name[256] = "";
-    unsigned flags = 0, few[64], *cd = few;
-    size_t count = sizeof few / sizeof few[0];
-    H5Z_filter_t id = H5Pget_filter2(of, i, &flags, &count, few, sizeof name - 1, name, NULL);
-    enum emd_status status = EMD_OK;
+    unsigned flags = 0, cd[EMD_FILTER_CD_MOST];
+    size_t count = EMD_FILTER_CD_MOST;
+    H5Z_filter_t id = H5Pget_filter2(of, i, &flags, &count, cd, sizeof name - 1, name, NULL);
     if (id < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read a filter list");
-    if (count > sizeof few / sizeof few[0]) {
-        if (count > UINT16_MAX) /* as the message counts them */
-            return emd_fail(err, EMD_E_CORRUPT, "a filter of %zu parameters", count);
-        cd = calloc(count, sizeof *cd);
-        if (!cd)
-            return emd_fail(err, EMD_E_MEMORY, "out of memory");
-        H5Pget_filter2(of, i, &flags, &count, cd, 0, NULL, NULL);
-    }
-    status = emd_filters_stand_in(id, name, err);
+    if (count > EMD_FILTER_CD_MOST)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "filter %d has %zu parameters", (int)id, count);
+    enum emd_status status = emd_filters_stand_in(id, name, err);
     if (status == EMD_OK &&
         H5Pset_filter(list, id, flags & H5Z_FLAG_DEFMASK, count, count ? cd : NULL) < 0)
         status = emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "HDF5 does not take filter %d", (int)id);
-    if (cd != few)
-        free(cd);
     return status;
 }
 
@@ -137,11 +127,24 @@ static enum emd_status fresh_external(hid_t of, hid_t list, struct emd_error *er
     return status;
 }
 
+/* A selection of the whole source does not say how large that is, only that it is as much as is
+ * mapped: any space of so many elements stands for it. */
+static hid_t whole_source(hid_t here)
+{
+    const hssize_t points = H5Sget_select_npoints(here);
+    const hsize_t count = (hsize_t)points;
+    return points < 0 ? H5I_INVALID_HID : H5Screate_simple(1, &count, NULL);
+}
+
 static enum emd_status fresh_mapping(hid_t of, size_t i, char *file, char *dataset, hid_t list,
                                      struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
     hid_t here = H5Pget_virtual_vspace(of, i), there = H5Pget_virtual_srcspace(of, i);
+    if (here >= 0 && there >= 0 && H5Sget_select_type(there) == H5S_SEL_ALL) {
+        emd_hdf5_close(&there);
+        there = whole_source(here);
+    }
     const ssize_t n = H5Pget_virtual_filename(of, i, file, NAME_BYTES);
     const ssize_t m = H5Pget_virtual_dsetname(of, i, dataset, NAME_BYTES);
     if (here < 0 || there < 0 || n < 0 || m < 0 || n >= NAME_BYTES || m >= NAME_BYTES ||

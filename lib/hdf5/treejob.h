@@ -27,6 +27,7 @@ struct emd_object {
     uint32_t parent;   /* row of the group with that link; EMD_NOBODY while no link was found */
     H5I_type_t type;
     bool copies; /* options->copy writes its data */
+    bool held;   /* made before a link to it was found, and kept alive by a count of its own */
 };
 
 #define EMD_NOBODY UINT32_MAX /* no row */
@@ -36,10 +37,16 @@ struct emd_job {
     const struct emd_tree_options *options;
     size_t buffer_bytes, item_bytes;
     uint64_t src_size;
-    size_t names_limit;                    /* a name takes as many bytes in the file */
-    H5F_libver_t low, high;                /* bounds of the destination */
+    size_t names_limit;     /* a name takes as many bytes in the file */
+    bool shared_messages;   /* the source may keep types and attributes outside object headers */
+    unsigned address_bytes; /* in the source */
+    H5F_libver_t low, high; /* bounds of the destination */
     hid_t link_ascii, link_utf8;           /* creation lists by character set: of links, ... */
     hid_t attribute_ascii, attribute_utf8; /* ... and of attributes */
+
+    bool walking;    /* the first pass: an object that is not in the table may still come */
+    unsigned making; /* objects that wait for others that their fill values refer to */
+    uint64_t lost;   /* references written as null since they were last remarked upon */
 
     struct emd_object *objects;
     size_t count, capacity;
@@ -77,6 +84,14 @@ enum emd_status emd_job_blame(struct emd_job *job, uint32_t row, enum emd_status
 /* EMD_E_CANCELLED where the caller wants to stop. */
 enum emd_status emd_job_cancelled(struct emd_job *job, struct emd_error *err);
 
+/* Hands a remark about an object to the caller. */
+void emd_job_remark(struct emd_job *job, uint32_t row, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Says how many references of the object at hand were written as null; 'what' in front says which
+ * ("" or an attribute). */
+void emd_job_remark_lost(struct emd_job *job, uint32_t row, const char *what);
+
 void emd_job_free_table(struct emd_job *job);
 
 /* ---- treecreate.c ---- */
@@ -87,9 +102,13 @@ bool emd_job_set_bounds(struct emd_job *job, H5F_libver_t low, H5F_libver_t high
 void emd_job_reset_bounds(struct emd_job *job);
 
 /* Whether an object has attributes or settings that a version 1 object header cannot hold. 'list'
- * is its creation list. */
-enum emd_status emd_tree_needs_new_header(hid_t object, hid_t list, bool *needs,
-                                          struct emd_error *err);
+ * is its creation list, 'shared_messages' as in struct emd_job. */
+enum emd_status emd_tree_needs_new_header(hid_t object, hid_t list, bool shared_messages,
+                                          bool *needs, struct emd_error *err);
+
+/* Of the file: emd_job's shared_messages and address_bytes. */
+enum emd_status emd_tree_look_at_file(hid_t file, bool *shared_messages, unsigned *address_bytes,
+                                      struct emd_error *err);
 
 /* Copies the properties of a group to a fresh creation list, of a group or (for the root group) of
  * a file. The list that HDF5 tells for an existing group cannot be used itself: it holds addresses
@@ -134,13 +153,15 @@ enum emd_status emd_job_copy_links(struct emd_job *job, uint32_t row, struct emd
 enum emd_status emd_job_copy_attributes(struct emd_job *job, uint32_t row, hid_t src, hid_t dst,
                                         struct emd_error *err);
 
-/* Turns the references in elements of the source into references of the new file, in place. All
- * objects exist. */
+/* Turns the references in elements of the source into references of the new file, in place. What
+ * leads nowhere becomes null and is counted in job->lost. In the first pass (fill values) objects
+ * that do not exist yet are made. */
 enum emd_status emd_job_translate(struct emd_job *job, const struct emd_values *values,
                                   void *elements, size_t count, struct emd_error *err);
 
 /* The raw data of a dataset, in slices of job->buffer_bytes. */
-enum emd_status emd_job_copy_data(struct emd_job *job, hid_t src, hid_t dst, struct emd_error *err);
+enum emd_status emd_job_copy_data(struct emd_job *job, uint32_t row, hid_t src, hid_t dst,
+                                  struct emd_error *err);
 
 /* A roster while one of HDF5's iterations fills it. */
 struct emd_listing {

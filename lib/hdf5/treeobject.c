@@ -65,7 +65,8 @@ static enum emd_status raise_format(struct emd_job *job, hid_t src, hid_t list, 
 {
     if (job->low >= H5F_LIBVER_V18)
         return EMD_OK;
-    const enum emd_status status = emd_tree_needs_new_header(src, list, raised, err);
+    const enum emd_status status =
+        emd_tree_needs_new_header(src, list, job->shared_messages, raised, err);
     if (status == EMD_OK && *raised && !emd_job_set_bounds(job, H5F_LIBVER_V18, job->high))
         return emd_hdf5_fail(err, EMD_E_IO, "cannot raise the format's version");
     return status;
@@ -150,11 +151,8 @@ static enum emd_status check_layout(struct emd_job *job, hid_t src, hid_t list,
     int external = layout == H5D_CONTIGUOUS ? H5Pget_external_count(list) : 0;
     if (layout == H5D_LAYOUT_ERROR || external < 0 || H5Pget_alloc_time(list, &alloc) < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read creation properties");
-    if (layout == H5D_VIRTUAL)
-        return emd_fail(err, EMD_E_UNSUPPORTED,
-                        "a virtual dataset: its data lie in other datasets");
-    if (external > 0)
-        return emd_fail(err, EMD_E_UNSUPPORTED, "its data lie in %d other files", external);
+    if (layout == H5D_VIRTUAL || external > 0)
+        return EMD_OK; /* no data here */
     if (layout == H5D_CONTIGUOUS) {
         /* Counted from the start of the file, but by 1.10 from before a user block where there is
          * no address: is_allocated knows. */
@@ -183,23 +181,23 @@ static enum emd_status check_layout(struct emd_job *job, hid_t src, hid_t list,
         emd_hdf5_close(&space);
         return status;
     }
-    return emd_filters_available(list, err);
+    return EMD_OK;
 }
 
-/* Fill values with references would need objects that do not exist yet. */
-static enum emd_status check_fill(hid_t list, hid_t type, struct emd_error *err)
+/* Data that are not in the file are not in its copy. */
+static void remark_elsewhere(struct emd_job *job, uint32_t row, hid_t list)
 {
-    H5D_fill_value_t defined;
-    struct emd_values values;
-    if (H5Pfill_value_defined(list, &defined) < 0)
-        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read the fill value");
-    enum emd_status status = emd_values_make(type, &values, err);
-    if (status != EMD_OK)
-        return status;
-    if (values.references && defined == H5D_FILL_VALUE_USER_DEFINED)
-        status = emd_fail(err, EMD_E_UNSUPPORTED, "a fill value with references");
-    emd_values_free(&values);
-    return status;
+    size_t sources = 0;
+    const int files = H5Pget_layout(list) == H5D_CONTIGUOUS ? H5Pget_external_count(list) : 0;
+    if (files > 0)
+        emd_job_remark(job, row,
+                       "its data stay in %d other file%s, which the copy names as the source does",
+                       files, files == 1 ? "" : "s");
+    else if (H5Pget_layout(list) == H5D_VIRTUAL && H5Pget_virtual_count(list, &sources) >= 0)
+        emd_job_remark(job, row,
+                       "a virtual dataset: its data stay in %zu other dataset%s, which the copy "
+                       "names as the source does",
+                       sources, sources == 1 ? "" : "s");
 }
 
 static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row, hid_t *dst,
@@ -217,8 +215,6 @@ static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row
     }
     status = check_layout(job, src, of, err);
     if (status == EMD_OK)
-        status = check_fill(of, type, err);
-    if (status == EMD_OK)
         status = emd_job_map_type(job, type, &dst_type, err);
     if (status == EMD_OK)
         status = emd_fresh_dataset_list(job, of, type, &list, err);
@@ -232,6 +228,7 @@ static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row
     status = raise_format(job, src, list, &raise, err);
     if (status != EMD_OK)
         goto out;
+    emd_filters_let_stand_ins_pass(true);
     *dst = H5Dcreate_anon(job->dst, dst_type, space, list, H5P_DEFAULT);
     if (*dst < 0) {
         struct emd_error first = {EMD_OK, ""};
@@ -244,6 +241,9 @@ static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row
         if (*dst < 0)
             status = emd_fail(err, EMD_E_UNSUPPORTED, "%s", first.text);
     }
+    emd_filters_let_stand_ins_pass(false);
+    if (status == EMD_OK)
+        remark_elsewhere(job, row, of);
 out:
     if (raise)
         emd_job_reset_bounds(job);

@@ -1,6 +1,9 @@
 /* See treejob.h. An open-addressing hash table of rows, by the address in the source. */
 #include "hdf5/treejob.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +87,7 @@ const char *emd_job_path(struct emd_job *job, uint32_t at)
         if (job->objects[row].parent != EMD_NOBODY)
             n += 1 + strlen(job->names + job->objects[row].name);
     if (row == EMD_NOBODY)
-        return "(a datatype without a name)";
+        return "(an object that no link leads to)";
     free(job->path);
     job->path = malloc(n + 1);
     if (!job->path)
@@ -112,6 +115,29 @@ enum emd_status emd_job_blame(struct emd_job *job, uint32_t row, enum emd_status
     if (strlen(path) > 400)
         return emd_fail_prefix(err, status, "...%s", path + strlen(path) - 400);
     return emd_fail_prefix(err, status, "%s", path);
+}
+
+void emd_job_remark(struct emd_job *job, uint32_t row, const char *format, ...)
+{
+    const struct emd_tree_options *options = job->options;
+    char text[512];
+    va_list args;
+    if (!options->remark)
+        return;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    options->remark(options->ctx, emd_job_path(job, row), text);
+}
+
+void emd_job_remark_lost(struct emd_job *job, uint32_t row, const char *what)
+{
+    const uint64_t lost = job->lost;
+    job->lost = 0;
+    if (lost > 0)
+        emd_job_remark(job, row,
+                       "%s%" PRIu64 " reference%s to objects that are gone %s written as null",
+                       what, lost, lost == 1 ? "" : "s", lost == 1 ? "is" : "are");
 }
 
 enum emd_status emd_job_cancelled(struct emd_job *job, struct emd_error *err)

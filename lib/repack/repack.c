@@ -65,6 +65,22 @@ size_t emd_repack_budget(const struct emd_repack_options *options)
     return quarter < most ? (size_t)quarter : most;
 }
 
+void emd_repack_warn(const struct emd_repack_options *options, struct emd_repack_result *result,
+                     const char *path, const char *text)
+{
+    enum { PATH_MOST = 400 };
+    char whole[PATH_MOST + 1100];
+    const size_t n = strlen(path);
+    result->warnings++;
+    if (!options->warning)
+        return;
+    if (n > PATH_MOST) /* its end, so that the text keeps its room */
+        snprintf(whole, sizeof whole, "...%s: %.1024s", path + n - PATH_MOST, text);
+    else
+        snprintf(whole, sizeof whole, "%s: %.1024s", path, text);
+    options->warning(options->ctx, whole);
+}
+
 static bool is_cancelled(void *ctx)
 {
     const struct repacker *r = ctx;
@@ -84,6 +100,12 @@ static void note(const struct repacker *r, const char *format, ...)
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     r->options->note(r->options->ctx, text);
+}
+
+static void remark(void *ctx, const char *path, const char *text)
+{
+    struct repacker *r = ctx;
+    emd_repack_warn(r->options, r->result, path, text);
 }
 
 static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl, bool *copies,
@@ -348,6 +370,7 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
     const struct emd_tree_options options = {.ctx = r,
                                              .choose = choose,
                                              .copy = copy,
+                                             .remark = remark,
                                              .cancelled = is_cancelled,
                                              .omit_root_attribute = EMD_PROVENANCE_NAME};
     hid_t file = H5I_INVALID_HID;

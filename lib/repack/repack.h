@@ -95,6 +95,8 @@ struct emd_repack_options {
     void *ctx;
     void (*progress)(void *ctx, uint64_t done_bytes, uint64_t total_bytes);
     void (*note)(void *ctx, const char *text); /* what is being done, for -v */
+    /* What the output cannot hold as the input does, or what could not be looked into. */
+    void (*warning)(void *ctx, const char *text);
     bool (*cancelled)(void *ctx);
 };
 
@@ -104,12 +106,18 @@ struct emd_repack_result {
     uint64_t stored_bytes; /* size of the output file */
     uint64_t data_bytes;   /* image-like data that was encoded, plain */
     uint64_t datasets;     /* of them */
+    uint64_t warnings;     /* given to options->warning */
+    uint64_t unchecked;    /* datasets that emd_repack_check could not look into */
     bool verified;
     char codec[64]; /* of the largest image stack, with its parameters */
 };
 
 /* Options with every default. */
 void emd_repack_defaults(struct emd_repack_options *options);
+
+/* Counts a warning about an object and hands it to options->warning. */
+void emd_repack_warn(const struct emd_repack_options *options, struct emd_repack_result *result,
+                     const char *path, const char *text);
 
 /* The memory budget in bytes that these options stand for. */
 size_t emd_repack_budget(const struct emd_repack_options *options);
@@ -145,7 +153,9 @@ void emd_outputs_look(struct emd_output *output, size_t count);
 bool emd_repack_is_done(const char *input, const char *output);
 
 /* Decodes every chunk of every dataset of a file. 'damage' is called for each dataset or chunk that
- * cannot be read; the result is then EMD_E_CORRUPT. */
+ * cannot be read; the result is then EMD_E_CORRUPT. What cannot be looked into (filters that are
+ * not installed, data in other files) is a warning, counted in result->unchecked, and the file does
+ * not count as verified. */
 enum emd_status emd_repack_check(const char *path, const struct emd_repack_options *options,
                                  struct emd_pool *pool,
                                  void (*damage)(void *ctx, const char *object, const char *why),

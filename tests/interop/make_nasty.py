@@ -7,7 +7,7 @@ type class, layout, fill setting and reference stand side by side.
   --libver earliest|latest   format of the objects (default: earliest)
   --user-block N             bytes of user block (default 2048; 0: none)
   --small                    without what takes many bytes: most of them are structure then
-  --only NAME                a file with one unsupported thing, for the tests of errors: virtual,
+  --only NAME                a file with one thing that is refused or remarked upon: virtual,
                              external-data, user-link, dangling-reference, dangling-region, fill-reference,
                              unlinked-reference, deep, unknown-filter, bad-name
 """
@@ -462,7 +462,7 @@ def make_one(fid, part, path):
         f["group"].create_virtual_dataset("thing", layout)
     elif part == "external-data":
         d = dcpl()
-        d.set_external(os.path.basename(path).encode() + b".raw", 0, 80)
+        d.set_external(b"source.h5.raw", 0, 80)
         h5d.create(g, b"thing", h5t.STD_I64LE, h5s.create_simple((10,)), d)
     elif part == "dangling-reference":
         f["group/thing"] = np.array([f["group/data"].ref], dtype=h5py.ref_dtype)

@@ -102,16 +102,23 @@ def check_small_formats():
 
 # What cannot be carried over, and the words that must say so.
 REFUSED = {
-    "virtual": ["/group/thing", "virtual"],
-    "external-data": ["/group/thing", "other files"],
-    "user-link": ["/group", "'thing'", "user-defined link", "200"],
-    "dangling-reference": ["/group/thing", "reference", "gone"],
-    "dangling-region": ["/group", "'thing'", "region reference", "gone"],
-    "fill-reference": ["/group/thing", "fill value"],
-    "unlinked-reference": ["/group", "'thing'", "no link"],
-    "unknown-filter": ["/group/thing", "31999", "deflate"],
     "bad-name": ["/group", "th/ng", "name"],
 }
+
+# What is carried over, and the words of the remark about it, if there is one.
+REMARKED = {
+    "virtual": ["/group/thing", "virtual", "1 other dataset"],
+    "external-data": ["/group/thing", "1 other file"],
+    "user-link": [],
+    "dangling-reference": ["/group/thing", "1 reference", "gone", "null"],
+    "dangling-region": ["/group", "'thing'", "1 reference", "gone", "null"],
+    "unlinked-reference": ["/group", "'thing'", "1 reference", "gone", "null"],
+    "fill-reference": [],
+    "unknown-filter": ["/group/thing", "31999", "deflate", "1 chunk is copied"],
+    "deep": [],
+}
+# What deepdiff may find then: a reference that is null.
+LOST = ("dangling-reference", "dangling-region", "unlinked-reference")
 
 
 def check_refused():
@@ -120,8 +127,19 @@ def check_refused():
         result = copy("refused.h5", "copy.h5")
         check(result.returncode == 1 and all(word in result.stderr for word in words),
               "%s: %s" % (part, result))
-    nasty("deep.h5", "--only", "deep")
-    check_copy("deep.h5")
+
+
+def check_remarked():
+    for part, words in REMARKED.items():
+        nasty("source.h5", "--only", part)
+        if part == "external-data":
+            np.arange(10, dtype="<i8").tofile("source.h5.raw")
+        result = copy("source.h5", "copy.h5")
+        check(result.returncode == 0 and all(word in result.stderr for word in words) and
+              bool(result.stderr) == bool(words), "%s: %s" % (part, result))
+        found = deepdiff.compare("source.h5", "copy.h5")
+        check(len(found) == (part in LOST) and all("'null'" in text for text in found),
+              "%s: %s" % (part, found))
 
 
 def check_sources():
@@ -176,6 +194,7 @@ def main():
     check_nasty()
     check_small_formats()
     check_refused()
+    check_remarked()
     check_sources()
     print("%d real files, %d failures" % (real, len(failures)))
     if failures:

@@ -2,8 +2,9 @@
  *
  * Options: --buffer BYTES, --newest, --omit NAME, --rehearse (ask emd_tree_rehearse
  * first), --callbacks (a 'choose' that looks at every
- * dataset and a 'copy' that moves the plain numeric ones by H5Dread and H5Dwrite, whole). Exit: 0
- * done; 1 an error, "STATUS: text" on stderr; 3 the same for busy and incomplete sources. */
+ * dataset and a 'copy' that moves the plain numeric ones by H5Dread and H5Dwrite, whole). Remarks
+ * go to stderr. Exit: 0 done; 1 an error, "STATUS: text" on stderr; 3 the same for busy and
+ * incomplete sources. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -52,10 +53,16 @@ static enum emd_status make_file(const char *path, int *fd, struct emd_error *er
     return *fd >= 0 ? EMD_OK : emd_fail_errno(err, EMD_E_IO, errno, "cannot create the copy");
 }
 
+static void remark(void *ctx, const char *path, const char *text)
+{
+    (void)ctx;
+    fprintf(stderr, "%s: %s\n", path, text);
+}
+
 int main(int argc, char **argv)
 {
     int fd = -1;
-    struct emd_tree_options options = {0};
+    struct emd_tree_options options = {.remark = remark};
     struct emd_tree_file_options file_options = {0};
     bool rehearse = false;
     int arg = 1;
