@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 
 # Every package that the project uses, in one place.
 build_packages="gcc libc6-dev cmake ninja-build pkg-config libhdf5-dev libzstd-dev libblosc-dev
-  libdeflate-dev zlib1g-dev libxxhash-dev liblz4-dev libjson-c-dev libmsgpack-dev libpng-dev"
+  libdeflate-dev zlib1g-dev libxxhash-dev liblz4-dev libjson-c-dev libmsgpack-dev libpng-dev libsymspg-dev"
 # Debian 13 renamed one of them.
 msgpack=libmsgpack-dev
 ! grep -qx 'ID=debian' /etc/os-release ||

@@ -48,3 +48,13 @@ emd_require(LZ4 liblz4 liblz4-dev)
 emd_require(JSON json-c libjson-c-dev)
 emd_require(MSGPACK msgpack libmsgpack-dev msgpack-c) # Debian 13: libmsgpack-c-dev
 emd_require(PNG libpng libpng-dev)
+
+# spglib's pkg-config file is not everywhere, and where it is, names differ.
+find_path(SPGLIB_INCLUDE_DIR spglib.h PATH_SUFFIXES spglib)
+find_library(SPGLIB_LIBRARY symspg)
+if(NOT SPGLIB_INCLUDE_DIR OR NOT SPGLIB_LIBRARY)
+  message(FATAL_ERROR "emdtools needs spglib: on Debian, apt-get install libsymspg-dev")
+endif()
+add_library(SPGLIB::symspg UNKNOWN IMPORTED)
+set_target_properties(SPGLIB::symspg PROPERTIES IMPORTED_LOCATION "${SPGLIB_LIBRARY}"
+                      INTERFACE_INCLUDE_DIRECTORIES "${SPGLIB_INCLUDE_DIR}")

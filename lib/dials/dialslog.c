@@ -123,9 +123,34 @@ static bool parse_value(const char **p, const char *end, double *value, double *
     return true;
 }
 
+char emd_centring_of(const char *symbol)
+{
+    symbol += strspn(symbol, " -");
+    return *symbol && strchr("ABCFIR", *symbol) ? *symbol : 'P';
+}
+
+/* The centring of the space group that is printed in the line behind a cell. */
+static char centring_behind(const char *p, const char *end)
+{
+    static const char key[] = "Space group: ";
+    char symbol[8];
+    const char *newline = p < end ? memchr(p, '\n', (size_t)(end - p)) : NULL;
+    if (!newline)
+        return 'P';
+    p = newline + 1;
+    while (p < end && *p == ' ')
+        p++;
+    if ((size_t)(end - p) < sizeof key + sizeof symbol || memcmp(p, key, sizeof key - 1) != 0)
+        return 'P';
+    memcpy(symbol, p + sizeof key - 1, sizeof symbol - 1);
+    symbol[sizeof symbol - 1] = '\0';
+    return emd_centring_of(symbol);
+}
+
 bool emd_cell_parse(const char *text, size_t length, struct emd_cell *cell)
 {
     const char *p = text, *const end = text + length;
+    cell->centring = 'P';
     for (int i = 0; i < 6; i++) {
         while (p < end && (*p == ' ' || *p == '(' || (i > 0 && *p == ',')))
             p++;
@@ -167,6 +192,7 @@ enum emd_status emd_log_cells(const char *text, size_t length, struct emd_cells 
         if ((p > from && p[-1] != '\n') ||
             !emd_cell_parse(value, (size_t)(line_end(value, end) - value), &cell))
             continue;
+        cell.centring = centring_behind(value, end);
         bool known = false;
         for (size_t i = first; i < cells->count && !known; i++)
             known = same_cell(&cells->items[i], &cell);
@@ -206,6 +232,44 @@ bool emd_log_symmetry(const char *text, size_t length, char *out, size_t capacit
     return true;
 }
 
+bool emd_log_space_group(const char *text, size_t length, char *out, size_t capacity)
+{
+    static const char key[] = "Recommended space group: ";
+    const char *line;
+    size_t n;
+    if (!emd_log_line(text, length, key, &line, &n) || n <= sizeof key - 1)
+        return false;
+    emd_log_copy(line + sizeof key - 1, n - (sizeof key - 1), out, capacity);
+    return true;
+}
+
+void emd_failure_reason(char *reason)
+{
+    /* "... to dials-support@lists.sourceforge.net: TEXT" until DIALS 3.20, then "... at URL or to
+     * dials-user-group@jiscmail.ac.uk: TEXT"; with several arguments both are a tuple. */
+    char *begin = strstr(reason, "Please report this error");
+    char *address = begin ? strchr(begin, '@') : NULL;
+    char *rest = begin ? strchr(address ? address : begin, ':') : NULL;
+    if (!begin)
+        return;
+    if (rest) {
+        rest++;
+        rest += strspn(rest, " '\",");
+    }
+    size_t n = rest ? strlen(rest) : 0;
+    const bool tuple = begin > reason && strchr("('\"", begin[-1]);
+    while (tuple && n > 0 && strchr("')\"", rest[n - 1]))
+        n--;
+    if (n > 0) {
+        memmove(reason, rest, n);
+    } else {
+        n = (size_t)(begin - reason);
+        while (n > 0 && strchr(" :('\"", reason[n - 1]))
+            n--;
+    }
+    reason[n] = '\0';
+}
+
 /* Is this line a failure, and how many bytes of it are only the mark? */
 static bool is_failure(const char *line, size_t n, size_t *mark)
 {
@@ -239,7 +303,11 @@ bool emd_log_failure(const char *text, size_t length, char *out, size_t capacity
         const char *stop = newline ? newline : end;
         size_t n = (size_t)(trimmed(p, stop) - p), mark;
         if (n > 0 && is_failure(p, n, &mark)) {
-            emd_log_copy(p + mark, n - mark, out, capacity);
+            /* The clause that counts is the last: it must not be cut off first. */
+            char whole[1024];
+            emd_log_copy(p + mark, n - mark, whole, sizeof whole);
+            emd_failure_reason(whole);
+            emd_log_copy(whole, strlen(whole), out, capacity);
             found = out[0] != '\0';
         }
         p = newline ? newline + 1 : end;

@@ -16,7 +16,12 @@ struct emd_cell {
     double value[6];
     double esd[6];    /* standard uncertainty; NaN where none is given */
     char text[6][16]; /* the value as it was printed, without the uncertainty */
+    char centring;    /* 'P', 'A', 'B', 'C', 'F', 'I' or 'R', of the space group; 'P' if unknown */
 };
+
+/* The centring that a space group's symbol begins with, Hermann-Mauguin ("C 1 2/m 1") or Hall
+ * ("-C 2y"). */
+char emd_centring_of(const char *symbol);
 
 /* Cubic Angstrom; NaN for angles that close no cell. */
 double emd_cell_volume(const struct emd_cell *cell);
@@ -45,8 +50,18 @@ bool emd_log_version(const char *text, size_t length, char *out, size_t capacity
 /* The last "Best solution: P 1 2/m 1" of dials.symmetry.log or dials.cosym.log. */
 bool emd_log_symmetry(const char *text, size_t length, char *out, size_t capacity);
 
+/* The space group that dials.symmetry recommends from systematic absences: "Recommended space
+ * group: P 1 21 1". */
+bool emd_log_space_group(const char *text, size_t length, char *out, size_t capacity);
+
+/* Takes out of a reason what DIALS puts into every one of its own errors ("AssertionError: Please
+ * report this error to ...: Too few spots (8)"): what is left is the last clause, or the error's
+ * name where there is none. */
+void emd_failure_reason(char *reason);
+
 /* The last line that says that the program failed: "Sorry: ...", "ERROR: ...", "SomeError: ...".
- * The mark itself ("Sorry: ") is left out where the rest speaks for itself. */
+ * The mark itself ("Sorry: ") is left out where the rest speaks for itself, and so is what
+ * emd_failure_reason takes out. */
 bool emd_log_failure(const char *text, size_t length, char *out, size_t capacity);
 
 /* The last line with a letter in it. */

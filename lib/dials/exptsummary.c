@@ -36,7 +36,7 @@ static bool cell_of_axes(double axis[3][3], struct emd_cell *cell)
 static enum emd_status read_crystal(struct emd_json *json, struct emd_cells *cells,
                                     struct emd_error *err)
 {
-    char key[32];
+    char key[32], hall[40] = "";
     double axis[3][3];
     int axes = 0;
     if (!emd_json_open(json, '{')) {
@@ -46,12 +46,14 @@ static enum emd_status read_crystal(struct emd_json *json, struct emd_cells *cel
     while (emd_json_key(json, key, sizeof key)) {
         bool is_axis = strncmp(key, "real_space_", 11) == 0 && key[11] >= 'a' && key[11] <= 'c' &&
                        key[12] == '\0';
-        if (!is_axis)
+        if (strcmp(key, "space_group_hall_symbol") == 0)
+            emd_json_string(json, hall, sizeof hall);
+        else if (!is_axis)
             emd_json_skip(json);
         else if (emd_json_numbers(json, axis[key[11] - 'a'], 3) == 3)
             axes |= 1 << (key[11] - 'a');
     }
-    struct emd_cell cell;
+    struct emd_cell cell = {.centring = emd_centring_of(hall)};
     return axes == 7 && cell_of_axes(axis, &cell) ? emd_cells_add(cells, &cell, err) : EMD_OK;
 }
 

@@ -173,17 +173,34 @@ void emd_trial_list_free(struct emd_trial_list *list)
 struct reading {
     int first, last; /* equal if the trial has one component; last is -1 if it is not there */
     bool nested;
+    const char *suffix; /* of nested: the second component if it is the last, else NULL */
     struct emd_textfile file;
     struct emd_trial *out;
     struct emd_error *err;
     bool no_memory;
 };
 
+/* "dials.scale.log" of TRIAL/not_blank as it is called where it stands in TRIAL itself:
+ * "dials.scale_not_blank.log". False if it cannot stand there. */
+static bool suffixed(const struct reading *r, int dirfd, const char *name, char out[static 256])
+{
+    const char *dot = strrchr(name, '.');
+    if (!r->suffix || dirfd != r->last || !dot)
+        return false;
+    const int n = snprintf(out, 256, "%.*s_%s%s", (int)(dot - name), name, r->suffix, dot);
+    return n > 0 && n < 256;
+}
+
 static bool load(struct reading *r, int dirfd, const char *name)
 {
     struct emd_error err;
-    if (dirfd < 0)
-        return false;
+    char other[256];
+    if (dirfd < 0 || faccessat(dirfd, name, F_OK, 0) != 0) {
+        if (!suffixed(r, dirfd, name, other))
+            return false;
+        dirfd = r->first;
+        name = other;
+    }
     enum emd_status status = emd_textfile_read(&r->file, dirfd, name, &err);
     if (status == EMD_E_MEMORY)
         r->no_memory = true;
@@ -210,7 +227,8 @@ static void read_table(struct reading *r, unsigned what)
         return;
     out->outcome = EMD_OUTCOME_GOOD;
     out->stage = r->nested ? EMD_STAGE_RESCALE : EMD_STAGE_SCALE;
-    if ((what & EMD_TRIAL_SHELLS) && load(r, r->last, "scaled.json"))
+    if ((what & EMD_TRIAL_SHELLS) &&
+        (load(r, r->last, "scaled.json") || load(r, r->last, "dials.scale.json")))
         emd_merge_table_refine(&out->table, r->file.text, r->file.length, NULL);
 }
 
@@ -260,8 +278,11 @@ static void read_cells(struct reading *r)
 static void read_symmetry(struct reading *r, unsigned what)
 {
     struct emd_trial *out = r->out;
-    if (load_either(r, "dials.symmetry.log"))
+    if (load_either(r, "dials.symmetry.log")) {
         emd_log_symmetry(r->file.text, r->file.length, out->symmetry, sizeof out->symmetry);
+        emd_log_space_group(r->file.text, r->file.length, out->space_group,
+                            sizeof out->space_group);
+    }
     if ((out->symmetry[0] == '\0' || (what & EMD_TRIAL_COSYM)) && load_either(r, "dials.cosym.log"))
         emd_log_symmetry(r->file.text, r->file.length, out->cosym, sizeof out->cosym);
 }
@@ -324,9 +345,22 @@ static void read_frames(struct reading *r)
     }
 }
 
-static bool exists(int dirfd, const char *name)
+static bool exists(const struct reading *r, int dirfd, const char *name)
 {
-    return dirfd >= 0 && name && faccessat(dirfd, name, F_OK, 0) == 0;
+    char other[256];
+    if (!name)
+        return false;
+    return (dirfd >= 0 && faccessat(dirfd, name, F_OK, 0) == 0) ||
+           (suffixed(r, dirfd, name, other) && faccessat(r->first, other, F_OK, 0) == 0);
+}
+
+/* A result; tables can be compressed (DIALS_USE_GZIP_REFL). */
+static bool has_result(const struct reading *r, int dirfd, const char *name)
+{
+    char packed[64];
+    return exists(r, dirfd, name) ||
+           (name && snprintf(packed, sizeof packed, "%s.gz", name) < (int)sizeof packed &&
+            exists(r, dirfd, packed));
 }
 
 static bool found_no_spots(struct reading *r)
@@ -343,7 +377,7 @@ static void set_outcome(struct emd_trial *out, enum emd_outcome outcome, const c
     out->outcome = outcome;
     emd_log_copy(text, strlen(text), out->reason, sizeof out->reason);
     if (out->reason[0] == '\0')
-        snprintf(out->reason, sizeof out->reason, "nobody says why");
+        snprintf(out->reason, sizeof out->reason, "no reason recorded");
 }
 
 /* How far a stage got, by its log and its result in the folder. */
@@ -355,7 +389,7 @@ struct progress {
 static struct progress look_at(struct reading *r, int dirfd, enum emd_stage stage)
 {
     struct progress p = {0};
-    bool result = exists(dirfd, stages[stage].output), farewell = false, failed = false;
+    bool result = has_result(r, dirfd, stages[stage].output), farewell = false, failed = false;
     if (load(r, dirfd, stages[stage].log)) {
         const char *text = r->file.text;
         size_t n = r->file.length;
@@ -364,7 +398,7 @@ static struct progress look_at(struct reading *r, int dirfd, enum emd_stage stag
             stages[stage].farewell && emd_log_line(text, n, stages[stage].farewell, NULL, NULL);
         failed = emd_log_failure(text, n, p.failure, sizeof p.failure);
         emd_log_last_line(text, n, p.last_line, sizeof p.last_line);
-    } else if (r->file.length == 0 && exists(dirfd, stages[stage].log)) {
+    } else if (r->file.length == 0 && exists(r, dirfd, stages[stage].log)) {
         p.begun = true;
     }
     p.begun |= result;
@@ -409,7 +443,7 @@ static void judge(struct reading *r)
 
 /* A stage of emdprocess' record. */
 struct recorded {
-    char name[64], state[16], reason[200];
+    char name[64], state[16], ending[32], reason[200];
     bool optional;
 };
 
@@ -428,6 +462,8 @@ static void read_recorded(struct emd_json *j, struct recorded *stage)
             emd_json_string(j, stage->state, sizeof stage->state);
         } else if (strcmp(key, "reason") == 0) {
             emd_json_string(j, stage->reason, sizeof stage->reason);
+        } else if (strcmp(key, "ending") == 0) {
+            emd_json_string(j, stage->ending, sizeof stage->ending);
         } else if (strcmp(key, "optional") == 0) {
             stage->optional = emd_json_peek(j) == 't';
             emd_json_skip(j);
@@ -477,16 +513,23 @@ static bool read_record(struct reading *r)
     }
     if (!stopped)
         return false;
-    const bool failed = found.state[0] == 'f';
+    /* A movie that is still being written, or was left so: emdprocess did not start, and will look
+     * at it again. */
+    const bool incomplete = strcmp(found.ending, "incomplete") == 0;
+    const bool failed = found.state[0] == 'f' && !incomplete;
     const bool other = strcmp(found.name, stages[stage].name) != 0;
     char text[320];
     out->stage = stage;
+    emd_failure_reason(found.reason);
     if (failed && stage <= EMD_STAGE_INDEX && found_no_spots(r))
         snprintf(text, sizeof text, "no spots found");
+    else if (incomplete)
+        snprintf(text, sizeof text, "%s%s",
+                 strncmp(found.reason, "incomplete", 10) == 0 ? "" : "incomplete: ", found.reason);
     else
         snprintf(text, sizeof text, "%s%s%s", other ? found.name : "", other ? ": " : "",
                  failed                  ? found.reason
-                 : found.state[0] == 'r' ? "is running, or was broken off"
+                 : found.state[0] == 'r' ? "running or interrupted"
                                          : "stopped on request");
     set_outcome(out, failed ? EMD_OUTCOME_FAILED : EMD_OUTCOME_UNFINISHED, text);
     return true;
@@ -513,6 +556,7 @@ static bool open_folders(struct reading *r, int rootfd, const char *path, const 
         return false;
     }
     r->last = r->nested ? openat(r->first, rest + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : r->first;
+    r->suffix = r->nested && !strchr(rest + 1, '/') ? rest + 1 : NULL;
     return true;
 }
 

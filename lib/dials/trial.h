@@ -3,7 +3,11 @@
  * Layout: WORK/.../CRYSTAL/TRIAL, where TRIAL is one component ("P1") or more ("P1/not_blank": the
  * run after blank images were removed). The merging statistics come from TRIAL; the cell, the
  * symmetry and the name under which the crystal is listed ("CRYSTAL/P1") from TRIAL or, where it
- * has none, from its first component. */
+ * has none, from its first component.
+ *
+ * Where the folder TRIAL of two components ("P1/not_blank") is not there, its files can stand in
+ * the first one under names of their own, as another laboratory's script has them:
+ * "dials.scale_not_blank.log", "scaled_not_blank.expt". */
 #ifndef EMD_DIALS_TRIAL_H
 #define EMD_DIALS_TRIAL_H
 
@@ -34,7 +38,7 @@ const char *emd_stage_name(enum emd_stage stage);
 enum emd_outcome {
     EMD_OUTCOME_GOOD,      /* has merging statistics */
     EMD_OUTCOME_FAILED,    /* a program said so, or there was nothing to work on */
-    EMD_OUTCOME_UNFINISHED /* stopped, running, or broken off without a word */
+    EMD_OUTCOME_UNFINISHED /* stopped, running, interrupted, or the movie is incomplete */
 };
 
 /* Which files are worth opening. */
@@ -53,9 +57,10 @@ struct emd_trial {
     struct emd_merge_table table; /* if good */
     struct emd_cells cells;       /* one a crystal; may be empty */
     char symmetry[40], cosym[40]; /* best solutions of the two programs, "" if there is none */
-    char version[40];             /* of DIALS, "" if unknown */
-    long images;                  /* recorded; 0 if unknown, as without EMD_TRIAL_FRAMES */
-    long kept;                    /* scaled; 0 if unknown */
+    char space_group[40]; /* that dials.symmetry recommends, by absences; "" if it does not */
+    char version[40];     /* of DIALS, "" if unknown */
+    long images;          /* recorded; 0 if unknown, as without EMD_TRIAL_FRAMES */
+    long kept;            /* scaled; 0 if unknown */
     struct emd_image_range recorded;
     struct emd_image_range range[EMD_EXPT_RANGES]; /* kept */
     size_t ranges;

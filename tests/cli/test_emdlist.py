@@ -66,14 +66,116 @@ def test_lines(work):
     assert cosym.count("P 1 2/m 1") == 2
     strict, _ = run("--good", "-C", work, "--cc", "0.8", "P1")
     assert float(strict.split()[1]) > float(good.split()[1])
-    # In a table cosym comes first, unless asked otherwise.
     tsv, _ = run("-C", work, "--format", "tsv", "--columns", "path,symmetry,laue,stage,reason,dials", "--sort", "-path", "P1")
     assert [l.split("\t") for l in tsv.splitlines()] == [
         ["path", "symmetry", "laue", "stage", "reason", "dials"],
         ["z/P1", "", "", "index", "no spots found", "3.20.0"],
-        ["y/deep/er/P1", "P 1 2/m 1", "P -1", "scale", "", "3.12.1"],
-        ["x/BAD one/P1", "P 1 2/m 1", "P -1", "scale", "", "3.12.1"],
+        ["y/deep/er/P1", "P -1", "P -1", "scale", "", "3.12.1"],
+        ["x/BAD one/P1", "P -1", "P -1", "scale", "", "3.12.1"],
         ["w/P1", "", "", "index", "no ?[31mlattice", ""]], tsv
+
+
+def test_one_symmetry(work):
+    """Every format says the same, whatever the source."""
+    good_crystal(work + "/a", 0.9)
+    with open(work + "/a/P1/dials.symmetry.log", "a", encoding="utf-8") as f:
+        f.write("Recommended space group: P 1 21 1\n")
+    for source, symmetry in (("symmetry", "P -1"), ("cosym", "P 1 2/m 1"), ("space_group", "P 1 21 1"), (None, "P -1")):
+        args = ["-C", work, *(["--symmetry-from", source] if source else []), "P1"]
+        assert run(*args)[0].rstrip().endswith("Best solution: " + symmetry)
+        for fmt in ("csv", "tsv"):
+            out = run("--format", fmt, "--columns", "symmetry", *args)[0]
+            assert out.split("\n")[1].strip() == symmetry, out
+        (row,) = json.loads(run("--format", "json", *args)[0])
+        assert (row["symmetry"], row["cosym"], row["laue"], row["space_group"]) == (symmetry, "P 1 2/m 1", "P -1", "P 1 21 1")
+        page = run("--format", "html", *args)[0]
+        assert f'"symmetry":"{symmetry}"' in page
+    os.unlink(work + "/a/P1/dials.symmetry.log")  # none: the other's
+    assert run("--symmetry-from", "space_group", "-C", work, "P1")[0].rstrip().endswith("P 1 2/m 1")
+
+
+def test_reasons(work):
+    """The clause that says why, without what DIALS puts before it in every error."""
+    cases = {"a": ("AssertionError: Please report this error to dials-support@lists.sourceforge.net: Too few spots (8)", "Too few spots (8)"),
+             "b": ("RuntimeError: Please report this error at https://github.com/dials/dials/issues or to "
+                   "dials-user-group@jiscmail.ac.uk: no lattice: try fft1d", "no lattice: try fft1d"),
+             "c": ("KeyError: ('Please report this error to dials-support@lists.sourceforge.net:', 'id', 3)", "id', 3"),
+             "d": ("AssertionError: Please report this error to dials-support@lists.sourceforge.net:", "AssertionError"),
+             "e": ("Sorry: No suitable lattice could be found.", "No suitable lattice could be found."),
+             "f": ("RuntimeError: " + "Please report this error to x@y.z: " + "w" * 150, "w" * 150)}
+    for name, (text, _) in cases.items():
+        put(f"{work}/{name}/P1", "dials.index.log", "DIALS 3.12.1\n" + text + "\n")
+        put(f"{work}/{name}2/P1", "emdprocess.json", json.dumps({"format": 1, "stages": [
+            {"name": "import", "state": "done"}, {"name": "find_spots", "state": "done"},
+            {"name": "index", "state": "failed", "reason": text, "lasting": True}]}))
+    out = dict(l.split(" -     ") for l in run("-C", work, "P1")[0].splitlines())
+    for name, (_, reason) in cases.items():
+        assert out[f"{name}/P1"] == f"failed at index: {reason}", out[f"{name}/P1"]
+        if not reason.startswith("No suit"):
+            assert out[f"{name}2/P1"] == f"failed at index: {reason}", out[f"{name}2/P1"]
+
+
+def test_incomplete_movies(work):
+    for name, ending, reason in (("a", "incomplete", "the file is empty"), ("b", "incomplete", "incomplete: 3 of 9 frames"),
+                                 ("c", "not started", "damaged")):
+        put(f"{work}/{name}/P1", "emdprocess.json", json.dumps({"format": 1, "stages": [
+            {"name": "import", "state": "failed", "ending": ending, "reason": reason, "lasting": False}]}))
+    assert run("-C", work, "P1")[0].splitlines() == [
+        "a/P1 -     unfinished at import: incomplete: the file is empty",
+        "b/P1 -     unfinished at import: incomplete: 3 of 9 frames",
+        "c/P1 -     failed at import: damaged"]
+
+
+def test_files_in_one_folder(work):
+    """A laboratory's script writes what is not blank beside the rest, under other names."""
+    good_crystal(work + "/a", 1.2)
+    rows = synthetic.merging(random.Random(5), 0.8)
+    at = work + "/a/P1"
+    put(at, "imported.expt", synthetic.expt("/x/m.emd", 1, 100))
+    put(at, "dials.scale_not_blank.log", synthetic.scale_log("3.12.1", rows))
+    put(at, "scaled_not_blank.expt", synthetic.expt("/x/m.emd", 11, 40))
+    put(at, "dials.symmetry_not_blank.log", "Best solution: P 4/m\n")
+    (row,) = json.loads(run("-C", work, "--format", "json", "P1/not_blank")[0])
+    assert (row["outcome"], row["stage"], row["symmetry"], row["frames"]) == ("good", "rescale", "P 4/m", "30/100"), row
+    assert "%.2f" % row["resolution"] == expected_shell(rows)
+    (row,) = json.loads(run("-C", work, "--format", "json", "P1")[0])
+    assert row["symmetry"] == "P -1" and "%.2f" % row["resolution"] != expected_shell(rows)
+    put(at + "/not_blank", "dials.scale.log", synthetic.scale_log("3.12.1", synthetic.merging(random.Random(5), 1.4)))
+    (row,) = json.loads(run("-C", work, "--format", "json", "P1/not_blank")[0])  # the folder comes first
+    assert "%.2f" % row["resolution"] != expected_shell(rows)
+    put(work + "/b/P1", "dials.scale_not_blank.log", "DIALS 3.12.1\nSorry: no reflections\n")
+    assert "b/P1 -     failed at rescale: no reflections" in run("-C", work, "P1/not_blank")[0]
+
+
+def test_lattices(work):
+    """One lattice is one, whatever the setting; others and outliers are told."""
+    rng = random.Random(3)
+    for i in range(20):
+        a, b, c, beta = (5.34 + rng.gauss(0, 0.004), 6.46 + rng.gauss(0, 0.004), 10.86 + rng.gauss(0, 0.008), 91.3 + rng.gauss(0, 0.03))
+        cell = [(a, b, c, 90, beta, 90), (a, b, c, 90, 180 - beta, 90), (c, b, a, 90, beta, 90), (b, a, c, beta, 90, 90),
+                (c, a, b, 90, 90, 180 - beta)][i % 5 if i > 8 else 0]
+        good_crystal(f"{work}/{i:02}", 0.9, cell=cell)
+    good_crystal(work + "/twice", 0.9, cell=(10.68, 6.46, 10.86, 90, 91.3, 90))
+    good_crystal(work + "/far", 0.9, cell=(5.34, 6.46, 11.2, 90, 91.3, 90))
+    rows = {r["path"].split("/")[0]: r for r in json.loads(run("-C", work, "--format", "json", "P1")[0])}
+    assert {r["cluster"] for n, r in rows.items() if n != "twice"} == {1} and rows["twice"]["cluster"] == 2
+    assert rows["far"]["cell_distance"] > 4.74 and rows["twice"]["cell_distance"] is None
+    assert all(r["cell_distance"] < 4.74 for n, r in rows.items() if n not in ("far", "twice"))
+    reduced = [[float(v) for v in r["reduced"].split()] for n, r in rows.items() if n not in ("far", "twice")]
+    for column, width in zip(zip(*reduced), (0.05, 0.05, 0.1, 0.3, 0.3, 0.3)):
+        assert max(column) - min(column) < width, column
+    cases = os.path.join(os.environ.get("EMDTOOLS_TEST_DATA", ""), "cases", "dials", "cell_settings")
+    if os.path.isdir(cases):
+        rows = json.loads(run("-C", cases, "--format", "json", "P1")[0])
+        assert len(rows) == 12 and all(r["cluster"] == 1 and r["cell_distance"] < 4.74 for r in rows)
+
+
+def test_few_pairs(work):
+    good_crystal(work + "/a", 0.9)
+    rows = [r[:2] + (int(r[3] * 1.2), r[3], 1.2) + r[5:] for r in synthetic.merging(random.Random(5), 0.8)]
+    put(work + "/b/P1", "dials.scale.log", synthetic.scale_log("3.12.1", rows))
+    notes = dict(l.split("\t") for l in run("-C", work, "--format", "tsv", "--columns", "path,note", "P1")[0].splitlines()[1:])
+    assert notes == {"a/P1": "", "b/P1": "low multiplicity: CC1/2 is of few pairs"}, notes
 
 
 def test_nested(work):
@@ -259,7 +361,7 @@ def test_options(work):
     run(code=2)
     run("P1", "P2", code=2)
     for bad in (["--columns", "nonsense"], ["--columns", ""], ["--sort", "nonsense"], ["--cc", "x"], ["--cc", "1.5"],
-                ["--method", "spline"], ["--format", "xml"], ["--symmetry-from", "both"], ["--nonsense"]):
+                ["--method", "spline"], ["--format", "xml"], ["--symmetry-from", "both"], ["--columns", "path,resolutoin"], ["--nonsense"]):
         out, err = run(*bad, "-C", work, "P1", code=2)
         assert out == "" and err.startswith("emdlist: "), bad
     for trial in ("..", "/P1", "P1/", "P1/../x", ""):

@@ -456,7 +456,7 @@ class Crystals(Case):
         self.assertIn("good/test: done", out)
         self.assertRegex(self.run_tool("--status"), "not ready  bad/test one: .+")
         listed = self.run_tool(tool=EMDLIST)
-        self.assertRegex(listed, r"bad/test +- +failed at [a-z_]+: .*bytes that it should have")
+        self.assertRegex(listed, r"bad/test +- +unfinished at import: incomplete: .*bytes that it should have")
         self.movie("bad.emd")
         self.assertIn("1 done", self.run_tool())
         # A movie that cannot be read for a while costs no results.
@@ -613,7 +613,7 @@ class Interruptions(Case):
         wait_for(lambda: not alive(pid), "the end of the stage")
         self.assertIn("it was broken off", self.run_tool("--status"))
         listed = self.run_tool(tool=EMDLIST)
-        self.assertIn("one: is running, or was broken off", listed)
+        self.assertIn("one: running or interrupted", listed)
         self.recipe(("one", "echo 1 > one.txt"))
         self.assertIn("1 done", self.run_tool())
 

@@ -515,11 +515,11 @@ START_TEST(trials_are_found_and_judged)
     emd_trial_free(&t);
     t = read_trial("j/mP", "mP");
     ck_assert_int_eq(t.outcome, EMD_OUTCOME_UNFINISHED);
-    ck_assert_str_eq(t.reason, "is running, or was broken off");
+    ck_assert_str_eq(t.reason, "running or interrupted");
     emd_trial_free(&t);
     t = read_trial("l/mP", "mP");
     ck_assert_int_eq(t.outcome, EMD_OUTCOME_FAILED);
-    ck_assert_str_eq(t.reason, "nobody says why");
+    ck_assert_str_eq(t.reason, "no reason recorded");
     emd_trial_free(&t);
     t = read_trial("k/mP", "mP");
     ck_assert_int_eq(t.outcome, EMD_OUTCOME_GOOD);

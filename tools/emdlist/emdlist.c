@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "base/safefile.h"
 #include "common/message.h"
 #include "emdlist/listcolumns.h"
@@ -28,8 +29,9 @@ static const char help_start[] =
     "      --cc X             CC1/2 at which the resolution is taken (0.3)\n"
     "      --method METHOD    shell (default): limit of the last shell above X;\n"
     "                         linear: interpolated between shells; fit: DIALS' tanh fit\n"
-    "      --symmetry-from PROGRAM\n"
-    "                         cosym or symmetry: whose best solution is preferred\n"
+    "      --symmetry-from SOURCE\n"
+    "                         symmetry (default) or cosym: the program whose best solution\n"
+    "                         is preferred; space_group: the recommended space group\n"
     "\n"
     "Output:\n"
     "      --format FORMAT    text (default), tsv, csv, json or html\n"
@@ -95,12 +97,22 @@ static int choice(const char *text, const char *const names[], int count)
     return -1;
 }
 
+static int no_column(const char *option, const char *name)
+{
+    const char *names[LIST_COLUMNS];
+    for (enum list_column_id id = 0; id < LIST_COLUMNS; id++)
+        names[id] = list_column(id)->key;
+    const char *near = emd_nearest(name, names, LIST_COLUMNS);
+    return near ? emd_usage_error("%s: no column '%s'; did you mean '%s'?", option, name, near)
+                : emd_usage_error("%s: no column '%s'", option, name);
+}
+
 /* EMD_EXIT_OK to go on; else the exit code, with *stop set. */
 static int parse_arguments(int argc, char **argv, struct arguments *a, bool *stop)
 {
     static const char *const formats[] = {"text", "tsv", "csv", "json", "html"};
     static const char *const methods[] = {"shell", "linear", "fit"};
-    static const char *const programs[] = {"cosym", "symmetry"};
+    static const char *const sources[] = {"symmetry", "cosym", "space_group"};
     char unknown[64];
     int code, index;
     *stop = true;
@@ -123,7 +135,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
             enum list_column_id ids[LIST_COLUMNS];
             a->backwards = optarg[0] == '-';
             if (list_columns_parse(optarg + a->backwards, ids, LIST_COLUMNS, unknown) != 1)
-                return emd_usage_error("--sort %s: no such column", optarg);
+                return no_column("--sort", unknown);
             a->sort = ids[0];
             break;
         }
@@ -137,9 +149,10 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
             a->settings.method = (enum emd_resolution_method)index;
             break;
         case OPT_SYMMETRY:
-            if ((index = choice(optarg, programs, 2)) < 0)
-                return emd_usage_error("--symmetry-from %s: not cosym or symmetry", optarg);
-            a->settings.symmetry_from = index == 0 ? SYMMETRY_COSYM : SYMMETRY_SYMMETRY;
+            if ((index = choice(optarg, sources, 3)) < 0)
+                return emd_usage_error("--symmetry-from %s: not symmetry, cosym or space_group",
+                                       optarg);
+            a->settings.symmetry_from = (enum symmetry_from)index;
             break;
         case OPT_FORMAT:
             if ((index = choice(optarg, formats, 5)) < 0)
@@ -150,7 +163,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
             a->column_count = list_columns_parse(optarg, a->columns,
                                                  sizeof a->columns / sizeof *a->columns, unknown);
             if (a->column_count == 0)
-                return emd_usage_error("--columns: no column '%s'", unknown);
+                return no_column("--columns", unknown);
             break;
         case OPT_HELP:
             print_help();
@@ -197,7 +210,9 @@ static void choose_columns(struct arguments *a)
     for (size_t i = 0; i < a->column_count; i++) {
         s->what |= list_column(a->columns[i])->needs;
         s->want_ratio |= a->columns[i] == LIST_RATIO;
+        s->want_lattice |= list_column(a->columns[i])->lattice;
     }
+    s->want_lattice |= list_column(a->sort)->lattice || a->format == FORMAT_HTML;
     s->what |= list_column(a->sort)->needs;
     s->want_ratio |= a->sort == LIST_RATIO;
     if (s->method != EMD_RESOLUTION_SHELL)

@@ -24,13 +24,23 @@ static const struct list_column columns[LIST_COLUMNS] = {
     [LIST_BETA] = {"beta", "β", "°", "cell angle", LIST_NUMBER, 3, 0},
     [LIST_GAMMA] = {"gamma", "γ", "°", "cell angle", LIST_NUMBER, 3, 0},
     [LIST_VOLUME] = {"volume", "Volume", "Å³", "of the cell", LIST_NUMBER, 1, 0},
+    [LIST_REDUCED] = {"reduced", "Reduced cell", "Å °", "Niggli-reduced primitive cell", LIST_TEXT,
+                      0, 0, true},
+    [LIST_CLUSTER] = {"cluster", "Lattice", "",
+                      "lattices by number of crystals, 1 the most frequent", LIST_NUMBER, 0, 0,
+                      true},
+    [LIST_DISTANCE] = {"cell_distance", "Distance", "σ",
+                       "of the cell from the median of its lattice, in spreads", LIST_NUMBER, 2, 0,
+                       true},
     [LIST_SYMMETRY] = {"symmetry", "Symmetry", "",
-                       "best solution of dials.cosym, else dials.symmetry (--symmetry-from)",
-                       LIST_TEXT, 0, EMD_TRIAL_COSYM},
+                       "best solution of dials.symmetry, else dials.cosym (--symmetry-from)",
+                       LIST_TEXT, 0, 0},
     [LIST_SYMMETRY_COSYM] = {"cosym", "cosym", "", "best solution of dials.cosym", LIST_TEXT, 0,
                              EMD_TRIAL_COSYM},
     [LIST_SYMMETRY_SYMMETRY] = {"laue", "symmetry", "", "best solution of dials.symmetry",
                                 LIST_TEXT, 0, 0},
+    [LIST_SPACE_GROUP] = {"space_group", "Space group", "",
+                          "that dials.symmetry recommends from absences", LIST_TEXT, 0, 0},
     [LIST_FRAMES] = {"frames", "Images", "", "kept/recorded", LIST_TEXT, 0, EMD_TRIAL_FRAMES},
     [LIST_KEPT] = {"kept", "Kept", "", "images kept", LIST_NUMBER, 0, EMD_TRIAL_FRAMES},
     [LIST_IMAGES] = {"images", "Recorded", "", "images recorded", LIST_NUMBER, 0, EMD_TRIAL_FRAMES},
@@ -50,6 +60,7 @@ static const struct list_column columns[LIST_COLUMNS] = {
     [LIST_STAGE] = {"stage", "Stage", "", "the furthest that was begun", LIST_TEXT, 0, 0},
     [LIST_REASON] = {"reason", "Reason", "", "why there are no merging statistics", LIST_TEXT, 0,
                      0},
+    [LIST_NOTE] = {"note", "Note", "", "what makes the numbers doubtful", LIST_TEXT, 0, 0},
     [LIST_DIALS] = {"dials", "DIALS", "", "version of DIALS", LIST_TEXT, 0, 0},
     [LIST_IMAGE] = {"image", "Movie", "", "image file", LIST_TEXT, 0, EMD_TRIAL_FRAMES},
     [LIST_RATIO] = {"ratio", "Ratio", "", "compression ratio of the movie", LIST_NUMBER, 2,
@@ -110,6 +121,10 @@ double list_number(const struct list_row *row, enum list_column_id id)
         return row->cell ? row->cell->value[id - LIST_A] : NAN;
     case LIST_VOLUME:
         return row->cell ? emd_cell_volume(row->cell) : NAN;
+    case LIST_CLUSTER:
+        return row->place.cluster ? (double)row->place.cluster : NAN;
+    case LIST_DISTANCE:
+        return row->place.distance;
     case LIST_CC_LOW:
         return table->count ? table->shells[0].value[EMD_SHELL_CC_HALF] : NAN;
     case LIST_CC_HIGH:
@@ -184,11 +199,22 @@ const char *list_text(const struct list_row *row, enum list_column_id id,
     case LIST_ESDS:
         return row->cell ? esd_text(row->cell, buffer) : "";
     case LIST_SYMMETRY:
-        return list_row_symmetry(row, settings->symmetry_from, false);
+        return list_row_symmetry(row, settings->symmetry_from);
     case LIST_SYMMETRY_COSYM:
         return t->cosym;
     case LIST_SYMMETRY_SYMMETRY:
         return t->symmetry;
+    case LIST_SPACE_GROUP:
+        return t->space_group;
+    case LIST_REDUCED:
+        if (row->place.cluster == 0)
+            return "";
+        snprintf(buffer, LIST_BUFFER, "%.3f %.3f %.3f %.2f %.2f %.2f", row->place.reduced[0],
+                 row->place.reduced[1], row->place.reduced[2], row->place.reduced[3],
+                 row->place.reduced[4], row->place.reduced[5]);
+        return buffer;
+    case LIST_NOTE:
+        return list_row_note(row);
     case LIST_FRAMES:
         if (t->images <= 0)
             return "";

@@ -21,9 +21,13 @@ enum list_column_id {
     LIST_BETA,
     LIST_GAMMA,
     LIST_VOLUME,
+    LIST_REDUCED,
+    LIST_CLUSTER,
+    LIST_DISTANCE,
     LIST_SYMMETRY,
     LIST_SYMMETRY_COSYM,
     LIST_SYMMETRY_SYMMETRY,
+    LIST_SPACE_GROUP,
     LIST_FRAMES,
     LIST_KEPT,
     LIST_IMAGES,
@@ -41,6 +45,7 @@ enum list_column_id {
     LIST_OUTCOME,
     LIST_STAGE,
     LIST_REASON,
+    LIST_NOTE,
     LIST_DIALS,
     LIST_IMAGE,
     LIST_RATIO,
@@ -52,6 +57,7 @@ struct list_column {
     enum list_kind kind;
     int decimals;   /* of a number */
     unsigned needs; /* EMD_TRIAL_... */
+    bool lattice;   /* needs list_settings.want_lattice */
 };
 
 const struct list_column *list_column(enum list_column_id id);

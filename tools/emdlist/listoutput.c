@@ -57,7 +57,7 @@ void list_write_classic(FILE *out, const struct list_rows *rows,
             fputs("     Unit cell: ", out);
             for (int k = 0; k < 6; k++)
                 fprintf(out, "%s%s", k ? "  " : "", row->cell ? row->cell->text[k] : "-");
-            const char *symmetry = list_row_symmetry(row, settings->symmetry_from, true);
+            const char *symmetry = list_row_symmetry(row, settings->symmetry_from);
             fputs(" Best solution: ", out);
             put_plain(out, symmetry[0] ? symmetry : "-");
         }

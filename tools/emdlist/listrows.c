@@ -28,12 +28,23 @@ const char *list_outcome_name(enum emd_outcome outcome)
     return names[outcome];
 }
 
-const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from, bool classic)
+const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from)
 {
     const struct emd_trial *t = row->trial;
-    bool cosym_first = from == SYMMETRY_COSYM || (from == SYMMETRY_AUTO && !classic);
-    const char *first = cosym_first ? t->cosym : t->symmetry;
-    return first[0] ? first : cosym_first ? t->symmetry : t->cosym;
+    const char *first = t->symmetry[0] ? t->symmetry : t->cosym;
+    const char *preferred = from == SYMMETRY_COSYM         ? t->cosym
+                            : from == SYMMETRY_SPACE_GROUP ? t->space_group
+                                                           : first;
+    return preferred[0] ? preferred : first;
+}
+
+const char *list_row_note(const struct list_row *row)
+{
+    /* Half of the reflections or more were measured once and are in no pair. */
+    const double least = 1.5;
+    const struct emd_merge_table *table = &row->trial->table;
+    const double m = table->has_overall ? table->overall.value[EMD_SHELL_MULTIPLICITY] : NAN;
+    return m < least ? "low multiplicity: CC1/2 is of few pairs" : "";
 }
 
 struct reader {
@@ -104,6 +115,24 @@ static enum emd_status make_rows(const struct list_settings *settings, struct li
     return EMD_OK;
 }
 
+/* Every cell's place among the lattices of the list. */
+static enum emd_status group_lattices(struct list_rows *rows, struct emd_error *err)
+{
+    const struct emd_cell **cells = calloc(rows->count + 1, sizeof *cells);
+    struct emd_lattice_place *places = calloc(rows->count + 1, sizeof *places);
+    enum emd_status status =
+        cells && places ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "out of memory");
+    for (size_t i = 0; i < rows->count && status == EMD_OK; i++)
+        cells[i] = rows->rows[i].cell;
+    if (status == EMD_OK)
+        status = emd_lattice_group(cells, rows->count, places, &rows->lattice, err);
+    for (size_t i = 0; i < rows->count && status == EMD_OK; i++)
+        rows->rows[i].place = places[i];
+    free(places);
+    free(cells);
+    return status;
+}
+
 enum emd_status list_rows_read(const struct list_settings *settings, struct list_rows *rows,
                                struct emd_error *err)
 {
@@ -140,6 +169,8 @@ enum emd_status list_rows_read(const struct list_settings *settings, struct list
             rows->ratios[i] = list_image_ratio(rows->trials[i].image);
     }
     status = make_rows(settings, rows, err);
+    if (status == EMD_OK && settings->want_lattice)
+        status = group_lattices(rows, err);
 out:
     if (r.rootfd >= 0)
         close(r.rootfd);

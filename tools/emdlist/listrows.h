@@ -2,13 +2,15 @@
 #ifndef EMD_TOOLS_LISTROWS_H
 #define EMD_TOOLS_LISTROWS_H
 
+#include "dials/lattice.h"
 #include "dials/resolution.h"
 #include "dials/trial.h"
 
+/* Whose word is taken for the symmetry, everywhere. */
 enum symmetry_from {
-    SYMMETRY_AUTO,    /* columns: cosym's, else symmetry's; the classic line: the other way round */
-    SYMMETRY_COSYM,   /* cosym's, else symmetry's */
-    SYMMETRY_SYMMETRY /* symmetry's, else cosym's */
+    SYMMETRY_SYMMETRY,   /* dials.symmetry's best solution, else cosym's: as list.sh has it */
+    SYMMETRY_COSYM,      /* dials.cosym's, else symmetry's */
+    SYMMETRY_SPACE_GROUP /* the space group that dials.symmetry recommends, else the first */
 };
 
 struct list_settings {
@@ -18,15 +20,16 @@ struct list_settings {
     enum symmetry_from symmetry_from;
     bool good_only;
     unsigned what; /* EMD_TRIAL_... */
-    bool want_ratio;
+    bool want_ratio, want_lattice;
 };
 
 struct list_row {
     const struct emd_trial *trial;
-    const struct emd_cell *cell; /* NULL if there is none */
-    size_t crystal, crystals;    /* number within the trial from 1, and how many there are */
-    double resolution;           /* NaN: no answer */
-    double ratio;                /* raw / stored bytes of the movie; NaN if unknown */
+    const struct emd_cell *cell;    /* NULL if there is none */
+    size_t crystal, crystals;       /* number within the trial from 1, and how many there are */
+    double resolution;              /* NaN: no answer */
+    double ratio;                   /* raw / stored bytes of the movie; NaN if unknown */
+    struct emd_lattice_place place; /* if it was wanted */
 };
 
 struct list_rows {
@@ -35,7 +38,8 @@ struct list_rows {
     size_t trial_count;
     struct list_row *rows;
     size_t count;
-    size_t hidden; /* by good_only */
+    size_t hidden;                      /* by good_only */
+    struct emd_lattice_summary lattice; /* if it was wanted */
 };
 
 /* Finds and reads everything; warns of folders that cannot be read. On success the caller ends it
@@ -44,8 +48,12 @@ enum emd_status list_rows_read(const struct list_settings *settings, struct list
                                struct emd_error *err);
 void list_rows_free(struct list_rows *rows);
 
-/* Best solution to show; "" if there is none. 'classic': as the line of list.sh has it. */
-const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from, bool classic);
+/* The symmetry to show; "" if there is none. */
+const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from);
+
+/* What makes the row's numbers doubtful, "" if nothing: an overall multiplicity below 1.5, where
+ * CC1/2 is of few pairs. */
+const char *list_row_note(const struct list_row *row);
 
 const char *list_method_name(enum emd_resolution_method method);
 const char *list_outcome_name(enum emd_outcome outcome);

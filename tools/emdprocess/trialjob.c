@@ -154,7 +154,8 @@ static void record_trouble(struct trial_job *job, struct emd_error *err)
     if (strcmp(emd_record_state(job->record, first->spec->name), "done") == 0)
         return;
     const struct emd_stage_result result = {.state = EMD_STAGE_BROKEN,
-                                            .ending = "not started",
+                                            .ending =
+                                                job->task->not_ready ? "incomplete" : "not started",
                                             .reason = job->task->trouble,
                                             .last_lines = "",
                                             .dials = ""};
