@@ -309,7 +309,7 @@ static void number_clusters(struct groups *g, size_t *size, size_t *order)
     for (size_t c = 0; c < g->clusters; c++) {
         size_t before = 0;
         for (size_t o = 0; o < g->clusters; o++)
-            before += size[o] > size[c] || (size[o] == size[c] && o < c);
+            before += o < c ? size[o] >= size[c] : size[o] > size[c];
         order[c] = before;
     }
     for (size_t i = 0; i < g->count; i++) {
