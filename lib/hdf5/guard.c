@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { DEFAULT_SECONDS = 60, POLL_MS = 100 };
@@ -32,13 +33,42 @@ enum { DEFAULT_SECONDS = 60, POLL_MS = 100 };
  * many times. */
 static const uint64_t memory_allowance = UINT64_C(1) << 30;
 
-static void limit(int resource, rlim_t most)
+/* False where a limit as low was there already. */
+static bool limit(int resource, rlim_t most)
 {
     struct rlimit now;
-    if (getrlimit(resource, &now) == 0 && (now.rlim_cur == RLIM_INFINITY || now.rlim_cur > most)) {
-        now.rlim_cur = most;
-        setrlimit(resource, &now);
-    }
+    if (getrlimit(resource, &now) != 0 || (now.rlim_cur != RLIM_INFINITY && now.rlim_cur <= most))
+        return false;
+    now.rlim_cur = most;
+    return setrlimit(resource, &now) == 0;
+}
+
+/* In the child: the seconds that it has, each time anew; 0 in any other process. */
+static unsigned child_seconds;
+
+static uint64_t processor_seconds(void)
+{
+    struct timespec used = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (uint64_t)used.tv_sec;
+}
+
+void emd_guard_progress(void)
+{
+    static uint64_t told; /* when the limit was set last */
+    if (child_seconds == 0)
+        return;
+    const uint64_t now = processor_seconds();
+    struct rlimit limits;
+    if (now == told || getrlimit(RLIMIT_CPU, &limits) != 0)
+        return;
+    told = now;
+    const rlim_t most = (rlim_t)now + child_seconds;
+    if (limits.rlim_cur == RLIM_INFINITY || limits.rlim_cur >= most)
+        return;
+    limits.rlim_cur =
+        limits.rlim_max != RLIM_INFINITY && limits.rlim_max < most ? limits.rlim_max : most;
+    setrlimit(RLIMIT_CPU, &limits);
 }
 
 /* What counts towards RLIMIT_DATA already: the stacks of the parent's threads are in it, 8 MiB
@@ -62,6 +92,7 @@ static uint64_t data_in_use(void)
 
 static void run_child(const struct emd_guard *guard, pid_t parent, int fd, uint64_t file_size)
 {
+    const unsigned seconds = guard->seconds ? guard->seconds : DEFAULT_SECONDS;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
@@ -74,7 +105,9 @@ static void run_child(const struct emd_guard *guard, pid_t parent, int fd, uint6
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     limit(RLIMIT_CORE, 0);
-    limit(RLIMIT_CPU, guard->seconds ? guard->seconds : DEFAULT_SECONDS);
+    /* A lower limit of the user's own is one for all the work. */
+    if (limit(RLIMIT_CPU, seconds))
+        child_seconds = seconds;
     if (!SANITIZED)
         limit(RLIMIT_DATA, (rlim_t)(data_in_use() + memory_allowance + 4 * file_size));
     /* The allocator's last words would go to the user's terminal. */
@@ -138,7 +171,9 @@ enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *e
     if (!WIFSIGNALED(end))
         return emd_fail(err, EMD_E_CORRUPT, "the file is damaged: HDF5 breaks off on it");
     if (WTERMSIG(end) == SIGXCPU)
-        return emd_fail(err, EMD_E_CORRUPT, "the file is damaged: HDF5 hangs on it");
+        return emd_fail(err, EMD_E_CORRUPT,
+                        "takes too long: HDF5 came to no end within %u s over one of its objects",
+                        guard->seconds ? guard->seconds : DEFAULT_SECONDS);
     return emd_fail(err, EMD_E_CORRUPT, "the file is damaged: HDF5 crashes on it (%s)",
                     strsignal(WTERMSIG(end)));
 }

@@ -14,8 +14,8 @@
 struct emd_guard {
     const char *path; /* of the file in question, whose size says how much memory is reasonable;
                          NULL: its raw data are not looked at */
-    unsigned seconds; /* of processor time, after which HDF5 is taken for hanging; 0: 60. A share
-                         that does not answer takes none */
+    unsigned seconds; /* of processor time without emd_guard_progress, after which HDF5 is taken for
+                         hanging; 0: 60. A share that does not answer takes none */
     void (*work)(void *ctx, void *answer); /* in the child: fills the answer */
     void *ctx;
     void *answer; /* plain data, no pointers into the child */
@@ -25,9 +25,15 @@ struct emd_guard {
 };
 
 /* Runs guard->work in a child process and brings its answer back (fork; no other thread may be
- * inside HDF5 at the moment of the call). EMD_E_CORRUPT where HDF5 crashed, hung or took too much
- * memory, EMD_E_CANCELLED, EMD_E_IO. The child dies with its parent, dumps no core, and neither
- * runs exit handlers nor touches files that the parent has open. */
+ * inside HDF5 at the moment of the call). EMD_E_CORRUPT where HDF5 crashed, took too long over one
+ * thing or too much memory, EMD_E_CANCELLED, EMD_E_IO. The child dies with its parent, dumps no
+ * core, and neither runs exit handlers nor touches files that the parent has open. */
 enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *err);
+
+/* Says that the work goes on: its time begins anew, so that large files may take long and only what
+ * stands still is given up. Called where each call means something new that is done (an object, a
+ * slice of data), of which a file can hold no more than its size allows. Cheap; outside a guarded
+ * child it does nothing. */
+void emd_guard_progress(void);
 
 #endif

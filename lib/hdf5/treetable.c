@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hdf5/guard.h"
+
 static size_t hash_address(uint64_t address)
 {
     return (size_t)((address * UINT64_C(0x9E3779B97F4A7C15)) >>
@@ -143,6 +145,7 @@ void emd_job_remark_lost(struct emd_job *job, uint32_t row, const char *what)
 enum emd_status emd_job_cancelled(struct emd_job *job, struct emd_error *err)
 {
     const struct emd_tree_options *options = job->options;
+    emd_guard_progress();
     if (options->cancelled && options->cancelled(options->ctx))
         return emd_fail(err, EMD_E_CANCELLED, "stopped on request");
     return EMD_OK;

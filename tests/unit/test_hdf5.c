@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -12,6 +13,7 @@
 #include "hdf5/chunks.h"
 #include "hdf5/fdfile.h"
 #include "hdf5/filters.h"
+#include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
 #include "hdf5/tree.h"
@@ -552,6 +554,36 @@ START_TEST(nested_sequences_are_kept)
 }
 END_TEST
 
+static void spin(void *ctx, void *answer)
+{
+    const bool *progress = ctx;
+    struct timespec used = {0};
+    while (used.tv_sec < 2) {
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+        if (*progress)
+            emd_guard_progress();
+    }
+    *(int *)answer = 1;
+}
+
+/* Only what stands still runs out of time. */
+START_TEST(work_that_goes_on_may_take_long)
+{
+    bool progress = _i == 1;
+    int answer = 0;
+    const struct emd_guard guard = {.seconds = 1,
+                                    .work = spin,
+                                    .ctx = &progress,
+                                    .answer = &answer,
+                                    .answer_bytes = sizeof answer};
+    const enum emd_status status = emd_guard_run(&guard, &err);
+    ck_assert_int_eq(status, progress ? EMD_OK : EMD_E_CORRUPT);
+    ck_assert_int_eq(answer, progress);
+    if (!progress)
+        ck_assert_ptr_nonnull(strstr(err.text, "takes too long"));
+}
+END_TEST
+
 START_TEST(changed_source_is_noticed)
 {
     H5Fclose(create_file(0));
@@ -700,6 +732,7 @@ int main(void)
     tcase_add_test(tcase, chosen_filters_are_used);
     tcase_add_test(tcase, callbacks_can_stop_the_copy);
     tcase_add_test(tcase, nested_sequences_are_kept);
+    tcase_add_loop_test(tcase, work_that_goes_on_may_take_long, 0, 2);
     tcase_add_test(tcase, changed_source_is_noticed);
     tcase_add_test(tcase, hdf5_uses_the_open_descriptor);
     tcase_add_test(tcase, other_files_are_not_opened);
