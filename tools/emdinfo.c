@@ -17,6 +17,7 @@
 #include "common/message.h"
 #include "common/signals.h"
 #include "hdf5/source.h"
+#include "velox/estimatefile.h"
 #include "velox/info.h"
 #include "velox/picture.h"
 
@@ -28,6 +29,7 @@ static const char help[] =
     "      --json               one JSON object a file\n"
     "      --metadata[=N]       the JSON metadata of image N (from 1; default 1) as they are\n"
     "      --tilt               tilt and time of each image, tab-separated\n"
+    "      --no-pixels          metadata only, do not read a sample of the pixels\n"
     "      --dataset PATH       look at this dataset (default: the largest image)\n"
     "\n"
     "Pictures:\n"
@@ -49,6 +51,7 @@ enum option_code {
     OPT_METADATA,
     OPT_TILT,
     OPT_DATASET,
+    OPT_NO_PIXELS,
     OPT_PNG,
     OPT_FRAMES,
     OPT_MAX,
@@ -63,6 +66,7 @@ static const struct option long_options[] = {{"json", no_argument, NULL, OPT_JSO
                                              {"metadata", optional_argument, NULL, OPT_METADATA},
                                              {"tilt", no_argument, NULL, OPT_TILT},
                                              {"dataset", required_argument, NULL, OPT_DATASET},
+                                             {"no-pixels", no_argument, NULL, OPT_NO_PIXELS},
                                              {"png", required_argument, NULL, OPT_PNG},
                                              {"frames", required_argument, NULL, OPT_FRAMES},
                                              {"max", no_argument, NULL, OPT_MAX},
@@ -77,8 +81,17 @@ static const struct option long_options[] = {{"json", no_argument, NULL, OPT_JSO
 
 enum action { SHOW_TEXT, SHOW_JSON, SHOW_METADATA, SHOW_TILT, MAKE_PICTURE };
 
+/* What the pixels of a stack say. */
+struct pixels {
+    bool looked_at;
+    struct emd_estimate e;
+    struct emd_gain gain;
+    char why[160]; /* nothing was found out; "" */
+};
+
 struct arguments {
     enum action action;
+    bool no_pixels;
     const char *dataset, *png;
     size_t image; /* --metadata */
     bool has_frames;
@@ -254,15 +267,43 @@ static void print_storage(const struct emd_info_stack *s)
         print_line("size", "%s of pixels, none stored", raw);
 }
 
-static void print_stack(const struct emd_info_stack *s)
+static void print_pixels(const struct emd_info_stack *s, const struct pixels *p)
+{
+    const struct emd_estimate *e = &p->e;
+    const double metadata = s->first.gain;
+    if (p->looked_at && *p->why)
+        print_line("pixels", "not looked at: %s", p->why);
+    if (isfinite(e->centre[0]))
+        print_line("beam centre", "%.1f, %.1f pixels (+-%.1f, from the %s)", e->centre[0],
+                   e->centre[1], fmax(e->centre_sigma, 0.1),
+                   e->centre_from == EMD_CENTRE_BEAM ? "direct beam" : "background");
+    if (e->corners > 0)
+        print_line("beam stop", "found (--mask writes its outline for DIALS)");
+    if (isfinite(e->pedestal))
+        print_line("pedestal", "%.1f (+-%.1f, from the pixels)", e->pedestal,
+                   fmax(e->pedestal_sigma, 0.1));
+    if (p->gain.from == EMD_GAIN_METADATA)
+        print_line("gain", "%.3g per electron (from the metadata)", p->gain.value);
+    else if (p->gain.from == EMD_GAIN_PIXELS)
+        print_line("gain", "%.3g per electron (+-%.2g, from the pixels)", p->gain.value,
+                   e->gain_sigma);
+    if (p->gain.contradicted)
+        print_line("WARNING", "the metadata say a gain of %.3g, the pixels %.3g", metadata,
+                   e->gain);
+    if (isfinite(s->first.saturation))
+        print_line("saturation", "%g", s->first.saturation);
+}
+
+static void print_stack(const struct emd_info_stack *s, const struct pixels *p)
 {
     print_detector(s);
+    print_pixels(s, p);
     print_line("images", "%zu of %zu x %zu %s", s->frames, s->width, s->height, s->type);
     print_tilt(s);
     print_storage(s);
 }
 
-static void print_text(const struct emd_info *info)
+static void print_text(const struct emd_info *info, const struct pixels *pixels)
 {
     char size[16];
     format_bytes(info->file_bytes, size);
@@ -278,7 +319,7 @@ static void print_text(const struct emd_info *info)
             print_microscope(&info->stack[0]);
         if (info->stack_count > 1)
             print_line("dataset", "%s", info->stack[i].path);
-        print_stack(&info->stack[i]);
+        print_stack(&info->stack[i], &pixels[i]);
     }
     for (size_t i = 0; i < info->problem_count; i++)
         print_line("PROBLEM", "%s", info->problem[i]);
@@ -349,11 +390,16 @@ static void put_text(json_object *o, const char *key, const char *text)
     json_object_object_add(o, key, *text ? emd_json_text(text) : NULL);
 }
 
-static void put_number(json_object *o, const char *key, double v)
+static json_object *number_json(double v)
 {
     char text[32];
     snprintf(text, sizeof text, "%.10g", v);
-    json_object_object_add(o, key, isfinite(v) ? json_object_new_double_s(v, text) : NULL);
+    return isfinite(v) ? json_object_new_double_s(v, text) : NULL;
+}
+
+static void put_number(json_object *o, const char *key, double v)
+{
+    json_object_object_add(o, key, number_json(v));
 }
 
 static void put_whole(json_object *o, const char *key, uint64_t v)
@@ -369,7 +415,42 @@ static json_object *shape_json(const hsize_t *dims, unsigned rank)
     return array;
 }
 
-static json_object *stack_json(const struct emd_info_stack *s)
+static void put_pixels(json_object *o, const struct emd_info_stack *s, const struct pixels *p)
+{
+    static const char *const centres[] = {"", "beam", "background"};
+    static const char *const gains[] = {"", "metadata", "pixels"};
+    const struct emd_estimate *e = &p->e;
+    json_object *centre = NULL, *stop = NULL;
+    if (isfinite(e->centre[0])) {
+        centre = json_object_new_array();
+        for (int i = 0; i < 2; i++)
+            json_object_array_add(centre, number_json(e->centre[i]));
+    }
+    for (size_t i = 0; i < e->corners; i++) {
+        json_object *corner = json_object_new_array();
+        if (!stop)
+            stop = json_object_new_array();
+        for (int k = 0; k < 2; k++)
+            json_object_array_add(corner, number_json(e->corner[i][k]));
+        json_object_array_add(stop, corner);
+    }
+    json_object_object_add(o, "beam_centre_px", centre);
+    put_number(o, "beam_centre_sigma_px", e->centre_sigma);
+    put_text(o, "beam_centre_from", centres[e->centre_from]);
+    json_object_object_add(o, "beam_stop_px", stop);
+    put_number(o, "pedestal", e->pedestal);
+    put_number(o, "pedestal_sigma", e->pedestal_sigma);
+    put_number(o, "gain", p->gain.value);
+    put_text(o, "gain_from", gains[p->gain.from]);
+    put_number(o, "gain_metadata", s->first.gain);
+    put_number(o, "gain_pixels", e->gain);
+    put_number(o, "gain_pixels_sigma", e->gain_sigma);
+    json_object_object_add(o, "gain_contradicted", json_object_new_boolean(p->gain.contradicted));
+    put_whole(o, "frames_estimated", e->frames);
+    put_text(o, "estimate_error", p->why);
+}
+
+static json_object *stack_json(const struct emd_info_stack *s, const struct pixels *p)
 {
     const struct emd_velox_metadata *m = &s->first;
     json_object *o = json_object_new_object(), *tilt = json_object_new_object(),
@@ -398,6 +479,7 @@ static json_object *stack_json(const struct emd_info_stack *s)
     put_number(o, "electrons_per_count", m->electrons_per_count);
     put_number(o, "counts_per_value", m->counts_per_value);
     put_number(o, "saturation", m->saturation);
+    put_pixels(o, s, p);
     put_number(o, "screen_current_nA", m->screen_current);
     put_number(o, "dose", m->dose);
     put_text(o, "dose_key", m->dose_unit);
@@ -427,7 +509,7 @@ static json_object *stack_json(const struct emd_info_stack *s)
 }
 
 /* One line an object, as emdrepack does. */
-static void print_info_json(const struct emd_info *info)
+static void print_info_json(const struct emd_info *info, const struct pixels *pixels)
 {
     json_object *o = json_object_new_object(), *stacks = json_object_new_array(),
                 *problems = json_object_new_array();
@@ -439,7 +521,7 @@ static void print_info_json(const struct emd_info *info)
     put_text(o, "application", info->application);
     put_text(o, "repacked", info->codec);
     for (size_t i = 0; i < info->stack_count; i++)
-        json_object_array_add(stacks, stack_json(&info->stack[i]));
+        json_object_array_add(stacks, stack_json(&info->stack[i], &pixels[i]));
     json_object_object_add(o, "images", stacks);
     for (size_t i = 0; i < info->problem_count; i++)
         json_object_array_add(problems, emd_json_text(info->problem[i]));
@@ -685,6 +767,9 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
         case OPT_DATASET:
             args->dataset = optarg;
             break;
+        case OPT_NO_PIXELS:
+            args->no_pixels = true;
+            break;
         case OPT_PNG:
             args->png = optarg;
             args->action = MAKE_PICTURE;
@@ -740,6 +825,42 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
     return *code == EMD_EXIT_OK;
 }
 
+/* What can be a diffraction pattern of a camera: not what was scanned, nor what has no meaning as
+ * counts. */
+static bool has_counts(const struct emd_info *info, const struct emd_info_stack *s)
+{
+    return info->is_velox && s->readable && s->frames > 0 && isnan(s->first.dwell) &&
+           strncmp(s->type, "complex", 7) != 0;
+}
+
+/* Estimates of the largest stacks; of images in real space (a pixel has metres) no centre. */
+static void look_at_pixels(const struct emd_info *info, const struct arguments *args,
+                           struct pixels *pixels)
+{
+    enum { MOST = 4 };
+    for (size_t i = 0, done = 0; i < info->stack_count; i++) {
+        const struct emd_info_stack *s = &info->stack[i];
+        struct pixels *p = &pixels[i];
+        struct emd_error err = {EMD_OK, ""};
+        emd_estimate_clear(&p->e);
+        if (!args->no_pixels && has_counts(info, s) && done++ < MOST) {
+            const struct emd_estimate_request request = {.path = info->path,
+                                                         .dataset = s->path,
+                                                         .clip = s->first.saturation,
+                                                         .cancelled = is_cancelled};
+            p->looked_at = true;
+            if (emd_estimate_file(&request, &p->e, NULL, &err) != EMD_OK)
+                snprintf(p->why, sizeof p->why, "%.150s", err.text);
+            if (strcmp(s->first.pixel_unit, "m") == 0) {
+                p->e.centre[0] = p->e.centre[1] = p->e.centre_sigma = NAN;
+                p->e.centre_from = EMD_CENTRE_UNKNOWN;
+                p->e.corners = 0;
+            }
+        }
+        p->gain = emd_gain_choose(s->first.gain, &p->e);
+    }
+}
+
 static enum emd_status treat(const char *path, const struct arguments *args, bool many,
                              struct row *row, struct emd_error *err)
 {
@@ -747,10 +868,17 @@ static enum emd_status treat(const char *path, const struct arguments *args, boo
     enum emd_status status = emd_info_read(path, &info, err);
     if (status != EMD_OK)
         return status;
+    struct pixels *pixels = calloc(info.stack_count + 1, sizeof *pixels);
+    if (!pixels) {
+        emd_info_free(&info);
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    }
+    if (args->action == SHOW_JSON || (args->action == SHOW_TEXT && !many))
+        look_at_pixels(&info, args, pixels);
     if (args->dataset && !choose_stack(&info, args) && args->action != MAKE_PICTURE)
         status = emd_fail(err, EMD_E_ARGUMENT, "there is no image %s", args->dataset);
     else if (args->action == SHOW_JSON)
-        print_info_json(&info);
+        print_info_json(&info, pixels);
     else if (args->action == SHOW_TILT)
         status = print_tilts(&info, args, many, err);
     else if (args->action == SHOW_METADATA)
@@ -760,7 +888,8 @@ static enum emd_status treat(const char *path, const struct arguments *args, boo
     else if (many)
         fill_row(&info, row);
     else
-        print_text(&info);
+        print_text(&info, pixels);
+    free(pixels);
     emd_info_free(&info);
     return status;
 }
