@@ -806,9 +806,10 @@ class Sync(Case):
                                         check=True).stdout, b"")
 
     def test_failures_and_usage(self):
-        self.assertEqual(subprocess.run([EMDSYNC, "--once", "nowhere", "dst"], capture_output=True,
+        nowhere = ["nowhere:out", "dst", "--", "-e", "false"]
+        self.assertEqual(subprocess.run([EMDSYNC, "--once", *nowhere], capture_output=True,
                                         check=False).returncode, 1)
-        patient = subprocess.Popen([EMDSYNC, "--interval", "08", "nowhere", "dst"],
+        patient = subprocess.Popen([EMDSYNC, "--interval", "08", *nowhere],
                                    stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
         with patient, self.assertRaises(subprocess.TimeoutExpired):
             while b"failed: nowhere" not in patient.stderr.readline():
