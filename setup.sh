@@ -4,6 +4,7 @@
 #   ./setup.sh test      install what the tests need, build, run the tests
 #   ./setup.sh build     install what is needed and build into build/
 #   ./setup.sh sanitize  the unit and fault tests again under ASan, UBSan and TSan
+#   ./setup.sh netfs     the tests on Samba, NFS, vfat and failing disks, in a virtual machine
 #   ./setup.sh lint      clang-format, clang-tidy, cppcheck, shellcheck
 #   ./setup.sh packages  Debian packages in build-deb/: plugins, tools, what programs compile with
 #   ./setup.sh install [PREFIX]   build and install (default /usr/local)
@@ -23,6 +24,7 @@ test_packages="check hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
   csh tcsh fish zsh dash shellcheck rsync openssh-server binutils bitshuffle python3-scipy dials
   chromium chromium-driver slurm-wlm munge"
 lint_packages="clang-format clang-tidy cppcheck shellcheck"
+netfs_packages="qemu-system-x86 debootstrap cpio dpkg util-linux"
 packaging_packages="dpkg-dev file"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
 
@@ -110,6 +112,13 @@ sanitize() {
   ctest --test-dir build-tsan -L threads -LE nightly -j "$(nproc)" --output-on-failure
 }
 
+netfs() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $netfs_packages
+  build release
+  EMDTOOLS_BIN=$PWD/build/bin EMDTOOLS_PLUGINS=$PWD/build/plugins sh tests/netfs/run.sh build/netfs "$@"
+}
+
 lint() {
   # shellcheck disable=SC2086
   install_packages $build_packages $test_packages $lint_packages
@@ -126,6 +135,10 @@ build)
   build release -DBUILD_TESTING=OFF -DEMDTOOLS_BENCH=OFF
   ;;
 sanitize) sanitize ;;
+netfs)
+  shift
+  netfs "$@"
+  ;;
 lint) lint ;;
 packages)
   # shellcheck disable=SC2086
