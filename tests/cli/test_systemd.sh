@@ -26,7 +26,7 @@ done
 [ "$(id -u)" -eq 0 ] || exit 0
 "$bin/emdsim" -q --size 64 --frames 5 "raw/a b.emd"
 mkdir cluster
-# As ProtectSystem=strict and PrivateTmp do it: everything read-only but one folder and an empty one.
+# As ProtectSystem=strict and PrivateTmp do it: everything read-only but one directory and an empty one for temporary files.
 strict() {
     # shellcheck disable=SC2016 # for the other shell
     unshare --mount --propagation private sh -euc '
@@ -42,5 +42,5 @@ strict() {
 strict "$folder" true 2>/dev/null || { echo "no mount namespaces here"; exit 0; }
 strict "$folder" "$bin/emdwatch" --once --settle 0 --poll 0.05 --frame-stats -m 8M "$PWD/raw" "$folder"
 [ -s "$folder/a_b.emd" ] && [ -s "$folder/a_b.frames.tsv" ]
-XDG_RUNTIME_DIR=/run strict "$PWD/cluster" "$bin/emdsync" --once "$folder/" "$PWD/cluster"
+TMPDIR=/run strict "$PWD/cluster" "$bin/emdsync" --once "$folder/" "$PWD/cluster"
 cmp "$folder/a_b.emd" cluster/a_b.emd
