@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/safefile.h"
 #include "common/crew.h"
 #include "common/jsontext.h"
 #include "common/message.h"
@@ -83,6 +84,9 @@ struct settings {
     bool recursive, keep_names, check, json, frame_stats;
     long threads, jobs;
 };
+
+/* Seconds that a process has for an orderly end. */
+static const double stop_patience = 0.5;
 
 static double now(void)
 {
@@ -411,24 +415,7 @@ static void finish_job(const struct settings *settings, const struct job *job, i
         *code = exit_code == EMD_EXIT_NOT_READY ? EMD_EXIT_NOT_READY : EMD_EXIT_FAILED;
 }
 
-/* One file after another, each with all threads. */
-static int run_in_turn(const struct settings *settings, struct job_list *list)
-{
-    int code = EMD_EXIT_OK;
-    struct emd_pool *pool = emd_pool_new((unsigned)settings->threads);
-    if (!pool) {
-        emd_message_error("cannot start %ld threads", settings->threads);
-        return EMD_EXIT_FAILED;
-    }
-    for (size_t i = 0; i < list->count && !emd_signals_caught(); i++) {
-        run_job(settings, &list->job[i], pool);
-        finish_job(settings, &list->job[i], &code);
-    }
-    emd_pool_free(pool);
-    return code;
-}
-
-/* A process of --jobs, and the file that it does. */
+/* A process, and the file that it does. */
 struct member {
     pid_t pid;
     int fd;
@@ -438,18 +425,19 @@ struct member {
     size_t got;
 };
 
-static void be_member(const struct settings *settings, const struct emd_crew_budget *budget,
-                      const struct member *member)
+_Noreturn static void be_member(const struct settings *settings,
+                                const struct emd_crew_budget *budget, const struct member *member)
 {
     struct settings own = *settings;
     struct emd_pool *pool = emd_pool_new(member->threads);
-    emd_progress_init(false);
+    if (budget->jobs > 1)
+        emd_progress_init(false);
     own.repack.memory = emd_crew_memory(budget, member->threads);
     if (pool)
         run_job(&own, member->job, pool);
     emd_pool_free(pool);
     emd_crew_send(member->fd, member->job, sizeof *member->job);
-    _exit(EMD_EXIT_OK);
+    exit(EMD_EXIT_OK); /* a sanitizer looks for leaks here */
 }
 
 /* Starts the next file if there is room; false if there is none, or nothing left. */
@@ -477,6 +465,24 @@ static bool start_member(const struct settings *settings, const struct emd_crew_
     return true;
 }
 
+/* Removes what a process left that could not do it itself. */
+static void clean_after(const struct job *job)
+{
+    if (!job->output)
+        return;
+    char *table = need(emd_frametable_path(job->output));
+    emd_safefile_clean(job->output);
+    emd_safefile_clean(table);
+    free(table);
+}
+
+static bool is_crash(int end)
+{
+    const int number = WIFSIGNALED(end) ? WTERMSIG(end) : 0;
+    return number == SIGSEGV || number == SIGBUS || number == SIGABRT || number == SIGFPE ||
+           number == SIGILL;
+}
+
 /* The process of a file has ended, and said how it went or not. */
 static void end_member(struct member *m)
 {
@@ -485,17 +491,23 @@ static void end_member(struct member *m)
     close(m->fd);
     while (waitpid(m->pid, &end, 0) < 0 && errno == EINTR)
         ;
-    if (m->got == sizeof m->result) {
+    if (m->got == sizeof m->result && WIFEXITED(end) && WEXITSTATUS(end) == EMD_EXIT_OK) {
         m->result.input = job->input;
         m->result.output = job->output;
         *job = m->result;
     }
     if (job->state != PENDING)
         return;
+    clean_after(job);
     job->state = FAILED;
     job->status = EMD_E_MEMORY;
-    if (m->got == sizeof m->result)
+    if (m->got == sizeof m->result && WIFEXITED(end) && WEXITSTATUS(end) == EMD_EXIT_OK)
         snprintf(job->error, sizeof job->error, "cannot start %u threads", m->threads);
+    else if (emd_signals_caught())
+        snprintf(job->error, sizeof job->error, "stopped on request");
+    else if (is_crash(end))
+        snprintf(job->error, sizeof job->error, "damaged: reading it crashes HDF5 (%s)",
+                 strsignal(WTERMSIG(end)));
     else
         snprintf(job->error, sizeof job->error, "its process ended with %s %d",
                  WIFSIGNALED(end) ? "signal" : "code",
@@ -509,7 +521,7 @@ static unsigned hear_crew(const struct settings *settings, struct member *crew, 
     for (unsigned i = 0; i < running; i++)
         fds[i] = (struct pollfd){.fd = crew[i].fd, .events = POLLIN};
     /* not for ever: a signal may come just before the wait */
-    if (poll(fds, running, 200) <= 0)
+    if (poll(fds, running, 100) <= 0)
         return running;
     unsigned left = 0;
     for (unsigned i = 0; i < running; i++) {
@@ -530,10 +542,27 @@ static unsigned hear_crew(const struct settings *settings, struct member *crew, 
     return left;
 }
 
-/* --jobs: files side by side, each in a process of its own. */
-static int run_at_once(const struct settings *settings, struct job_list *list)
+/* Passes a request to stop on to the processes: not every signal reached them, too. Who is deep
+ * inside a codec or HDF5 does not hear it, and is killed when its time is over. */
+static void stop_crew(const struct member *crew, unsigned running, double *asked)
 {
-    const struct emd_crew_budget budget = {.jobs = (unsigned)settings->jobs,
+    const bool first = *asked < 0;
+    if (!emd_signals_caught())
+        return;
+    if (first)
+        *asked = now();
+    else if (now() - *asked < stop_patience)
+        return;
+    for (unsigned i = 0; i < running; i++)
+        kill(crew[i].pid, first ? SIGTERM : SIGKILL);
+}
+
+/* Each file in a process of its own, --jobs of them side by side: a file on which HDF5 crashes is
+ * one failure among others. */
+static int run_files(const struct settings *settings, struct job_list *list)
+{
+    const size_t jobs = (size_t)settings->jobs < list->count ? (size_t)settings->jobs : list->count;
+    const struct emd_crew_budget budget = {.jobs = jobs ? (unsigned)jobs : 1,
                                            .threads = (unsigned)settings->threads,
                                            .memory = emd_repack_budget(&settings->repack)};
     struct member *crew = need(calloc(budget.jobs, sizeof *crew));
@@ -541,7 +570,7 @@ static int run_at_once(const struct settings *settings, struct job_list *list)
     unsigned running = 0;
     size_t next = 0;
     int code = EMD_EXIT_OK;
-    bool stopped = false;
+    double asked = -1;
     for (;;) {
         while (!emd_signals_caught() &&
                start_member(settings, &budget, list, &next, crew, running)) {
@@ -552,11 +581,7 @@ static int run_at_once(const struct settings *settings, struct job_list *list)
         }
         if (running == 0)
             break;
-        if (emd_signals_caught() && !stopped) {
-            stopped = true; /* not every signal reached them, too */
-            for (unsigned i = 0; i < running; i++)
-                kill(crew[i].pid, SIGTERM);
-        }
+        stop_crew(crew, running, &asked);
         running = hear_crew(settings, crew, running, fds, &code);
     }
     free(crew);
@@ -808,8 +833,7 @@ int main(int argc, char **argv)
     if (settings.threads == 0)
         settings.threads = emd_cpu_count();
     const double begun = now();
-    code = settings.jobs > 1 && list.count > 1 ? run_at_once(&settings, &list)
-                                               : run_in_turn(&settings, &list);
+    code = run_files(&settings, &list);
     if (list.count > 1)
         summarise(&settings, &list, now() - begun);
 out:

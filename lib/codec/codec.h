@@ -26,14 +26,17 @@ enum {
     EMD_FILTER_DEFLATE = 1,
     EMD_FILTER_SHUFFLE = 2,
     EMD_FILTER_FLETCHER32 = 3,
+    EMD_FILTER_NBIT = 5,
+    EMD_FILTER_SCALEOFFSET = 6,
     EMD_FILTER_BLOSC = 32001,
     EMD_FILTER_BITSHUFFLE = 32008,
     EMD_FILTER_ZSTD = 32015,
     EMD_FILTER_EDC = 33200
 };
 
-/* More cd_values than any of our codecs stores; a filter with more is not ours. */
-enum { EMD_CD_MAX = 20, EMD_RANK_MAX = 32 };
+/* More cd_values than any of our codecs stores; a filter with more is not ours. N-bit has a few for
+ * each member of a compound, which makes it the largest. */
+enum { EMD_CD_MAX = 256, EMD_RANK_MAX = 32 };
 
 /* What a chunk holds, as far as a codec may want to know it. */
 enum emd_item_class { EMD_ITEM_INTEGER, EMD_ITEM_FLOAT, EMD_ITEM_OTHER };
@@ -88,6 +91,7 @@ struct emd_codec {
     bool transform;          /* shuffle, fletcher32: not meant to make anything smaller */
     bool checksum;           /* what it stores has a checksum, which decode looks at */
     bool trailer;            /* encode appends: dst may be src; decode then only looks */
+    bool reads_only;         /* encode is EMD_E_UNSUPPORTED: never a target's filter */
 
     /* Fills the cd_values to store with a dataset of such chunks ('user': what its creator gave,
      * possibly an earlier result of this function: it is idempotent). EMD_E_UNSUPPORTED where this

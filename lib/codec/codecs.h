@@ -7,6 +7,8 @@
 extern const struct emd_codec emd_codec_deflate;
 extern const struct emd_codec emd_codec_shuffle;
 extern const struct emd_codec emd_codec_fletcher32;
+extern const struct emd_codec emd_codec_nbit;
+extern const struct emd_codec emd_codec_scaleoffset;
 extern const struct emd_codec emd_codec_blosc;
 extern const struct emd_codec emd_codec_bitshuffle;
 extern const struct emd_codec emd_codec_zstd;

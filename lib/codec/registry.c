@@ -4,8 +4,11 @@
 #include "codec/codecs.h"
 
 static const struct emd_codec *const codecs[] = {
-    &emd_codec_deflate,    &emd_codec_shuffle, &emd_codec_fletcher32, &emd_codec_blosc,
-    &emd_codec_bitshuffle, &emd_codec_zstd,    &emd_codec_edc,        NULL,
+    &emd_codec_deflate,     &emd_codec_shuffle,
+    &emd_codec_fletcher32,  &emd_codec_nbit,
+    &emd_codec_scaleoffset, &emd_codec_blosc,
+    &emd_codec_bitshuffle,  &emd_codec_zstd,
+    &emd_codec_edc,         NULL,
 };
 
 const struct emd_codec *const *emd_codecs(void)

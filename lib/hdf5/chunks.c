@@ -204,6 +204,24 @@ static enum emd_status list_all(hid_t dataset, hid_t space, struct listing *list
 }
 #endif
 
+/* What is listed must also be what a reader gets, who looks chunks up by their coordinates: in an
+ * index whose keys are out of order, some are not found and read as fill values. A look-up that
+ * finds something has found those very coordinates, since both keys around it are compared. */
+static enum emd_status find_listed(hid_t dataset, const struct emd_chunk_list *list,
+                                   struct emd_error *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        hsize_t offset[EMD_RANK_MAX], bytes = 0;
+        emd_chunk_offset(&list->grid, list->chunk[i].index, offset);
+        if (H5Dget_chunk_storage_size(dataset, offset, &bytes) < 0 || bytes != list->chunk[i].bytes)
+            return emd_fail(err, EMD_E_CORRUPT,
+                            "the index of chunks is damaged: chunk %" PRIu64
+                            " is listed but not found",
+                            list->chunk[i].index);
+    }
+    return EMD_OK;
+}
+
 /* Asks each place of the grid. 1.10 answers for an empty place with a failure, newer ones with size
  * zero; that all chunks were found is seen from their number. */
 static enum emd_status list_by_place(hid_t dataset, struct listing *listing)
@@ -396,15 +414,18 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
 #else
     const bool can_list = count <= EMD_CHUNKS_INFO_MAX || (sparse && count <= INFO_PATIENCE);
 #endif
-    if (can_list && !wrong)
+    if (can_list && !wrong) {
         status = list_all(dataset, space, &listing);
-    else if (!sparse)
+        if (status == EMD_OK)
+            status = find_listed(dataset, list, err);
+    } else if (!sparse) {
         status = list_by_place(dataset, &listing);
-    else
+    } else {
         status = emd_fail(err, EMD_E_UNSUPPORTED,
                           "%" PRIu64 " chunks scattered over a grid of %" PRIu64
                           " are too many for this version of HDF5",
                           (uint64_t)count, list->grid.total);
+    }
     if (status != EMD_OK)
         goto out;
     if (list->count != count) {

@@ -2,6 +2,8 @@
  * are one element thick on the fastest axis (single frames out of interleaved ones). */
 #include "repack/box.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -160,4 +162,12 @@ uint64_t emd_box_hash(const struct emd_grid *grid, const uint64_t *origin, const
                                     run, hash);
     while (next_point(axes, point, zero, inside));
     return hash;
+}
+
+void emd_point_text(unsigned rank, const uint64_t *point, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned a = 0; a < rank && used < size; a++)
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRIu64, a ? "," : "", point[a]);
 }

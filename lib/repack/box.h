@@ -42,6 +42,9 @@ struct emd_window {
 void emd_box_scatter(const struct emd_grid *grid, const void *src, const uint64_t *origin,
                      const uint64_t *shape, const struct emd_window *window, void *const dst[]);
 
+/* "0,0,17": a point for people, cut short if it does not fit. */
+void emd_point_text(unsigned rank, const uint64_t *point, char *text, size_t size);
+
 /* A hash (XXH3) of the elements of a whole chunk at 'origin' that lie inside the dataset, in C
  * order. */
 uint64_t emd_box_hash(const struct emd_grid *grid, const uint64_t *origin, const void *chunk);

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "codec/auto.h"
 #include "hdf5/filters.h"
+#include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "repack/box.h"
 
@@ -176,23 +177,153 @@ static enum emd_status find_contiguous(const struct emd_source *source, hid_t id
     return status;
 }
 
-/* Reads a box through HDF5 in the file's own type. */
-static enum emd_status read_box(hid_t id, hid_t type, unsigned rank, const uint64_t *origin,
-                                const uint64_t *shape, void *data, struct emd_error *err)
+/* A box of samples: where it lies in the dataset. */
+struct sample_box {
+    uint64_t origin[EMD_RANK_MAX], shape[EMD_RANK_MAX];
+    size_t bytes;
+};
+
+/* Copies a box out of plain data that are stored row by row, in the longest runs that there are:
+ * from memory at 'plain', or from the file at 'address'. 'origin' is the box's place in them,
+ * 'extent' their own shape. */
+static enum emd_status cut_box(const struct emd_plan_request *r, const uint64_t *extent,
+                               const uint64_t *origin, const uint64_t *shape,
+                               const unsigned char *plain, int fd, uint64_t address, void *data,
+                               struct emd_error *err)
 {
-    hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX];
-    for (unsigned a = 0; a < rank; a++) {
-        start[a] = origin[a];
-        count[a] = shape[a];
+    unsigned char *to = data;
+    uint64_t at[EMD_RANK_MAX] = {0};
+    size_t run = r->item_size;
+    unsigned inner = r->rank; /* axes from here on are within a run */
+    while (inner > 0) {
+        inner--;
+        run *= (size_t)shape[inner];
+        if (shape[inner] != extent[inner])
+            break;
     }
+    for (;;) {
+        uint64_t offset = 0;
+        for (unsigned a = 0; a < r->rank; a++)
+            offset = offset * extent[a] + origin[a] + at[a];
+        offset *= r->item_size;
+        if (plain)
+            memcpy(to, plain + offset, run);
+        else if (emd_source_read(fd, to, run, address + offset, err) != EMD_OK)
+            return err->status;
+        to += run;
+        unsigned axis = inner;
+        while (axis > 0 && ++at[axis - 1] == shape[axis - 1])
+            at[--axis] = 0;
+        if (axis == 0)
+            return EMD_OK;
+    }
+}
+
+/* A stored chunk, decoded by our own codecs: a buffer of its own, NULL on failure. */
+static unsigned char *decode_chunk(const struct emd_source *source, hid_t id,
+                                   const struct emd_dataset *d, const struct emd_chunk *chunk,
+                                   struct emd_error *err)
+{
+    const size_t n = (size_t)chunk->bytes, plain = d->chunks.grid.chunk_bytes;
+    unsigned char *stored = malloc(n), *data = malloc(plain);
+    uint32_t mask = chunk->mask;
     enum emd_status status = EMD_OK;
-    hid_t space = H5Dget_space(id), memory = H5Screate_simple((int)rank, count, NULL);
+    if (!stored || !data)
+        status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+    else if (d->chunks.has_addresses)
+        status = emd_source_read(source->fd, stored, n, chunk->address, err);
+    else
+        status = emd_chunk_read(id, &d->chunks.grid, chunk, stored, n, &mask, err);
+    if (status == EMD_OK)
+        status = emd_pipeline_decode(&d->source, mask, NULL, stored, n, data, plain, err);
+    free(stored);
+    if (status == EMD_OK)
+        return data;
+    free(data);
+    return NULL;
+}
+
+/* What only HDF5 can decode is read by a child process, for HDF5 believes what a chunk says of
+ * itself. */
+struct foreign_read {
+    hid_t id, type;
+    unsigned rank;
+    const struct sample_box *box;
+};
+struct foreign_answer {
+    struct emd_error error;
+    unsigned char data[];
+};
+
+static void read_foreign(void *ctx, void *answer)
+{
+    const struct foreign_read *f = ctx;
+    struct foreign_answer *to = answer;
+    hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX];
+    for (unsigned a = 0; a < f->rank; a++) {
+        start[a] = f->box->origin[a];
+        count[a] = f->box->shape[a];
+    }
+    hid_t space = H5Dget_space(f->id), memory = H5Screate_simple((int)f->rank, count, NULL);
+    to->error.status = EMD_OK;
     if (space < 0 || memory < 0 ||
         H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
-        H5Dread(id, type, memory, space, H5P_DEFAULT, data) < 0)
-        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
+        H5Dread(f->id, f->type, memory, space, H5P_DEFAULT, to->data) < 0)
+        emd_hdf5_fail(&to->error, EMD_E_CORRUPT, "cannot be read");
     emd_hdf5_close(&space);
     emd_hdf5_close(&memory);
+}
+
+static enum emd_status guard_foreign(const struct emd_source *source, hid_t id, hid_t type,
+                                     unsigned rank, const struct sample_box *box, void *data,
+                                     struct emd_error *err)
+{
+    const size_t n = sizeof(struct foreign_answer) + box->bytes;
+    struct foreign_answer *answer = calloc(1, n);
+    struct foreign_read f = {id, type, rank, box};
+    const struct emd_guard guard = {
+        .path = source->path, .work = read_foreign, .ctx = &f, .answer = answer, .answer_bytes = n};
+    enum emd_status status =
+        answer ? emd_guard_run(&guard, err) : emd_fail(err, EMD_E_MEMORY, "out of memory");
+    if (status == EMD_OK && answer->error.status != EMD_OK)
+        status = emd_fail(err, answer->error.status, "%s", answer->error.text);
+    else if (status == EMD_OK)
+        memcpy(data, answer->data, box->bytes);
+    free(answer);
+    return status;
+}
+
+/* Reads a box of the source in its own type, within 'chunk' where it is chunked. Never by HDF5's
+ * own decoders in this process: of a chunk that decodes to less than it should, they hand out
+ * memory that is not theirs. */
+static enum emd_status read_box(const struct emd_source *source, hid_t id, hid_t type,
+                                const struct emd_dataset *d, const struct emd_chunk *chunk,
+                                const struct sample_box *box, void *data, struct emd_error *err)
+{
+    const struct emd_plan_request *r = &d->request;
+    if (!chunk)
+        return cut_box(r, r->dims, box->origin, box->shape, NULL, source->fd, d->data_address, data,
+                       err);
+    if (r->fetch == EMD_FETCH_DECODED)
+        return guard_foreign(source, id, type, r->rank, box, data, err);
+    hsize_t offset[EMD_RANK_MAX];
+    uint64_t within[EMD_RANK_MAX];
+    emd_chunk_offset(&d->chunks.grid, chunk->index, offset);
+    for (unsigned a = 0; a < r->rank; a++)
+        within[a] = box->origin[a] - offset[a];
+    if (d->source.count == 0 && d->chunks.has_addresses)
+        return cut_box(r, r->source, within, box->shape, NULL, source->fd, chunk->address, data,
+                       err);
+    unsigned char *plain = decode_chunk(source, id, d, chunk, err);
+    if (!plain) {
+        uint64_t at[EMD_RANK_MAX];
+        char place[256];
+        memcpy(at, offset, sizeof at);
+        emd_point_text(r->rank, at, place, sizeof place);
+        return emd_fail_prefix(err, err->status, "chunk at (%s)", place);
+    }
+    enum emd_status status = cut_box(r, r->source, within, box->shape, plain, -1, 0, data, err);
+    free(plain);
     return status;
 }
 
@@ -213,24 +344,27 @@ static void crop(unsigned rank, size_t item_size, uint64_t *origin, uint64_t *sh
 }
 
 /* Sample i of the data as target chunks will hold them: a buffer of its own, NULL on failure. */
-static void *take_sample(hid_t id, hid_t type, const struct emd_dataset *d, unsigned i,
-                         struct emd_sample *sample, struct emd_error *err)
+static void *take_sample(const struct emd_source *source, hid_t id, hid_t type,
+                         const struct emd_dataset *d, unsigned i, struct emd_sample *sample,
+                         struct emd_error *err)
 {
     const struct emd_plan_request *r = &d->request;
     const struct emd_grid target = {r->rank, r->item_size, r->dims, r->target};
-    uint64_t origin[EMD_RANK_MAX] = {0}, shape[EMD_RANK_MAX];
+    struct sample_box box = {.bytes = 0};
+    const struct emd_chunk *chunk = NULL;
+    uint64_t *origin = box.origin, *shape = box.shape;
     struct emd_window window;
     struct emd_touched touched;
-    memcpy(shape, r->dims, sizeof shape);
+    memcpy(shape, r->dims, sizeof box.shape);
     if (r->contiguous) {
         if (!d->frames_last) {
             origin[0] = r->dims[0] * (i + 1) / (SAMPLES + 1);
             shape[0] -= origin[0];
         }
     } else {
-        const struct emd_chunk *c = &d->chunks.chunk[d->chunks.count * (i + 1) / (SAMPLES + 1)];
+        chunk = &d->chunks.chunk[d->chunks.count * (i + 1) / (SAMPLES + 1)];
         hsize_t offset[EMD_RANK_MAX];
-        emd_chunk_offset(&d->chunks.grid, c->index, offset);
+        emd_chunk_offset(&d->chunks.grid, chunk->index, offset);
         for (unsigned a = 0; a < r->rank; a++) {
             origin[a] = offset[a];
             shape[a] =
@@ -242,14 +376,16 @@ static void *take_sample(hid_t id, hid_t type, const struct emd_dataset *d, unsi
     crop(r->rank, r->item_size, origin, shape,
          touched.count[r->rank - 1] > 1 ? 16 * sample_bytes : sample_bytes);
     emd_box_touched(&target, origin, shape, &touched);
-    size_t n = emd_box_bytes(r->rank, shape, r->item_size), at = 0;
-    unsigned char *box = malloc(n), *parts = malloc(n);
+    const size_t n = emd_box_bytes(r->rank, shape, r->item_size);
+    size_t at = 0;
+    unsigned char *whole = malloc(n), *parts = malloc(n);
     void **part = malloc(touched.total * sizeof *part);
     size_t *size = malloc(touched.total * sizeof *size);
-    bool ok = box && parts && part && size;
+    bool ok = whole && parts && part && size;
+    box.bytes = n;
     if (!ok)
         emd_fail(err, EMD_E_MEMORY, "out of memory");
-    ok = ok && read_box(id, type, r->rank, origin, shape, box, err) == EMD_OK;
+    ok = ok && read_box(source, id, type, d, chunk, &box, whole, err) == EMD_OK;
     memcpy(window.origin, origin, sizeof window.origin);
     memcpy(window.shape, shape, sizeof window.shape);
     for (size_t k = 0; ok && k < touched.total; k++) {
@@ -260,7 +396,7 @@ static void *take_sample(hid_t id, hid_t type, const struct emd_dataset *d, unsi
         at += size[k];
     }
     if (ok) {
-        emd_box_scatter(&target, box, origin, shape, &window, part);
+        emd_box_scatter(&target, whole, origin, shape, &window, part);
         size_t which = touched.total * (i + 1) / (SAMPLES + 1);
         *sample = (struct emd_sample){part[which],
                                       size[which] < sample_bytes ? size[which] : sample_bytes};
@@ -270,7 +406,7 @@ static void *take_sample(hid_t id, hid_t type, const struct emd_dataset *d, unsi
     }
     free(size);
     free(part);
-    free(box);
+    free(whole);
     return parts;
 }
 
@@ -323,7 +459,8 @@ static int edc_saving(const struct emd_dataset *d, const struct emd_chunk_shape 
 }
 
 /* The pipeline of 'auto', from samples a quarter, half and three quarters through the data. */
-static enum emd_status choose_auto(hid_t id, hid_t type, bool compare, struct emd_dataset *d,
+static enum emd_status choose_auto(const struct emd_source *source, hid_t id, hid_t type,
+                                   bool compare, struct emd_dataset *d,
                                    const struct emd_chunk_shape *chunk, struct emd_error *err)
 {
     void *data[SAMPLES] = {NULL};
@@ -331,7 +468,7 @@ static enum emd_status choose_auto(hid_t id, hid_t type, bool compare, struct em
     struct emd_error failure = {.status = EMD_OK};
     enum emd_status status = EMD_OK;
     for (unsigned i = 0; i < SAMPLES && status == EMD_OK; i++)
-        if (!(data[i] = take_sample(id, type, d, i, &sample[i], &failure)))
+        if (!(data[i] = take_sample(source, id, type, d, i, &sample[i], &failure)))
             status = emd_fail(err, failure.status, "%s", failure.text);
     if (status == EMD_OK) {
         d->target.count = 1;
@@ -462,10 +599,10 @@ static void decide_strips(struct emd_dataset *d)
 }
 
 /* The target's chunks, filters and plan; 'dcpl' follows. */
-static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
-                                     const struct emd_repack_options *options, unsigned threads,
-                                     size_t budget, hid_t dcpl, struct emd_dataset *d,
-                                     struct emd_error *err)
+static enum emd_status decide_target(const struct emd_source *source, hid_t id, hid_t type,
+                                     const hsize_t *most, const struct emd_repack_options *options,
+                                     unsigned threads, size_t budget, hid_t dcpl,
+                                     struct emd_dataset *d, struct emd_error *err)
 {
     struct emd_plan_request *r = &d->request;
     hsize_t chunk[EMD_RANK_MAX];
@@ -476,7 +613,7 @@ static enum emd_status decide_target(hid_t id, hid_t type, const hsize_t *most,
     if (status != EMD_OK)
         return status;
     if (options->codec.is_auto)
-        status = choose_auto(id, type, options->note != NULL, d, &d->shape, err);
+        status = choose_auto(source, id, type, options->note != NULL, d, &d->shape, err);
     else
         d->target = options->codec.pipeline;
     if (status != EMD_OK)
@@ -535,7 +672,7 @@ enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const ch
         if (status == EMD_OK)
             status = get_fill(dcpl, type, d, err);
         if (status == EMD_OK)
-            status = decide_target(id, type, most, options, threads, budget, dcpl, d, err);
+            status = decide_target(source, id, type, most, options, threads, budget, dcpl, d, err);
     }
     emd_hdf5_close(&type);
     emd_hdf5_quiet_end(&quiet);

@@ -166,11 +166,7 @@ static enum emd_status chunk_failed(const struct mover *m, enum emd_status statu
                                     const uint64_t *origin, struct emd_error *err)
 {
     char text[256];
-    size_t used = 0;
-    text[0] = '\0';
-    for (unsigned a = 0; a < m->rank && used < sizeof text - 24; a++)
-        used += (size_t)snprintf(text + used, sizeof text - used, "%s%" PRIu64, a ? "," : "",
-                                 origin[a]);
+    emd_point_text(m->rank, origin, text, sizeof text);
     return emd_fail_prefix(err, status, "chunk at (%s)", text);
 }
 

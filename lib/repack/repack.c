@@ -270,14 +270,14 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
         return status;
     struct emd_dataset *d = find_dataset(r, address);
     if (!d)
-        return emd_fail(err, EMD_E_CORRUPT, "moved while it was copied");
+        return emd_fail(err, EMD_E_CORRUPT, "%s: moved while it was copied", path);
     const bool kept = d->chunks.chunk || d->request.chunks == 0;
     if (!kept)
         status = emd_chunk_list_get(src, r->source, EMD_CHUNKS_BY_INDEX, 0, &d->chunks, err);
     if (status == EMD_OK && d->chunks.count != d->request.chunks)
         status = emd_fail(err, EMD_E_CHANGED, "has another number of chunks than before");
     if (status != EMD_OK)
-        return status;
+        return emd_fail_prefix(err, status, "%s", path);
     size_t inspect_unit = 0;
     const bool inspected = is_inspected(r, d, path, &inspect_unit);
     const struct emd_move move = {.request = &d->request,
@@ -309,7 +309,8 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
     if (kept)
         r->list_bytes -= d->chunks.count * sizeof *d->chunks.chunk;
     emd_chunk_list_free(&d->chunks);
-    return status;
+    return status == EMD_OK || status == EMD_E_CANCELLED ? status
+                                                         : emd_fail_prefix(err, status, "%s", path);
 }
 
 /* Refuses outputs that would touch the source or replace what may not be replaced. */

@@ -34,7 +34,9 @@ class Kill(unittest.TestCase):
                 self.assertIsNone(deepcompare.difference(self.source, "here/out.emd"))
         else:
             self.assertIsNone(old, "the old output is gone")
-        fl.emdrepack(*OPTIONS, self.source, "here/out.emd", codes=(0,))
+        # the process that works for a killed one dies with it, but not in the same instant
+        while fl.emdrepack(*OPTIONS, self.source, "here/out.emd", codes=(0, 3)).code == 3:
+            time.sleep(0.05)
         self.assertEqual(os.listdir("here"), ["out.emd"])
 
     def reset(self, keeps_old):
@@ -78,7 +80,7 @@ class Kill(unittest.TestCase):
             old = self.reset(i % 2)
             with self.subTest(place=place):
                 run = fl.emdrepack(*OPTIONS, self.source, "here/out.emd", fault=f"{place}:kill:")
-                self.assertEqual(run.code, -9)
+                self.assertEqual(run.code, 1)  # of the file's own process; its parent cleans up
                 self.judge(old)
 
 
