@@ -53,7 +53,15 @@ struct rule {
 
 static struct rule rules[MOST_RULES];
 static size_t rule_count;
-static pid_t owner; /* most faults are for this process, not for the children that it forks */
+static pid_t owner; /* the first process */
+
+/* Most faults are for the process that does the work, not for the children that it forks: in
+ * emdrepack, which has a process for each file, a child of the first one. */
+static bool is_worker(void)
+{
+    static const char of_many[] = "emdrepack";
+    return owner == (strcmp(program_invocation_short_name, of_many) == 0 ? getppid() : getpid());
+}
 
 static void give_up(const char *text)
 {
@@ -122,7 +130,7 @@ __attribute__((constructor)) static void start(void)
 __attribute__((destructor)) static void finish(void)
 {
     const char *name = getenv("EMD_FAULT_LOG");
-    FILE *log = name && getpid() == owner ? fopen(name, "w") : NULL;
+    FILE *log = name && is_worker() ? fopen(name, "w") : NULL;
     for (size_t i = 0; log && i < rule_count; i++)
         fprintf(log, "%lu\n", atomic_load(&rules[i].seen));
     if (log)
@@ -133,7 +141,7 @@ __attribute__((destructor)) static void finish(void)
 static const struct rule *match(const char *call, int fd, const char *name)
 {
     char link[64], target[PATH_MAX] = "";
-    const bool own = getpid() == owner;
+    const bool own = is_worker();
     for (size_t i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];
         if (strcmp(rule->call, call) != 0 || own == (rule->action >= ACT_CRASH))
