@@ -55,7 +55,7 @@ static uint64_t processor_seconds(void)
 
 void emd_guard_progress(void)
 {
-    static uint64_t told; /* when the limit was set last */
+    static uint64_t told = UINT64_MAX; /* when the limit was set last */
     if (child_seconds == 0)
         return;
     const uint64_t now = processor_seconds();
@@ -63,7 +63,7 @@ void emd_guard_progress(void)
     if (now == told || getrlimit(RLIMIT_CPU, &limits) != 0)
         return;
     told = now;
-    const rlim_t most = (rlim_t)now + child_seconds;
+    const rlim_t most = (rlim_t)now + 1 + child_seconds; /* the second that has begun */
     if (limits.rlim_cur == RLIM_INFINITY || limits.rlim_cur >= most)
         return;
     limits.rlim_cur =
