@@ -8,12 +8,16 @@ mkdir "data x" "data x/compressed" raw
 folder="$PWD/data x/compressed"
 for tool in emdwatch emdsync; do
     # the programs as they are built, not as they will be installed
-    sed "s|^ExecStart=[^ ]*/|ExecStart=$bin/|" "$EMDTOOLS_BUILD_DIR/share/systemd/$tool@.service" \
+    sed "s|^ExecStart=\"[^\"]*/|ExecStart=\"$bin/|" "$EMDTOOLS_BUILD_DIR/share/systemd/$tool@.service" \
         >"$tool@.service"
     unit="$tool@$(systemd-escape -p "$folder").service"
     ln -s "$tool@.service" "$unit"
     systemd-analyze verify --man=no "./$unit" 2>said || { cat said; exit 1; }
     grep "$tool@" said && { echo "$tool: systemd complains"; exit 1; }
+    # what is missing or wrong is a unit that fails, not one that is silently inactive or always restarted
+    grep '^Condition' "$unit" && exit 1
+    grep -q '^RestartPreventExitStatus=2 ' "$unit"
+    grep -qx 'StartLimitBurst=10' "$unit"
     grep -qx 'ProtectSystem=strict' "$unit"
     grep -qx 'ReadWritePaths=%f' "$unit"
     # 0 is closed, 10 is open; 2.1 and 2.8 with systemd 252
@@ -21,6 +25,41 @@ for tool in emdwatch emdsync; do
         tail -1 said
         exit 1
     }
+done
+
+# A prefix with a space and what systemd takes for a specifier; the directory for settings comes with it.
+mkdir project
+cat >project/CMakeLists.txt <<EOF
+cmake_minimum_required(VERSION 3.20)
+project(emdtools VERSION 0.1.0 LANGUAGES NONE)
+set(CMAKE_INSTALL_LIBDIR lib)
+include(GNUInstallDirs)
+add_subdirectory("$EMDTOOLS_SOURCE_DIR/share" share)
+EOF
+prefix="$PWD/pre fix %n"
+cmake -S project -B project/build "-DCMAKE_INSTALL_PREFIX=$prefix" >/dev/null 2>&1
+cmake --install project/build >/dev/null
+[ -d "$prefix/etc/emdtools" ]
+mkdir "$prefix/bin"
+cp "$bin/emdwatch" "$bin/emdsync" "$prefix/bin"
+for tool in emdwatch emdsync; do
+    unit="$prefix/lib/systemd/system/$tool@$(systemd-escape -p "$folder").service"
+    mv "$prefix/lib/systemd/system/$tool@.service" "$unit"
+    systemd-analyze verify --man=no "$unit" 2>said || { cat said; exit 1; }
+    grep "$tool@" said && exit 1
+done
+
+# A service's output leads to the journal, which has the time.
+: >log
+stream=$(stat -c %d:%i log)
+JOURNAL_STREAM=$stream "$bin/emdwatch" --once --settle 0 raw out >>log
+grep -q '^summary: ' log
+JOURNAL_STREAM=1:2 "$bin/emdwatch" --once --settle 0 raw out | grep -q '^20[0-9T:+-]* summary: '
+# Settings that are not there: wrong usage, which is not tried again.
+for tool in emdwatch emdsync; do
+    status=0
+    "$bin/$tool" "" "$folder" 2>said || status=$?
+    [ "$status" -eq 2 ] && grep -q 'settings file' said
 done
 
 [ "$(id -u)" -eq 0 ] || exit 0

@@ -271,6 +271,9 @@ int main(int argc, char **argv)
         return emd_usage_error("need two folders, RAW and COMPRESSED");
     o.source = argv[optind];
     o.target = argv[optind + 1];
+    if (*o.source == '\0' || *o.target == '\0')
+        return emd_usage_error("%s is empty (as a service: set RAW=... in the settings file)",
+                               *o.source ? "COMPRESSED" : "RAW");
     o.crew = (struct emd_crew_budget){.jobs = (unsigned)jobs,
                                       .threads = (unsigned)threads,
                                       .memory = emd_repack_budget(&o.repack)};

@@ -3,7 +3,10 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/jsontext.h"
 #include "common/message.h"
@@ -17,6 +20,22 @@ static void time_text(char text[40])
     const time_t t = time(NULL);
     struct tm tm;
     strftime(text, 40, "%Y-%m-%dT%H:%M:%S%z", localtime_r(&t, &tm));
+}
+
+/* systemd's journal has a time stamp of its own. JOURNAL_STREAM (systemd.exec(5)) names the device
+ * and inode of the stream that leads there, so that output redirected elsewhere keeps ours. */
+static bool leads_to_journal(void)
+{
+    static int known = -1;
+    if (known < 0) {
+        const char *stream = getenv("JOURNAL_STREAM");
+        uintmax_t device, inode;
+        struct stat st;
+        known = stream && sscanf(stream, "%ju:%ju", &device, &inode) == 2 &&
+                fstat(STDOUT_FILENO, &st) == 0 && st.st_dev == (dev_t)device &&
+                st.st_ino == (ino_t)inode;
+    }
+    return known;
 }
 
 static struct json_object *new_json(const char *now, const char *what)
@@ -53,7 +72,9 @@ void emd_journal_event(const struct emd_journal *journal, const char *what, cons
         }
         emd_json_print_line(o);
     } else {
-        printf("%s %s", now, what);
+        if (!leads_to_journal())
+            printf("%s ", now);
+        fputs(what, stdout);
         if (file) {
             putchar(' ');
             emd_print_text(file);
