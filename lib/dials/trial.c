@@ -482,6 +482,24 @@ static enum emd_stage stage_of(const char *name, enum emd_stage before)
     return before;
 }
 
+/* "geometry": {"warnings": ["distance: the nominal camera length ...", ...]}: the first of them. */
+static void read_geometry(struct emd_json *j, struct emd_trial *out)
+{
+    char key[32];
+    while (emd_json_key(j, key, sizeof key)) {
+        if (strcmp(key, "warnings") != 0 || !emd_json_open(j, '[')) {
+            emd_json_skip(j);
+            continue;
+        }
+        while (emd_json_item(j)) {
+            char text[sizeof out->warning] = "";
+            emd_json_string(j, text, sizeof text);
+            if (out->warning[0] == '\0')
+                emd_log_copy(text, strlen(text), out->warning, sizeof out->warning);
+        }
+    }
+}
+
 /* emdprocess says more than what lies in the folder: which stage failed and why, even where results
  * of an earlier run still lie there. True if it did not come to the merging statistics. */
 static bool read_record(struct reading *r)
@@ -498,12 +516,20 @@ static bool read_record(struct reading *r)
     emd_json_init(&j, r->file.text, r->file.length);
     if (!emd_json_open(&j, '{'))
         return false;
-    while (!stopped && emd_json_key(&j, key, sizeof key)) {
-        if (strcmp(key, "stages") != 0 || !emd_json_open(&j, '[')) {
+    while (emd_json_key(&j, key, sizeof key)) {
+        if (strcmp(key, "geometry") == 0 && emd_json_open(&j, '{')) {
+            read_geometry(&j, out);
+            continue;
+        }
+        if (stopped || strcmp(key, "stages") != 0 || !emd_json_open(&j, '[')) {
             emd_json_skip(&j);
             continue;
         }
-        while (!stopped && emd_json_item(&j)) {
+        while (emd_json_item(&j)) {
+            if (stopped) {
+                emd_json_skip(&j);
+                continue;
+            }
             read_recorded(&j, &found);
             stage = stage_of(found.name, stage);
             stopped = stage <= goal && !found.optional &&

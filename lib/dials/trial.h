@@ -58,6 +58,7 @@ struct emd_trial {
     struct emd_cells cells;       /* one a crystal; may be empty */
     char symmetry[40], cosym[40]; /* best solutions of the two programs, "" if there is none */
     char space_group[40]; /* that dials.symmetry recommends, by absences; "" if it does not */
+    char warning[256];    /* the first that emdprocess recorded of the geometry, or "" */
     char version[40];     /* of DIALS, "" if unknown */
     long images;          /* recorded; 0 if unknown, as without EMD_TRIAL_FRAMES */
     long kept;            /* scaled; 0 if unknown */

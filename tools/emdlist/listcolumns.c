@@ -214,7 +214,7 @@ const char *list_text(const struct list_row *row, enum list_column_id id,
                  row->place.reduced[4], row->place.reduced[5]);
         return buffer;
     case LIST_NOTE:
-        return list_row_note(row);
+        return list_row_note(row, buffer);
     case LIST_FRAMES:
         if (t->images <= 0)
             return "";

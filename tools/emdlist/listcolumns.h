@@ -71,7 +71,7 @@ size_t list_columns_parse(const char *text, enum list_column_id ids[], size_t ca
 double list_number(const struct list_row *row, enum list_column_id id);
 
 /* Value of any column as text, "" if there is none: points to the row's own text or to 'buffer'. */
-enum { LIST_BUFFER = 256 };
+enum { LIST_BUFFER = 512 };
 const char *list_text(const struct list_row *row, enum list_column_id id,
                       const struct list_settings *settings, char buffer[LIST_BUFFER]);
 

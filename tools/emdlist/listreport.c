@@ -40,6 +40,11 @@ static void put_details(FILE *out, const struct list_row *row)
         fputs(",\"esdValues\":", out);
         put_numbers(out, row->cell->esd, esd_decimals, 6);
     }
+    if (row->place.cluster > 0) {
+        static const int aligned_decimals[6] = {4, 4, 4, 3, 3, 3};
+        fprintf(out, ",\"far\":%s,\"aligned\":", row->place.outlier ? "true" : "false");
+        put_numbers(out, row->place.aligned, aligned_decimals, 6);
+    }
     if (t->images > 0)
         fprintf(out, ",\"recorded\":[%ld,%ld]", t->recorded.first, t->recorded.last);
     fputs(",\"ranges\":[", out);
@@ -82,6 +87,18 @@ static void put_columns(FILE *out, const enum list_column_id ids[], size_t count
     putc(']', out);
 }
 
+static void put_lattice(FILE *out, const struct emd_lattice_summary *lattice)
+{
+    static const int decimals[6] = {5, 5, 5, 4, 4, 4};
+    fprintf(out,
+            ",\"lattice\":{\"clusters\":%zu,\"cells\":%zu,\"few\":%d,\"limit\":%.2f,\"median\":",
+            lattice->clusters, lattice->cells, EMD_LATTICE_FEW, EMD_LATTICE_FAR);
+    put_numbers(out, lattice->median, decimals, 6);
+    fputs(",\"spread\":", out);
+    put_numbers(out, lattice->spread, decimals, 6);
+    putc('}', out);
+}
+
 static void put_data(FILE *out, const struct list_rows *rows, const struct list_settings *settings,
                      const enum list_column_id ids[], size_t count)
 {
@@ -113,6 +130,7 @@ static void put_data(FILE *out, const struct list_rows *rows, const struct list_
     }
     putc(']', out);
     put_columns(out, ids, count);
+    put_lattice(out, &rows->lattice);
     fputs(",\"rows\":[", out);
     for (size_t i = 0; i < rows->count; i++) {
         const struct list_row *row = &rows->rows[i];

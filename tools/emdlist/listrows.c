@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,13 +39,18 @@ const char *list_row_symmetry(const struct list_row *row, enum symmetry_from fro
     return preferred[0] ? preferred : first;
 }
 
-const char *list_row_note(const struct list_row *row)
+const char *list_row_note(const struct list_row *row, char buffer[static LIST_NOTE_SIZE])
 {
     /* Half of the reflections or more were measured once and are in no pair. */
     const double least = 1.5;
     const struct emd_merge_table *table = &row->trial->table;
     const double m = table->has_overall ? table->overall.value[EMD_SHELL_MULTIPLICITY] : NAN;
-    return m < least ? "low multiplicity: CC1/2 is of few pairs" : "";
+    const char *few = m < least ? "low multiplicity: CC1/2 is of few pairs" : "";
+    const char *warning = row->trial->warning;
+    if (!few[0] || !warning[0])
+        return few[0] ? few : warning;
+    snprintf(buffer, LIST_NOTE_SIZE, "%s; %s", few, warning);
+    return buffer;
 }
 
 struct reader {

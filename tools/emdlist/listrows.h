@@ -52,8 +52,10 @@ void list_rows_free(struct list_rows *rows);
 const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from);
 
 /* What makes the row's numbers doubtful, "" if nothing: an overall multiplicity below 1.5, where
- * CC1/2 is of few pairs. */
-const char *list_row_note(const struct list_row *row);
+ * CC1/2 is of few pairs; what emdprocess warned of, as a camera length that is not calibrated. May
+ * point into 'buffer'. */
+enum { LIST_NOTE_SIZE = 400 };
+const char *list_row_note(const struct list_row *row, char buffer[static LIST_NOTE_SIZE]);
 
 const char *list_method_name(enum emd_resolution_method method);
 const char *list_outcome_name(enum emd_outcome outcome);

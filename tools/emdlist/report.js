@@ -9,7 +9,8 @@ const CELL = ['a', 'b', 'c', 'alpha', 'beta', 'gamma'];
 const columns = new Map(data.columns.map(c => [c.key, c]));
 const marks = { good: '●', failed: '✕', unfinished: '◌' };
 const FEW = 7;          // up to so many curves stand for themselves; more make a cloud with a median
-const OUTLIER = 3.5;    // modified z-score of Iglewicz and Hoaglin (1993)
+const lattice = data.lattice;
+const FEW_CELLS = lattice.few; // fewer have no spread and no outliers
 const $ = id => document.getElementById(id);
 const number = (v, decimals) => v === null || v === undefined ? '–' : v.toFixed(decimals);
 const plural = (n, word) => `${n.toLocaleString('en')} ${word}${n === 1 ? '' : 's'}`;
@@ -33,6 +34,8 @@ function picture(width, height, title, description) {
   return svg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-labelledby': description ? `${id} ${id}d` : id },
     svg('title', { id }, title), ...(description ? [svg('desc', { id: `${id}d` }, description)] : []));
 }
+// The width of a picture: what it has room for, so that its letters keep their size on a phone.
+const fit = (most, id) => Math.round(Math.max(240, Math.min(most, $(id).clientWidth || most)));
 const path = points => points.map((p, i) => `${i && p[2] !== true ? 'L' : 'M'}${p[0].toFixed(1)} ${p[1].toFixed(1)}`).join('');
 const median = sorted => sorted.length ? (sorted[(sorted.length - 1) >> 1] + sorted[sorted.length >> 1]) / 2 : NaN;
 const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(q * (sorted.length - 1))))];
@@ -47,24 +50,28 @@ const rows = data.rows.map((r, index) => {
     p.s = (1 / (p.d_max * p.d_max) + 1 / (p.d_min * p.d_min)) / 2;
     return p;
   });
-  row.text = [r.path, r.symmetry, r.cosym, r.laue, r.outcome, r.stage, r.reason, r.image, r.cell].join(' ').toLowerCase();
+  row.text = [r.path, r.symmetry, r.cosym, r.laue, r.space_group, r.note, r.outcome, r.stage, r.reason, r.image, r.cell].join(' ').toLowerCase();
   row.odd = [];
   return row;
 });
 const good = rows.filter(r => r.outcome === 'good');
 
-// Outliers: far from the median in units of the median absolute deviation, which a few wrong cells
-// cannot move. Below the floors (0.05 % of an axis, 0.02 degrees) nothing counts as different.
+// Cells are compared in one setting, which emdlist has found; those of another lattice, or far from the
+// others of theirs, are outliers. Here is only told which values make them so.
+const aligned = (r, key) => { const k = CELL.indexOf(key); return k < 0 ? r[key] : r.aligned ? r.aligned[k] : null; };
 const typical = {};
-for (const key of CELL) {
-  const values = ascending(rows.map(r => r[key]).filter(v => v !== null));
-  const middle = median(values);
-  const mad = median(ascending(values.map(v => Math.abs(v - middle))));
-  const floor = CELL.indexOf(key) < 3 ? 5e-4 * middle : 0.02;
-  typical[key] = { middle, spread: Math.max(1.4826 * mad, floor), mad, count: values.length };
-  if (values.length >= 5)
-    for (const r of rows)
-      if (r[key] !== null && Math.abs(r[key] - middle) > OUTLIER * typical[key].spread) r.odd.push(key);
+CELL.forEach((key, k) => {
+  typical[key] = { middle: lattice.median[k], spread: lattice.cells >= FEW_CELLS ? lattice.spread[k] : null, count: lattice.cells };
+});
+const enough = lattice.cells >= FEW_CELLS;
+for (const r of rows) {
+  if (!enough || !r.aligned || (r.cluster === 1 && !r.far)) continue;
+  const off = CELL.map((key, k) => {
+    const t = typical[key], least = k < 3 ? 5e-4 * t.middle : 0.02;
+    return Math.abs(r.aligned[k] - t.middle) / Math.max(t.spread, least);
+  });
+  const limit = Math.min(3, Math.max(...off));
+  r.odd = CELL.filter((key, k) => off[k] >= limit);
 }
 
 const state = { find: '', outcomes: new Set(['good', 'failed', 'unfinished']), best: NaN, symmetry: '', cells: '',
@@ -92,8 +99,8 @@ function passes(r) {
 function tiles() {
   const best = ascending(good.map(r => r.resolution).filter(v => v !== null));
   const complete = ascending(good.map(r => r.completeness).filter(v => v !== null));
-  const framed = rows.filter(r => r.images > 0 && r.kept > 0 && r.crystal === 1);
-  const kept = framed.reduce((n, r) => n + r.kept, 0), recorded = framed.reduce((n, r) => n + r.images, 0);
+  const framed = rows.filter(r => r.images > 0 && r.crystal === 1);
+  const kept = framed.reduce((n, r) => n + (r.kept || 0), 0), recorded = framed.reduce((n, r) => n + r.images, 0);
   const odd = rows.filter(r => r.odd.length).length;
   const tile = (name, value, more) => el('div', {}, el('dt', {}, name), el('dd', {}, value, ' ', el('small', {}, more || '')));
   $('tiles').append(
@@ -102,13 +109,13 @@ function tiles() {
     tile('Median resolution', best.length ? number(median(best), 2) : '–', best.length ? 'Å' : ''),
     tile('Median completeness', complete.length ? number(median(complete), 0) : '–', complete.length ? '%' : ''),
     tile('Images kept', recorded ? number(100 * kept / recorded, 0) : '–', recorded ? `% of ${recorded.toLocaleString('en')}` : ''),
-    tile('Cells out of line', String(odd), odd ? `of ${typical.a.count}` : ''));
+    tile('Cells out of line', enough ? String(odd) : '–', enough ? (odd ? `of ${rows.filter(r => r.aligned).length}` : '') : 'too few cells'));
 }
 
 function progress() {
   const first = 1, goal = data.goal, stages = data.stages.slice(first, goal + 1);
   const trials = rows.filter(r => r.crystal === 1);
-  const W = 660, row = 27, left = 104, right = 178, bar = W - left - right, H = stages.length * row + 4;
+  const W = fit(660, 'progress'), row = 27, left = 96, right = W < 500 ? 136 : 178, bar = W - left - right, H = stages.length * row + 4;
   const count = trials.length || 1;
   const words = [];
   const g = svg('g', {});
@@ -132,7 +139,7 @@ function progress() {
   s.append(svg('defs', {}, svg('pattern', { id: 'hatch', width: 6, height: 6, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
     svg('rect', { width: 6, height: 6, fill: 'var(--bad)' }), svg('rect', { width: 1.6, height: 6, fill: 'var(--paper)' }))), g);
   const none = trials.filter(r => r.stageNumber === 0).length;
-  $('progress').append(el('figcaption', {}, el('b', {}, 'Progress by stage'), ` — crystals done with each${none ? `; ${none} not begun` : ''}`), s);
+  $('progress').replaceChildren(el('figcaption', {}, el('b', {}, 'Progress by stage'), ` — crystals done with each${none ? `; ${none} not begun` : ''}`), s);
 }
 
 // --- curves against resolution ------------------------------------------------------------------
@@ -210,7 +217,7 @@ function overlay(id) {
   const list = visible.filter(r => r.points.length && r.crystal === 1), c = CURVES[id];
   const few = list.length <= FEW;
   const figure = $(id);
-  const f = frame(id, 600, 330, allExtent, `${c.name} against resolution`,
+  const f = frame(id, fit(600, id), 330, allExtent, `${c.name} against resolution`,
     `${plural(list.length, 'crystal')}; the values are in the table and in each crystal's details.`);
   // The more curves, the fainter each: the cloud stays a picture of density.
   const g = svg('g', few ? { class: 'few' } : { style: `--faint:${Math.min(0.5, 1.4 * list.length ** -0.44).toFixed(3)}` });
@@ -267,24 +274,29 @@ function withEsd(row, k) {
   const decimals = (text.split('.')[1] || '').length;
   return `${text}(${Math.round(esd * 10 ** decimals)})`;
 }
+// The odd values are those in the common setting; in another, the whole cell is marked at its end.
+const sameSetting = row => row.aligned && CELL.every((key, k) => Math.abs(row[key] - row.aligned[k]) < 2e-3);
+const isOdd = (row, k) => row.odd.length > 0 && (sameSetting(row) ? row.odd.includes(CELL[k]) : k === 5);
 function cell(row, key) {
   const c = columns.get(key), v = row[key];
   if (key === 'path') return el('td', {}, el('button', { type: 'button', class: 'open', onclick: e => { e.stopPropagation(); open(row); } }, row.name));
   if (key === 'outcome') return el('td', { class: row.outcome }, el('span', { class: 'mark', 'aria-hidden': 'true' }, marks[row.outcome]), row.outcome);
   if (v === null || v === '') return el('td', { class: c.number ? 'num missing' : 'missing' }, '–');
   if (key === 'cell') {
-    const td = el('td', { class: 'cell' });
-    row.cell.split(' ').forEach((t, k) => td.append(row.odd.includes(CELL[k]) ? el('span', { class: 'odd', title: 'far from the median' }, `${t}◆`) : t, ' '));
+    const td = el('td', { class: 'cell', title: row.odd.length ? `${row.cell}: ${row.cluster === 1 ? 'far from the median' : `lattice ${row.cluster}`}` : row.cell });
+    row.cell.split(' ').forEach((t, k) => td.append(isOdd(row, k) ? el('span', { class: 'odd' }, `${t}◆`) : t, ' '));
     return td;
   }
-  return el('td', c.number || key === 'frames' ? { class: 'num' } : {}, c.number ? number(v, c.decimals) : String(v));
+  const td = el('td', { class: c.number || key === 'frames' ? 'num' : null, title: c.number ? null : String(v) }, c.number ? number(v, c.decimals) : String(v));
+  if (row.note && (key === 'cc_half' || key === 'resolution')) td.append(el('span', { class: 'doubt', title: row.note }, '?'));
+  return td;
 }
 // Columns keep their widths while rows come and go: from the longest text, in characters.
 function widths() {
   const length = (key, row) => {
     const v = row[key], c = columns.get(key);
     if (key === 'path') return row.name.length;
-    if (key === 'cell') return 0.87 * row.cell.length + row.odd.length; // points and blanks are narrow
+    if (key === 'cell') return 0.95 * row.cell.length + row.odd.length; // points and blanks are narrow
     if (key === 'outcome') return row.outcome.length + 2;
     return v === null ? 1 : c.number ? v.toFixed(c.decimals).length : String(v).length;
   };
@@ -356,7 +368,7 @@ function tableRows(changed) {
   if (focused && focused !== document.activeElement && body.contains(focused)) focused.focus({ preventScroll: true });
   $('table').setAttribute('aria-rowcount', n + 1);
   Object.assign(windowed, { from, to });
-  if (lines.length > 1) windowed.height = lines[1].getBoundingClientRect().height || 33;
+  if (lines.length > 1) windowed.height = lines.reduce((sum, tr) => sum + tr.getBoundingClientRect().height, 0) / lines.length || 33;
 }
 function sortBy(key) {
   state.down = state.key === key ? !state.down : false;
@@ -381,8 +393,8 @@ const UNITS = { a: 'Å', b: 'Å', c: 'Å', alpha: '°', beta: '°', gamma: '°' 
 
 // The range in which values that are in line fall, a little wider; the rest is drawn at its edges.
 function lineRange(list, key) {
-  let values = list.filter(r => r[key] !== null && !r.odd.includes(key)).map(r => r[key]);
-  if (!values.length) values = list.filter(r => r[key] !== null).map(r => r[key]);
+  let values = list.filter(r => aligned(r, key) !== null && !r.odd.length).map(r => aligned(r, key));
+  if (!values.length) values = list.filter(r => aligned(r, key) !== null).map(r => aligned(r, key));
   const low = Math.min(...values), high = Math.max(...values);
   const pad = Math.max((high - low) * 0.08, Math.abs(low) * 1e-4, 1e-3);
   return [low - pad, high + pad];
@@ -396,43 +408,46 @@ function ticks(low, high, count) {
 }
 function histogram(list, key) {
   const W = 190, H = 118, bottom = 22, top = 6, base = H - bottom, t = typical[key];
-  const values = list.filter(r => r[key] !== null), [low, high] = lineRange(values, key);
-  const inside = values.filter(r => r[key] >= low && r[key] <= high), under = values.filter(r => r[key] < low), over = values.filter(r => r[key] > high);
+  const values = list.filter(r => aligned(r, key) !== null), [low, high] = lineRange(values, key), of = r => aligned(r, key);
+  const inside = values.filter(r => of(r) >= low && of(r) <= high), under = values.filter(r => of(r) < low), over = values.filter(r => of(r) > high);
+  const decimals = CELL.indexOf(key) < 3 ? 3 : 2;
+  const about = t.spread === null ? `${number(t.middle, decimals)} ${UNITS[key]}, ${plural(t.count, 'cell')}: too few for a spread`
+    : `${number(t.middle, decimals)} ± ${number(t.spread, 3)} ${UNITS[key]}`;
   const bins = Math.max(6, Math.min(24, Math.ceil(2 * Math.cbrt(inside.length))));
   const counts = new Array(bins).fill(0);
-  for (const r of inside) counts[Math.min(bins - 1, Math.floor((r[key] - low) / (high - low) * bins))]++;
+  for (const r of inside) counts[Math.min(bins - 1, Math.floor((of(r) - low) / (high - low) * bins))]++;
   const edge = 14, X = v => edge + (v - low) / (high - low) * (W - 2 * edge), tallest = Math.max(1, ...counts);
   const s = picture(W, H, `Histogram of ${columns.get(key).title}`,
-    `median ${number(t.middle, 3)}, spread ${number(t.spread, 4)}, ${values.filter(r => r.odd.includes(key)).length} outliers`);
+    `median ${about}, ${values.filter(r => r.odd.includes(key)).length} outliers`);
   counts.forEach((n, i) => n && s.append(svg('rect', { class: 'bin', x: X(low + (high - low) * i / bins) + 0.5, width: Math.max(1, (W - 2 * edge) / bins - 1),
     y: top + (base - top) * (1 - n / tallest), height: (base - top) * n / tallest }, svg('title', {}, plural(n, 'crystal')))));
   s.append(svg('path', { class: 'axis', d: `M0 ${base + 0.5}H${W}` }));
   for (const [v, text] of ticks(low, high, 3)) if (X(v) > 12 && X(v) < W - 12)
     s.append(svg('path', { class: 'axis', d: `M${X(v)} ${base}v4` }), svg('text', { x: X(v), y: H - 5, 'text-anchor': 'middle' }, text));
   for (const [side, many] of [[6, under], [W - 6, over]]) if (many.length)
-    s.append(svg('path', { class: 'diamond', d: diamond(side, base - 8, 5) }, svg('title', {}, many.map(r => `${r.name}: ${r[key]}`).slice(0, 30).join('\n'))),
+    s.append(svg('path', { class: 'diamond', d: diamond(side, base - 8, 5) }, svg('title', {}, many.map(r => `${r.name}: ${of(r)}`).slice(0, 30).join('\n'))),
       svg('text', { x: side, y: base - 17, 'text-anchor': 'middle' }, String(many.length)));
-  return el('figure', {}, el('figcaption', {}, el('b', {}, columns.get(key).title), ` ${number(t.middle, CELL.indexOf(key) < 3 ? 3 : 2)} ± ${number(t.spread, 3)} ${UNITS[key]}`), s);
+  return el('figure', {}, el('figcaption', {}, el('b', {}, columns.get(key).title), ` ${t.spread === null ? `${number(t.middle, decimals)} ${UNITS[key]}` : about}`), s);
 }
 const diamond = (x, y, r) => `M${x} ${y - r}L${x + r} ${y}L${x} ${y + r}L${x - r} ${y}Z`;
 
 function scatter() {
-  const kx = $('xaxis').value, ky = $('yaxis').value, W = 620, H = 400, left = 62, right = 16, top = 12, bottom = 40;
-  const list = visible.filter(r => r[kx] !== null && r[ky] !== null);
+  const kx = $('xaxis').value, ky = $('yaxis').value, W = fit(620, 'scatter'), H = W < 500 ? 320 : 400, left = 62, right = 16, top = 30, bottom = 42;
+  const list = visible.filter(r => aligned(r, kx) !== null && aligned(r, ky) !== null);
   const s = picture(W, H, `${columns.get(ky).title} against ${columns.get(kx).title}`, `${plural(list.length, 'crystal')}; diamonds are outliers, listed beside the plot`);
   if (list.length) {
     const rx = lineRange(list, kx), ry = lineRange(list, ky);
     const X = v => left + (v - rx[0]) / (rx[1] - rx[0]) * (W - left - right), Y = v => H - bottom - (v - ry[0]) / (ry[1] - ry[0]) * (H - top - bottom);
     const clampX = x => Math.max(left, Math.min(W - right, x)), clampY = y => Math.max(top, Math.min(H - bottom, y));
-    for (const [v, t] of ticks(...rx, 6)) s.append(svg('path', { class: 'grid', d: `M${X(v)} ${top}V${H - bottom}` }), svg('text', { x: X(v), y: H - bottom + 17, 'text-anchor': 'middle' }, t));
+    for (const [v, t] of ticks(...rx, W < 500 ? 3 : 6)) s.append(svg('path', { class: 'grid', d: `M${X(v)} ${top}V${H - bottom}` }), svg('text', { x: X(v), y: H - bottom + 17, 'text-anchor': 'middle' }, t));
     for (const [v, t] of ticks(...ry, 6)) s.append(svg('path', { class: 'grid', d: `M${left} ${Y(v)}H${W - right}` }), svg('text', { x: left - 8, y: Y(v) + 4, 'text-anchor': 'end' }, t));
     s.append(svg('path', { class: 'axis', d: `M${left} ${top}V${H - bottom}H${W - right}` }),
-      svg('text', { x: W - right, y: H - 4, 'text-anchor': 'end', class: 'label' }, label(kx)), svg('text', { x: left - 54, y: top - 1, class: 'label' }, label(ky)));
+      svg('text', { x: W - right, y: H - 4, 'text-anchor': 'end', class: 'label' }, label(kx)), svg('text', { x: left - 54, y: 13, class: 'label' }, label(ky)));
     const inLine = list.filter(r => !r.odd.length), odd = list.filter(r => r.odd.length);
     for (const r of [...inLine, ...odd]) {
-      const x = clampX(X(r[kx])), y = clampY(Y(r[ky]));
+      const x = clampX(X(aligned(r, kx))), y = clampY(Y(aligned(r, ky)));
       const dot = r.odd.length ? svg('path', { class: 'diamond', d: diamond(x, y, 5.5) }) : svg('circle', { class: 'dot', cx: x, cy: y, r: list.length > 200 ? 3.2 : 4.5 });
-      dot.append(svg('title', {}, `${r.name}\n${label(kx)}: ${r[kx]}\n${label(ky)}: ${r[ky]}`));
+      dot.append(svg('title', {}, `${r.name}\n${label(kx)}: ${aligned(r, kx)}\n${label(ky)}: ${aligned(r, ky)}`));
       dot.dataset.row = r.index;
       s.append(dot);
     }
@@ -443,12 +458,14 @@ function scatter() {
 function unitcells() {
   const list = visible.filter(r => r.a !== null), odd = list.filter(r => r.odd.length);
   $('unitcells').hidden = !rows.some(r => r.a !== null);
-  $('cell-note').textContent = `${plural(list.length, 'cell')}: median ± robust spread (1.48 × median absolute deviation). Outliers lie more than ${OUTLIER} spreads from the median of all crystals.`;
+  $('cell-note').textContent = `${plural(list.length, 'cell')} in the setting that most have; ${plural(lattice.clusters, 'lattice')}, the first of ${plural(lattice.cells, 'cell')}. ` + (enough
+    ? `Median ± robust spread (1.48 × median absolute deviation) of that lattice. Outliers are of another lattice, or more than ${lattice.limit} spreads away in all values together.`
+    : `Fewer than ${FEW_CELLS}: no spread is given, and no outliers.`);
   $('histograms').replaceChildren(...(list.length ? CELL.map(k => histogram(list, k)) : []));
   scatter();
-  $('outliers').replaceChildren(el('h3', {}, odd.length ? `${plural(odd.length, 'outlier')}` : 'No outliers'),
+  $('outliers').replaceChildren(el('h3', {}, odd.length ? `${plural(odd.length, 'outlier')}` : enough ? 'No outliers' : 'Too few cells for outliers'),
     el('ul', {}, ...odd.slice(0, 200).map(r => el('li', {}, el('button', { type: 'button', onclick: () => open(r) }, r.name), ' ',
-      el('span', { class: 'quiet' }, r.odd.map(k => `${columns.get(k).title} ${r[k]}`).join(', '))))));
+      el('span', { class: 'quiet' }, `${r.cluster === 1 ? '' : `lattice ${r.cluster}: `}${r.odd.map(k => `${columns.get(k).title} ${aligned(r, k)}`).join(', ')}`)))));
 }
 
 // --- images -------------------------------------------------------------------------------------
@@ -456,9 +473,9 @@ function strips() {
   const list = visible.filter(r => r.recorded && r.crystal === 1);
   $('images').hidden = !rows.some(r => r.recorded);
   if (!list.length) { $('strips').replaceChildren(); $('images-note').textContent = 'No image ranges among the crystals shown.'; return; }
-  const row = Math.max(1.2, Math.min(18, 460 / list.length)), named = row >= 11, left = named ? 190 : 8, W = 1200, H = list.length * row + 30;
+  const row = Math.max(1.2, Math.min(18, 460 / list.length)), named = row >= 11, W = fit(1200, 'strips'), left = named ? Math.min(190, W * 0.34) : 8, H = list.length * row + 30, letters = Math.floor(left / 7);
   let low = Infinity, high = -Infinity, kept = 0, recorded = 0;
-  for (const r of list) { low = Math.min(low, r.recorded[0]); high = Math.max(high, r.recorded[1]); if (r.kept) { recorded += r.images; kept += r.kept; } }
+  for (const r of list) { low = Math.min(low, r.recorded[0]); high = Math.max(high, r.recorded[1]); recorded += r.images; kept += r.kept || 0; }
   const X = v => left + (v - low) / (high + 1 - low) * (W - left - 60);
   const s = picture(W, H, 'Images kept and rejected', `${kept} of ${recorded} images kept; one line a crystal, in the order of the table`);
   let grey = '', blue = '';
@@ -466,11 +483,11 @@ function strips() {
     const y = (i + 0.5) * row;
     grey += `M${X(r.recorded[0]).toFixed(1)} ${y.toFixed(1)}H${X(r.recorded[1] + 1).toFixed(1)}`;
     for (const [a, b] of r.kept ? r.ranges : []) blue += `M${X(a).toFixed(1)} ${y.toFixed(1)}H${X(b + 1).toFixed(1)}`;
-    if (named) s.append(svg('text', { x: left - 10, y: y + 4, 'text-anchor': 'end' }, r.name.length > 27 ? `…${r.name.slice(-26)}` : r.name),
+    if (named) s.append(svg('text', { x: left - 10, y: y + 4, 'text-anchor': 'end' }, r.name.length > letters ? `…${r.name.slice(1 - letters)}` : r.name),
       svg('text', { x: W - 50, y: y + 4 }, `${r.kept || 0}/${r.images}`));
   });
   s.append(svg('path', { class: 'strip', d: grey, 'stroke-width': Math.max(0.8, row * 0.62) }), svg('path', { class: 'kept', d: blue, 'stroke-width': Math.max(0.9, row * 0.62) }));
-  for (const [v, t] of ticks(low, high, 8)) s.append(svg('text', { x: X(v), y: H - 4, 'text-anchor': 'middle' }, t));
+  for (const [v, t] of ticks(low, high, W < 500 ? 3 : 8)) if (X(v) < W - 70) s.append(svg('text', { x: X(v), y: H - 4, 'text-anchor': 'middle' }, t));
   s.append(svg('text', { x: W, y: H - 4, 'text-anchor': 'end' }, 'image'));
   s.addEventListener('click', e => {
     const box = s.getBoundingClientRect(), i = Math.floor((e.clientY - box.top) * H / box.height / row);
@@ -523,14 +540,15 @@ function open(row) {
     fact('Outcome', `${marks[row.outcome]} ${row.outcome}${row.outcome === 'good' ? '' : ` at ${row.stage.replace('_', ' ')}`}`),
     fact(`Resolution (CC½ = ${data.limit}, ${data.method})`, withUnit('resolution')),
     row.reason ? fact('Reason', row.reason, true) : null,
-    row.cell ? fact('Unit cell', CELL.map((k, i) => withEsd(row, i) + (row.odd.includes(k) ? '◆' : '')).join('  '), true) : null,
-    row.odd.length ? fact('Out of line', row.odd.map(k => `${columns.get(k).title}: ${row[k]}, median ${number(typical[k].middle, 3)}`).join('; '), true) : null,
-    fact('Volume', withUnit('volume')), fact('Symmetry by dials.cosym', row.cosym), fact('Symmetry by dials.symmetry', row.laue), fact('Images kept', row.frames),
+    row.cell ? fact('Unit cell', CELL.map((k, i) => withEsd(row, i) + (isOdd(row, i) ? '◆' : '')).join('  '), true) : null,
+    row.odd.length ? fact('Out of line', `${row.cluster === 1 ? '' : `lattice ${row.cluster}, not 1; `}${row.odd.map(k => `${columns.get(k).title}: ${aligned(row, k)}, median ${number(typical[k].middle, 3)}`).join('; ')}`, true) : null,
+    row.note ? fact('Note', row.note, true) : null, fact('Reduced cell', row.reduced, true),
+    fact('Volume', withUnit('volume')), fact('Symmetry by dials.cosym', row.cosym), fact('Symmetry by dials.symmetry', row.laue), fact('Recommended space group', row.space_group), fact('Images kept', row.frames),
     ...['completeness', 'multiplicity', 'i_sigma', 'r_merge', 'r_meas', 'r_pim', 'cc_half', 'cc_low', 'cc_high', 'reflections', 'unique', 'suggested'].map(k => fact(columns.get(k).title, withUnit(k))),
     fact('DIALS', row.dials), fact('Movie', row.image, true)));
   if (own) {
     const figures = ['cc', 'isigma'].map(kind => {
-      const f = frame(kind, 440, 260, own, `${CURVES[kind].name} of ${row.name} against resolution`);
+      const f = frame(kind, Math.min(440, window.innerWidth - 90), 260, own, `${CURVES[kind].name} of ${row.name} against resolution`);
       f.svg.append(...f.front, svg('path', { class: 'curve', d: curveOf(f, row) }));
       for (const p of row.points) if (f.c.value(p) !== null)
         f.svg.append(svg('circle', { cx: f.X(p.s), cy: f.Y(f.c.value(p)), r: 3, fill: 'var(--line)' }, svg('title', {}, `${p.d_max.toFixed(2)}–${p.d_min.toFixed(2)} Å: ${f.c.value(p)}`)));
@@ -543,7 +561,7 @@ function open(row) {
     body.append(el('div', { class: 'pair' }, ...figures));
   }
   if (row.recorded) {
-    const W = 900, s = picture(W, 34, 'Images kept', row.ranges.map(r => `${r[0]} to ${r[1]}`).join(', '));
+    const W = Math.min(900, window.innerWidth - 90), s = picture(W, 34, 'Images kept', row.ranges.map(r => `${r[0]} to ${r[1]}`).join(', '));
     const X = v => (v - row.recorded[0]) / (row.recorded[1] + 1 - row.recorded[0]) * W;
     s.append(svg('path', { class: 'strip', d: `M0 8H${W}`, 'stroke-width': 12 }));
     for (const [a, b] of row.kept ? row.ranges : []) s.append(svg('path', { class: 'kept', d: `M${X(a)} 8H${X(b + 1)}`, 'stroke-width': 12 }));
@@ -580,13 +598,46 @@ function update() {
   strips();
   multiples();
 }
+let seen = window.innerWidth;
+window.addEventListener('resize', () => {
+  if (window.innerWidth === seen || windowed.printing) return;
+  seen = window.innerWidth;
+  for (const r of rows) delete r.drawn;
+  progress();
+  soon();
+});
 let waiting = 0;
 function soon() { // one redraw a frame, however fast somebody types
   if (!waiting) waiting = requestAnimationFrame(() => { waiting = 0; update(); });
 }
 
+// Names or paths of the crystals that are shown, one in a line, for other programs.
+async function copy(button, paths) {
+  const list = [...new Set(visible.map(r => paths ? `${data.folder}/${r.path}` : r.path))], text = list.map(n => `${n}\n`).join('');
+  let done = false;
+  try { await navigator.clipboard.writeText(text); done = true; } catch {
+    const area = el('textarea', { 'aria-hidden': 'true', class: 'skip' });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    done = document.execCommand('copy');
+    area.remove();
+    button.focus();
+  }
+  $('count').textContent = done ? `copied ${plural(list.length, paths ? 'path' : 'name')}` : 'copying is not allowed here';
+}
+$('copy-names').addEventListener('click', e => copy(e.target, false));
+$('copy-paths').addEventListener('click', e => copy(e.target, true));
+
 const versions = [...new Set(rows.map(r => r.dials).filter(Boolean))];
 $('trial').textContent = data.trial;
+document.body.classList.toggle('many', rows.length > 150);
+// What emdprocess warned of: a nominal camera length makes every cell wrong by some per cent.
+const warned = rows.filter(r => r.crystal === 1 && /nominal/.test(r.note));
+if (warned.length) {
+  $('warning').hidden = false;
+  $('warning').textContent = `${warned.length === rows.length ? 'All' : warned.length.toLocaleString('en')} of ${plural(rows.length, 'crystal')} used a camera length that is not calibrated: their cells can be wrong by several per cent. ${warned[0].name}: ${warned[0].note}`;
+}
 document.title = `Crystals of ${data.trial}`;
 $('where').textContent = `${data.folder} · ${data.made}${versions.length ? ` · DIALS ${versions.join(', ')}` : ''}${data.hidden ? ` · ${data.hidden} without merging statistics left out` : ''}`;
 $('footer').textContent = `emdlist (emdtools) ${data.version}. Resolution: CC½ = ${data.limit} by method “${data.method}”.`;
