@@ -42,7 +42,7 @@ if FULL:
             "blosc", "--frames 100 --orientation 11 --seed 11 --blank 1:20", [(21, 100)]),
         "Camera_Ceta_20260101_0707_618_mm.emd": (
             "edc", "--size 1024 --frames 120 --orientation 13 --seed 13 --step 0.5 --blank 97:120",
-            (1, 96)),
+            [(1, 96)]),
     })
 # Its writer dies.
 TRUNCATED = "Camera_Ceta_20260101_0505_618_mm.emd"
