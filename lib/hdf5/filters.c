@@ -479,3 +479,34 @@ uint32_t emd_filters_missing(hid_t dcpl, struct emd_error *why)
     emd_hdf5_quiet_end(&quiet);
     return missing;
 }
+
+/* Filter i of a list with all its parameters, which the caller frees; NULL on failure. */
+static unsigned *get_filter(hid_t list, unsigned i, H5Z_filter_t *id, unsigned *flags, size_t *n)
+{
+    *n = 0;
+    *id = H5Pget_filter2(list, i, flags, n, NULL, 0, NULL, NULL);
+    unsigned *cd = *id < 0 ? NULL : calloc(*n + 1, sizeof *cd);
+    if (cd && *n > 0 && H5Pget_filter2(list, i, flags, n, cd, 0, NULL, NULL) < 0) {
+        free(cd);
+        cd = NULL;
+    }
+    return cd;
+}
+
+bool emd_filters_same(hid_t a, hid_t b)
+{
+    const int count = H5Pget_nfilters(a);
+    bool same = count >= 0 && H5Pget_nfilters(b) == count;
+    for (int i = 0; i < count && same; i++) {
+        H5Z_filter_t id[2];
+        unsigned flags[2];
+        size_t n[2];
+        unsigned *cd[2] = {get_filter(a, (unsigned)i, &id[0], &flags[0], &n[0]),
+                           get_filter(b, (unsigned)i, &id[1], &flags[1], &n[1])};
+        same = cd[0] && cd[1] && id[0] == id[1] && flags[0] == flags[1] && n[0] == n[1] &&
+               memcmp(cd[0], cd[1], n[0] * sizeof *cd[0]) == 0;
+        free(cd[0]);
+        free(cd[1]);
+    }
+    return same;
+}

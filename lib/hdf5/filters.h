@@ -57,6 +57,9 @@ void emd_filters_let_stand_ins_pass(bool pass);
  * them all was stored without them and can be read. 'why' names the first; may be NULL. */
 uint32_t emd_filters_missing(hid_t dcpl, struct emd_error *why);
 
+/* Whether two lists have the same filters with the same flags and parameters. */
+bool emd_filters_same(hid_t a, hid_t b);
+
 /* Fails with EMD_E_UNSUPPORTED, naming filter and number, where a filter of the list cannot be used
  * for reading here. */
 enum emd_status emd_filters_available(hid_t dcpl, struct emd_error *err);

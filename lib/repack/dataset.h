@@ -8,6 +8,7 @@
 #include "hdf5/chunks.h"
 #include "repack/move.h"
 #include "repack/repack.h"
+#include "repack/written.h"
 
 /* A target chunk that was written: its number in the grid, and emd_box_hash of it. */
 struct emd_chunk_hash {
@@ -29,6 +30,7 @@ struct emd_dataset {
     void *fill;                  /* one element in the file's type, or NULL: zeros */
     struct emd_chunk_hash *hash; /* with request.hash: of the target chunks written so far */
     size_t hashes, hash_capacity;
+    struct emd_written written; /* the target chunks so far */
 };
 
 /* Frames of an open dataset of images: of a Velox stack its last axis, of others all axes before

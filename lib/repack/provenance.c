@@ -38,7 +38,8 @@ static char *file_folder(const char *path)
     return folder;
 }
 
-enum emd_status emd_provenance_write(hid_t file, const struct emd_source *source, const char *codec,
+enum emd_status emd_provenance_write(hid_t file, const char *name_of_attribute,
+                                     const struct emd_source *source, const char *codec,
                                      struct emd_error *err)
 {
     char mtime[48], *name = file_name(source->path), *folder = file_folder(source->path);
@@ -63,10 +64,10 @@ enum emd_status emd_provenance_write(hid_t file, const struct emd_source *source
     hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR), attribute = H5I_INVALID_HID;
     if (type < 0 || space < 0 || H5Tset_size(type, strlen(text)) < 0 ||
         H5Tset_strpad(type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
-        (attribute = H5Acreate2(file, EMD_PROVENANCE_NAME, type, space, H5P_DEFAULT, H5P_DEFAULT)) <
+        (attribute = H5Acreate2(file, name_of_attribute, type, space, H5P_DEFAULT, H5P_DEFAULT)) <
             0 ||
         H5Awrite(attribute, type, text) < 0)
-        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write the attribute %s", EMD_PROVENANCE_NAME);
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot write the attribute %s", name_of_attribute);
     emd_hdf5_close(&attribute);
     emd_hdf5_close(&space);
     emd_hdf5_close(&type);
@@ -76,13 +77,14 @@ enum emd_status emd_provenance_write(hid_t file, const struct emd_source *source
     return status;
 }
 
-/* The provenance of a file, or NULL; the caller puts it. */
-static struct json_object *read_provenance(hid_t file)
+/* The provenance in an attribute of this name, or NULL; the caller puts it. */
+static struct json_object *read_attribute(hid_t file, const char *name)
 {
+    static const char *const keys[] = {"version", "codec", "source", "size", "mtime"};
     struct json_object *o = NULL;
-    if (H5Aexists(file, EMD_PROVENANCE_NAME) <= 0)
+    if (H5Aexists(file, name) <= 0)
         return NULL;
-    hid_t attribute = H5Aopen(file, EMD_PROVENANCE_NAME, H5P_DEFAULT);
+    hid_t attribute = H5Aopen(file, name, H5P_DEFAULT);
     hid_t type = attribute < 0 ? H5I_INVALID_HID : H5Aget_type(attribute);
     size_t n = type < 0 ? 0 : H5Tget_size(type);
     if (n > 0 && n < 65536 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
@@ -94,7 +96,37 @@ static struct json_object *read_provenance(hid_t file)
     }
     emd_hdf5_close(&type);
     emd_hdf5_close(&attribute);
+    /* what users call so is theirs */
+    bool ours = json_object_is_type(o, json_type_object);
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0] && ours; i++)
+        ours = json_object_object_get_ex(o, keys[i], NULL);
+    if (!ours) {
+        json_object_put(o);
+        o = NULL;
+    }
     return o;
+}
+
+static struct json_object *read_provenance(hid_t file)
+{
+    struct json_object *o = read_attribute(file, EMD_PROVENANCE_NAME);
+    return o ? o : read_attribute(file, EMD_PROVENANCE_OTHER_NAME);
+}
+
+void emd_provenance_names(hid_t source, const char **omit, const char **name)
+{
+    static const char *const names[] = {EMD_PROVENANCE_NAME, EMD_PROVENANCE_OTHER_NAME};
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    *omit = NULL;
+    for (size_t i = 0; i < 2 && !*omit; i++) {
+        struct json_object *o = read_attribute(source, names[i]);
+        *omit = o ? names[i] : NULL;
+        json_object_put(o);
+    }
+    const bool taken = H5Aexists(source, EMD_PROVENANCE_NAME) > 0 &&
+                       (!*omit || strcmp(*omit, EMD_PROVENANCE_NAME) != 0);
+    *name = taken ? EMD_PROVENANCE_OTHER_NAME : EMD_PROVENANCE_NAME;
+    emd_hdf5_quiet_end(&quiet);
 }
 
 /* ---- what an output is ----------------------------------------------------------------------- */

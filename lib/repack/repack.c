@@ -40,6 +40,10 @@ struct repacker {
     uint64_t largest; /* ... and its data bytes */
     uint64_t done_bytes, total_bytes;
     size_t list_bytes; /* of the chunk lists that are kept until their datasets are copied */
+    uint64_t *changed; /* addresses of other datasets with chunks or filters of our choice */
+    size_t changed_count, changed_capacity;
+    const char *omit;       /* a provenance of the source, which is not carried over */
+    const char *provenance; /* the name of the output's */
 
     /* While a dataset is copied. */
     struct emd_dataset *current;
@@ -108,6 +112,30 @@ static void remark(void *ctx, const char *path, const char *text)
     emd_repack_warn(r->options, r->result, path, text);
 }
 
+/* Remembers a dataset that is left to the tree copy with other chunks or filters. */
+static enum emd_status keep_changed(struct repacker *r, hid_t id, hid_t dcpl, struct emd_error *err)
+{
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    enum emd_status status = EMD_OK;
+    hid_t list = H5Dget_create_plist(id);
+    const bool same = list >= 0 && emd_filters_same(list, dcpl);
+    emd_hdf5_close(&list);
+    if (!same && r->changed_count == r->changed_capacity) {
+        const size_t capacity = r->changed_capacity ? 2 * r->changed_capacity : 64;
+        uint64_t *grown = realloc(r->changed, capacity * sizeof *grown);
+        if (!grown) {
+            status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+        } else {
+            r->changed = grown;
+            r->changed_capacity = capacity;
+        }
+    }
+    if (!same && status == EMD_OK)
+        status = emd_hdf5_address(id, &r->changed[r->changed_count++], err);
+    emd_hdf5_quiet_end(&quiet);
+    return status;
+}
+
 static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl, bool *copies,
                               struct emd_error *err)
 {
@@ -118,8 +146,10 @@ static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl,
         r->result->frames = frames;
     enum emd_status status = emd_dataset_decide(
         r->source, id, path, r->options, emd_pool_threads(r->pool), r->budget, dcpl, &d, err);
-    if (status != EMD_OK || !d)
+    if (status != EMD_OK)
         return status;
+    if (!d)
+        return keep_changed(r, id, dcpl, err);
     if (r->count == r->capacity) {
         size_t capacity = r->capacity ? 2 * r->capacity : 16;
         struct emd_dataset **grown = realloc(r->dataset, capacity * sizeof *grown);
@@ -192,11 +222,17 @@ static enum emd_status fetch_chunk(void *ctx, const struct emd_chunk *chunk, con
     return status;
 }
 
-static enum emd_status keep_hash(struct emd_dataset *d, const uint64_t *origin, uint64_t hash,
+static uint64_t target_index(const struct emd_plan_request *q, const uint64_t *origin)
+{
+    uint64_t index = 0;
+    for (unsigned a = 0; a < q->rank; a++)
+        index = index * ((q->dims[a] + q->target[a] - 1) / q->target[a]) + origin[a] / q->target[a];
+    return index;
+}
+
+static enum emd_status keep_hash(struct emd_dataset *d, uint64_t index, uint64_t hash,
                                  struct emd_error *err)
 {
-    const struct emd_plan_request *q = &d->request;
-    uint64_t index = 0;
     if (d->hashes == d->hash_capacity) {
         size_t capacity = d->hash_capacity ? 2 * d->hash_capacity : 256;
         struct emd_chunk_hash *grown = realloc(d->hash, capacity * sizeof *grown);
@@ -205,8 +241,6 @@ static enum emd_status keep_hash(struct emd_dataset *d, const uint64_t *origin, 
         d->hash = grown;
         d->hash_capacity = capacity;
     }
-    for (unsigned a = 0; a < q->rank; a++)
-        index = index * ((q->dims[a] + q->target[a] - 1) / q->target[a]) + origin[a] / q->target[a];
     d->hash[d->hashes++] = (struct emd_chunk_hash){index, hash};
     return EMD_OK;
 }
@@ -221,7 +255,9 @@ static enum emd_status write_chunk(void *ctx, const uint64_t *origin,
     if (H5Dwrite_chunk(r->dst, H5P_DEFAULT, chunk->mask, offset, chunk->size, chunk->data) < 0)
         return emd_hdf5_fail(err, EMD_E_IO, "cannot be written");
     emd_write_behind(emd_safefile_fd(r->file), &r->pending, chunk->size);
-    return r->current->request.hash ? keep_hash(r->current, origin, chunk->hash, err) : EMD_OK;
+    const uint64_t index = target_index(&r->current->request, origin);
+    emd_written_add(&r->current->written, index, chunk->size, chunk->mask);
+    return r->current->request.hash ? keep_hash(r->current, index, chunk->hash, err) : EMD_OK;
 }
 
 static void inspect(void *ctx, const uint64_t *origin, const void *raw, size_t begin, size_t end)
@@ -373,14 +409,14 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
                                              .copy = copy,
                                              .remark = remark,
                                              .cancelled = is_cancelled,
-                                             .omit_root_attribute = EMD_PROVENANCE_NAME};
+                                             .omit_root_attribute = r->omit};
     hid_t file = H5I_INVALID_HID;
     enum emd_status status = emd_tree_create(r->source, emd_safefile_fd(r->file), NULL, &file, err);
     if (status == EMD_OK)
         status = emd_tree_copy(r->source->file, file, &options, err);
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     if (status == EMD_OK && r->options->provenance)
-        status = emd_provenance_write(file, r->source, r->options->codec.text, err);
+        status = emd_provenance_write(file, r->provenance, r->source, r->options->codec.text, err);
     if (status == EMD_OK && H5Fflush(file, H5F_SCOPE_LOCAL) < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write %s", emd_safefile_temp(r->file));
     if (!emd_hdf5_close(&file) && status == EMD_OK)
@@ -389,18 +425,33 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
     return status;
 }
 
-/* Reads the finished temporary file back from the disk and compares it with the source. */
+static int compare_addresses(const void *a, const void *b)
+{
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Opens the finished temporary file anew and compares it with the source. */
 static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
 {
-    const struct emd_verification verification = {.source = r->source->file,
-                                                  .fd = emd_safefile_fd(r->file),
-                                                  .dataset = r->dataset,
-                                                  .count = r->count,
-                                                  .omit_root_attribute = EMD_PROVENANCE_NAME,
-                                                  .ctx = r,
-                                                  .cancelled = is_cancelled};
-    note(r, "reading the output back");
-    enum emd_status status = emd_safefile_sync(r->file, err);
+    const bool all = r->options->verify == EMD_VERIFY_FILE;
+    const struct emd_verification verification = {
+        .source = r->source,
+        .fd = emd_safefile_fd(r->file),
+        .dataset = r->dataset,
+        .count = r->count,
+        .changed = r->changed,
+        .changed_count = r->changed_count,
+        .all = all,
+        .omit_root_attribute = {r->omit, r->options->provenance ? r->provenance : r->omit},
+        .ctx = r,
+        .cancelled = is_cancelled};
+    enum emd_status status = EMD_OK;
+    note(r, all ? "reading the output back" : "comparing the output's structure and small data");
+    if (r->changed_count > 1)
+        qsort(r->changed, r->changed_count, sizeof *r->changed, compare_addresses);
+    if (all) /* from the disk */
+        status = emd_safefile_sync(r->file, err);
     return status == EMD_OK ? emd_verify_file(&verification, err) : status;
 }
 
@@ -424,6 +475,7 @@ enum emd_status emd_repack_file(const char *input, const char *output,
     if (status != EMD_OK)
         goto out;
     result->raw_bytes = (uint64_t)r.source->id.size;
+    emd_provenance_names(r.source->file, &r.omit, &r.provenance);
     char *copy_of_output = strdup(output);
     r.folder = copy_of_output ? strdup(dirname(copy_of_output)) : NULL;
     free(copy_of_output);
@@ -444,7 +496,7 @@ enum emd_status emd_repack_file(const char *input, const char *output,
         status = emd_safefile_create_with_mode(output, (st.st_mode & 0666) | 0600, &r.file, err);
     if (status == EMD_OK)
         status = write_file(&r, err);
-    if (status == EMD_OK && options->verify == EMD_VERIFY_FILE)
+    if (status == EMD_OK && options->verify != EMD_VERIFY_NONE)
         status = verify_file(&r, err);
     if (status == EMD_OK)
         status = emd_source_unchanged(r.source, err);
@@ -470,6 +522,7 @@ out:
     for (size_t i = 0; i < r.count; i++)
         emd_dataset_free(r.dataset[i]);
     free(r.dataset);
+    free(r.changed);
     emd_source_close(r.source);
     free(r.folder);
     return status;

@@ -31,8 +31,9 @@ enum emd_status emd_codec_choice_parse(const char *text, struct emd_codec_choice
 
 enum emd_verify {
     EMD_VERIFY_NONE,
-    EMD_VERIFY_CHUNK, /* every encoded chunk is decoded and compared in memory */
-    EMD_VERIFY_FILE   /* and the finished file is read back through HDF5 and compared */
+    EMD_VERIFY_CHUNK, /* every encoded chunk is decoded and compared in memory; then the finished
+                         file is opened anew and all but these chunks' data is compared */
+    EMD_VERIFY_FILE   /* their data are read back through HDF5, too */
 };
 
 /* HDF5's fletcher32 behind the codec. */

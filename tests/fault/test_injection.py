@@ -53,8 +53,6 @@ class Faulty(unittest.TestCase):
         self.assertIsNone(deepcompare.difference(source, "here/out.emd"))
         self.nothing_left("out.emd")
 
-
-class SystemCalls(Faulty):
     def counted(self, source, call, part, *args):
         """How often a good run makes a call on files whose name contains 'part'."""
         emdrepack("-q", "-f", "-c", "gzip:1", *args, source, "here/out.emd", codes=(0,),
@@ -68,6 +66,8 @@ class SystemCalls(Faulty):
         """First, last and some between."""
         return sorted({1, count, *range(1, count, max(count // most, 1))})
 
+
+class SystemCalls(Faulty):
     def test_reading_fails(self):
         for plan, (_, memory) in PLANS.items():
             source = self.source(plan)
@@ -186,6 +186,56 @@ class SystemCalls(Faulty):
                     found += run.code
                     self.nothing_left()
             self.assertGreater(found, 3)
+
+
+class FinishedFile(Faulty):
+    """What is done with the output before it gets its name, with no option for it."""
+
+    @unittest.skipIf(os.environ.get("EMDTOOLS_SANITIZE"), "a sanitizer catches the crash")
+    def test_hdf5_crashes_or_hangs_on_it(self):
+        source = self.source()
+        limited = ("sh", "-c", 'ulimit -St 2; exec "$@"', "sh")
+        for fault, says in (("crash", "HDF5 crashes on it"), ("spin", "HDF5 hangs on it")):
+            for call in (1, 5):
+                run = self.fails(source, fault=f"pread:{call}:{fault}:out.emd.tmp", prefix=limited,
+                                 says="the output, read back")
+                self.assertIn(says, run.stderr)
+
+    def test_it_replaces_nothing_then(self):
+        source = self.source()
+        with open("here/out.emd", "wb") as f:
+            f.write(PRECIOUS)
+        emdrepack("-q", "-f", source, "here/out.emd", codes=(1,),
+                  fault="pwrite:1:flip:out.emd.tmp;pwrite:2:flip:out.emd.tmp")
+        with open("here/out.emd", "rb") as f:
+            self.assertEqual(f.read(), PRECIOUS)
+
+    def test_without_verification_it_is_not_opened(self):
+        source = self.source()
+        emdrepack("-q", "--verify=none", source, "here/out.emd", codes=(0,),
+                  fault="pread:1:crash:out.emd.tmp")
+
+    def test_turned_bits_in_all_that_is_no_bulk_data(self):
+        """A file in which nothing goes through the engine: every turned bit is seen or harmless."""
+        interop = os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "tests", "interop")
+        subprocess.run([sys.executable, os.path.join(interop, "make_nasty.py"), "nasty.h5"],
+                       check=True)
+        compare = [sys.executable, os.path.join(interop, "deepdiff.py"), "--storage-may-differ",
+                   "--ignore-root-attribute", "emdrepack", "nasty.h5", "here/out.emd"]
+        self.sources["nasty.h5"] = fl.digest("nasty.h5")
+        count = self.counted("nasty.h5", "pwrite", "out.emd.tmp")
+        found = 0
+        for n in self.sample(count, 10):
+            with self.subTest(call=n, of=count):
+                run = emdrepack("-q", "-f", "-c", "gzip:1", "nasty.h5", "here/out.emd", codes=(0, 1),
+                                fault=f"pwrite:{n}:flip:out.emd.tmp")
+                if run.code == 0:
+                    said = subprocess.run(compare, capture_output=True, text=True, check=False)
+                    self.assertEqual((said.returncode, said.stdout), (0, ""), said.stderr)
+                    os.unlink("here/out.emd")
+                found += run.code
+                self.nothing_left()
+        self.assertGreater(found, 2)
 
 
 class Disk(Faulty):
