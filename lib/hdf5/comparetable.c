@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hdf5/comparejob.h"
+#include "hdf5/guard.h"
 
 static size_t hash_address(uint64_t address)
 {
@@ -145,6 +146,7 @@ enum emd_status emd_compare_cancelled(const struct emd_comparison *c, struct emd
 {
     if (c->options->cancelled && c->options->cancelled(c->options->ctx))
         return emd_fail(err, EMD_E_CANCELLED, "stopped on request");
+    emd_guard_progress();
     return EMD_OK;
 }
 

@@ -15,10 +15,6 @@
 #include "hdf5/h5call.h"
 #include "repack/box.h"
 
-/* Processor time after which HDF5 is taken for hanging on a file that we wrote: far more than the
- * slowest decoder takes. */
-enum { LEAST_SECONDS = 600, SLOWEST_BYTES_PER_SECOND = 2000000 };
-
 struct verifier {
     const struct emd_verification *verification;
     const struct emd_dataset **moved; /* by address */
@@ -154,7 +150,7 @@ static enum emd_status read_chunks_back(const struct emd_dataset *d, hid_t b, st
         status = emd_fail(err, EMD_E_MEMORY, "out of memory");
     else if (type < 0 || space < 0)
         status = emd_hdf5_fail(err, EMD_E_VERIFY, "cannot be inspected");
-    for (size_t i = 0; i < d->hashes && status == EMD_OK; i++)
+    for (size_t i = 0; i < d->hashes && status == EMD_OK; i++, emd_guard_progress())
         status = verify_chunk(d, &d->hash[i], b, type, space, buffer, err);
     free(buffer);
     emd_hdf5_close(&space);
@@ -250,16 +246,13 @@ enum emd_status emd_verify_file(const struct emd_verification *verification, str
     struct emd_error said = {EMD_OK, ""}, local;
     char path[48]; /* its name may be another file's by now */
     snprintf(path, sizeof path, "/proc/self/fd/%d", verification->fd);
-    const struct emd_guard guard = {
-        .path = path,
-        .seconds =
-            LEAST_SECONDS + (unsigned)(verification->source->id.size / SLOWEST_BYTES_PER_SECOND),
-        .work = work,
-        .ctx = (void *)verification,
-        .answer = &said,
-        .answer_bytes = sizeof said,
-        .cancelled = verification->cancelled,
-        .cancel_ctx = verification->ctx};
+    const struct emd_guard guard = {.path = path,
+                                    .work = work,
+                                    .ctx = (void *)verification,
+                                    .answer = &said,
+                                    .answer_bytes = sizeof said,
+                                    .cancelled = verification->cancelled,
+                                    .cancel_ctx = verification->ctx};
     err = err ? err : &local;
     enum emd_status status = emd_guard_run(&guard, err);
     if (status == EMD_OK && said.status == EMD_OK)
