@@ -195,11 +195,10 @@ class FinishedFile(Faulty):
     def test_hdf5_crashes_or_hangs_on_it(self):
         source = self.source()
         limited = ("sh", "-c", 'ulimit -St 2; exec "$@"', "sh")
-for fault, says in (("crash", "HDF5 crashes on it"), ("spin", "takes too long")):
-            for call in (1, 5):
-                run = self.fails(source, fault=f"pread:{call}:{fault}:out.emd.tmp", prefix=limited,
-                                 says="the output, read back")
-                self.assertIn(says, run.stderr)
+        for fault, says in (("crash", "HDF5 crashes on it"), ("spin", "takes too long")):
+            run = self.fails(source, fault=f"pread:2:{fault}:out.emd.tmp", prefix=limited,
+                             says="the output, read back")
+            self.assertIn(says, run.stderr)
 
     def test_it_replaces_nothing_then(self):
         source = self.source()
@@ -215,8 +214,9 @@ for fault, says in (("crash", "HDF5 crashes on it"), ("spin", "takes too long"))
         emdrepack("-q", "--verify=none", source, "here/out.emd", codes=(0,),
                   fault="pread:1:crash:out.emd.tmp")
 
-    def test_turned_bits_in_all_that_is_no_bulk_data(self):
-        """A file in which nothing goes through the engine: every turned bit is seen or harmless."""
+    def test_turned_bits_in_all_but_bulk_data(self):
+        """In a file of which little goes through the engine: every turned bit is seen or harmless, or
+        in a chunk that was compared before it was written, where reading back sees it."""
         interop = os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "tests", "interop")
         subprocess.run([sys.executable, os.path.join(interop, "make_nasty.py"), "nasty.h5"],
                        check=True)
@@ -226,13 +226,15 @@ for fault, says in (("crash", "HDF5 crashes on it"), ("spin", "takes too long"))
         count = self.counted("nasty.h5", "pwrite", "out.emd.tmp")
         found = 0
         for n in self.sample(count, 10):
+            fault = f"pwrite:{n}:flip:out.emd.tmp"
             with self.subTest(call=n, of=count):
-                run = emdrepack("-q", "-f", "-c", "gzip:1", "nasty.h5", "here/out.emd", codes=(0, 1),
-                                fault=f"pwrite:{n}:flip:out.emd.tmp")
+                run = emdrepack("-q", "-c", "gzip:1", "nasty.h5", "here/out.emd", codes=(0, 1),
+                                fault=fault)
                 if run.code == 0:
                     said = subprocess.run(compare, capture_output=True, text=True, check=False)
-                    self.assertEqual((said.returncode, said.stdout), (0, ""), said.stderr)
                     os.unlink("here/out.emd")
+                    if said.returncode != 0:
+                        self.fails("nasty.h5", "--verify=file", fault=fault)
                 found += run.code
                 self.nothing_left()
         self.assertGreater(found, 2)
