@@ -315,12 +315,18 @@ class Running(Case):
         plugins = os.path.realpath(os.path.join(BIN, "..", "plugins"))
         self.assertEqual(found["HDF5_PLUGIN_PATH"].split(":")[0], plugins)
         self.assertTrue(os.path.exists(os.path.join(found["PYTHONPATH"], "FormatVeloxEMD.py")))
+        self.assertEqual(found["EMDTOOLS_FORMAT"], "1")
+        self.assertEqual(found["HDF5_USE_FILE_LOCKING"], "FALSE")
         self.assertTrue(read("c/test/one.txt").endswith("ours\n"))
-        self.assertNotIn("HDF5_USE_FILE_LOCKING", found)
-        env.update(HDF5_PLUGIN_PATH="/mine", PYTHONPATH="/also")
+        env.update(HDF5_PLUGIN_PATH="/mine", PYTHONPATH="/also", HDF5_USE_FILE_LOCKING="TRUE",
+                   EMDTOOLS_FORMAT="0", DIALS_USE_H5="1", DIALS_USE_GZIP_REFL="1", DIALS_USE_PICKLE="1")
         self.run_tool("--dials", "dials/bin", "--force", env=env)
         self.assertIn(f"HDF5_PLUGIN_PATH=/mine:{plugins}\n", read("c/test/one.txt"))
-        self.assertIn("PYTHONPATH=/also:/", read("c/test/one.txt"))
+        found = dict(line.split("=", 1) for line in read("c/test/one.txt").splitlines() if "=" in line)
+        ours, also = found["PYTHONPATH"].split(":")
+        self.assertEqual((os.path.basename(ours), also), ("dxtbx", "/also"))
+        self.assertEqual((found["EMDTOOLS_FORMAT"], found["HDF5_USE_FILE_LOCKING"]), ("1", "FALSE"))
+        self.assertEqual([name for name in found if name.startswith("DIALS_USE_")], [])
         self.assertIn("there is no dials.import", self.run_tool("--dials", "images", code=2))
 
     def test_other_trial_first(self):

@@ -369,6 +369,13 @@ START_TEST(words_of_logs)
                                "Error model details:\n",
                                70, text, sizeof text));
     ck_assert(!emd_log_version("DIALS x", 7, text, sizeof text));
+    static const char report[] = "AssertionError: Please report this error to "
+                                 "dials-support@lists.sourceforge.net: Too few spots (8)\n";
+    ck_assert(emd_log_failure(report, sizeof report - 1, text, sizeof text));
+    ck_assert_str_eq(text, "Too few spots (8)");
+    static const char bare[] = "AssertionError: Please report this error to dials@x:\n";
+    ck_assert(emd_log_failure(bare, sizeof bare - 1, text, sizeof text));
+    ck_assert_str_eq(text, "AssertionError: Please report this error to dials@x:");
     ck_assert(emd_log_failure("Sorry: no way\n", 14, text, sizeof text));
     ck_assert_str_eq(text, "no way");
 }

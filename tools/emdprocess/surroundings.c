@@ -130,6 +130,42 @@ static bool append(const char *name, const char *folder)
     return ok;
 }
 
+/* FOLDER:LIST */
+static bool prepend(const char *name, const char *folder)
+{
+    const char *list = getenv(name);
+    char *value = NULL;
+    if (!list || !*list)
+        return setenv(name, folder, 1) == 0;
+    if (asprintf(&value, "%s:%s", folder, list) < 0)
+        return false;
+    bool ok = setenv(name, value, 1) == 0;
+    free(value);
+    return ok;
+}
+
+/* DIALS_USE_GZIP_REFL, DIALS_USE_H5, DIALS_USE_PICKLE and their like change what every program
+ * writes, and the next one of a recipe may not expect it. */
+static bool drop_dials_switches(void)
+{
+    extern char **environ;
+    static const char prefix[] = "DIALS_USE_";
+    for (char **entry = environ; *entry;) {
+        char name[128];
+        const size_t n = strcspn(*entry, "=");
+        if (strncmp(*entry, prefix, sizeof prefix - 1) != 0 || n >= sizeof name) {
+            entry++;
+            continue;
+        }
+        memcpy(name, *entry, n);
+        name[n] = '\0';
+        if (unsetenv(name) != 0)
+            return false;
+        entry = environ; /* it has moved */
+    }
+    return true;
+}
+
 static bool set_plugin_path(void)
 {
     char *plugins = plugin_folder();
@@ -159,8 +195,9 @@ char **command_environment(const char *dials)
         if (ok)
             free(front);
     }
-    ok = ok && append("PATH", own_folder()) && append("PYTHONPATH", format) && set_plugin_path() &&
-         setenv("OMP_NUM_THREADS", "1", 0) == 0;
+    ok = ok && append("PATH", own_folder()) && prepend("PYTHONPATH", format) && set_plugin_path() &&
+         drop_dials_switches() && setenv("EMDTOOLS_FORMAT", "1", 1) == 0 &&
+         setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1) == 0 && setenv("OMP_NUM_THREADS", "1", 0) == 0;
     free(format);
     return ok ? environ : NULL;
 }

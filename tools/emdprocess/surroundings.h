@@ -14,7 +14,10 @@ char *shared_file(const char *name);
 /* The environment of this process, changed for DIALS:
  *   PATH              'dials' (a folder with DIALS' programs, or NULL) in front, ours at the end
  *   HDF5_PLUGIN_PATH  the plugins of emdtools; behind what is given, or before HDF5's own folder
- *   PYTHONPATH        the format class for Velox files at the end
+ *   PYTHONPATH        the format class for Velox files in front
+ *   EMDTOOLS_FORMAT   1: it reads the movies, whatever other class is installed
+ *   HDF5_USE_FILE_LOCKING  FALSE: movies are only read, also on shares without locks
+ *   DIALS_USE_*       removed: they change the files that DIALS writes
  *   OMP_NUM_THREADS   1 unless given: the cores are shared out by nproc
  * NULL without memory. It lasts as long as the process. */
 char **command_environment(const char *dials);

@@ -41,6 +41,11 @@ try:  # brings filters that HDF5_PLUGIN_PATH may not have
 except ImportError:
     pass
 
+try:  # DIALS prints what it says, without a traceback
+    from dials.util import Sorry
+except ImportError:
+    Sorry = RuntimeError
+
 logger = logging.getLogger("dxtbx.format.FormatVeloxEMD")
 
 # Cameras by a part of their names: pixel in mm, pixels per side, saturation of an unbinned pixel.
@@ -259,7 +264,7 @@ class FormatVeloxEMD(FormatHDF5):
             number, _, _, name = pipeline.get_filter(i)
             if not h5py.h5z.filter_avail(number):
                 name = name.decode("utf-8", "replace") or "?"
-                raise RuntimeError(
+                raise Sorry(
                     f"{self._image_file}: the images are compressed by a filter that HDF5 does not "
                     f"find here: {number} ({name}); 'h5plugin-config --doctor' says what is missing"
                 )
@@ -267,7 +272,7 @@ class FormatVeloxEMD(FormatHDF5):
             try:
                 data[:, :, 0]
             except (OSError, RuntimeError) as error:
-                raise RuntimeError(
+                raise Sorry(
                     f"{self._image_file}: image 1 cannot be read: {error}; 'h5plugin-config "
                     "--doctor' tests the filters, 'emdrepack --check' the file"
                 ) from error
@@ -293,7 +298,7 @@ class FormatVeloxEMD(FormatHDF5):
             if data.size > best_size:
                 best, best_size = f"Data/Image/{name}", data.size
         if best is None:
-            raise ValueError("no images in this Velox file")
+            raise Sorry("no images in this Velox file")
         return best
 
     def get_num_images(self):
