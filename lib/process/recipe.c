@@ -15,9 +15,11 @@
 static const char *const builtin[] = {"movie", "crystal", "trial", "project", "nproc"};
 
 /* What the shipped recipes declare: a settings file serves all of them. */
-static const char *const common[] = {"pedestal",    "distance",  "beam_centre",
-                                     "gain",        "d_min",     "mask",
-                                     "space_group", "unit_cell", "image_range"};
+static const char *const common[] = {
+    "pedestal", "panel_gain",   "distance",   "beam_centre",     "axis",        "trusted_range",
+    "gain",     "d_min",        "pixel_size", "d_min_integrate", "d_min_scale", "d_min_rescale",
+    "mask",     "space_group",  "unit_cell",  "image_range",     "nbins",       "hkl_tolerance",
+    "keep",     "max_lattices", "spots_max"};
 
 /* A megabyte of recipe is none. */
 enum { SIZE_LIMIT = 1 << 20, COUNT_LIMIT = 1000 };
@@ -230,7 +232,8 @@ static enum emd_status add_variable(struct emd_recipe *recipe, const char *name,
         return out_of_memory(err);
     recipe->variables = v;
     v += recipe->variable_count++;
-    *v = (struct emd_recipe_variable){.name = strdup(name), .value = strdup(value), .line = line};
+    *v = (struct emd_recipe_variable){
+        .name = strdup(name), .value = strdup(value), .from = EMD_FROM_RECIPE, .line = line};
     return v->name && v->value ? EMD_OK : out_of_memory(err);
 }
 
@@ -476,8 +479,13 @@ enum emd_status emd_recipe_set(struct emd_recipe *recipe, const char *name, cons
 static enum emd_status take_setting(struct emd_recipe *recipe, const char *name, const char *value,
                                     bool of_trial, struct emd_error *err)
 {
-    if (emd_recipe_variable(recipe, name) || strcmp(name, "nproc") == 0)
-        return emd_recipe_set(recipe, name, value, err);
+    if (emd_recipe_variable(recipe, name) || strcmp(name, "nproc") == 0) {
+        enum emd_status status = emd_recipe_set(recipe, name, value, err);
+        struct emd_recipe_variable *v = emd_recipe_variable(recipe, name);
+        if (v)
+            v->from = "emdprocess.conf";
+        return status;
+    }
     if (!of_trial && is_among(name, common, sizeof common / sizeof *common))
         return check_value(value, err);
     return emd_fail(err, EMD_E_FORMAT, "there is no variable '%s'%s", name,

@@ -14,9 +14,12 @@ struct emd_recipe_line {
     unsigned line;
 };
 
+#define EMD_FROM_RECIPE "recipe"
+
 struct emd_recipe_variable {
     char *name, *value;
-    bool required; /* must not stay empty */
+    const char *from; /* who gave the value: EMD_FROM_RECIPE, "emdprocess.conf", "-D"; static */
+    bool required;    /* must not stay empty */
     unsigned line;
 };
 
@@ -58,7 +61,8 @@ bool emd_recipe_is_builtin(const char *name);
 struct emd_recipe_variable *emd_recipe_variable(const struct emd_recipe *recipe, const char *name);
 
 /* Gives a variable another value, which may use the built-in ones. EMD_E_ARGUMENT: the recipe has
- * no such variable ("nproc" is always one), or the value is malformed. */
+ * no such variable ("nproc" is always one), or the value is malformed. 'from' is the caller's to
+ * change. */
 enum emd_status emd_recipe_set(struct emd_recipe *recipe, const char *name, const char *value,
                                struct emd_error *err);
 

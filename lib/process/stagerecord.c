@@ -292,6 +292,19 @@ enum emd_status emd_record_set(struct emd_record *record, const char *key, const
     return EMD_OK;
 }
 
+void emd_record_set_object(struct emd_record *record, const char *key, struct json_object *value)
+{
+    if (value)
+        json_object_object_add(record->root, key, value);
+    else
+        json_object_object_del(record->root, key);
+}
+
+struct json_object *emd_record_object(const struct emd_record *record, const char *key)
+{
+    return emd_json_member(record->root, key, json_type_object);
+}
+
 enum emd_status emd_record_write(struct emd_record *record, struct emd_error *err)
 {
     struct emd_safefile *file = NULL;

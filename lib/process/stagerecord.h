@@ -20,6 +20,7 @@
 #define EMD_RECORD_NAME "emdprocess.json"
 
 struct emd_record;
+struct json_object;
 
 /* Reads the record of the trial in 'folder'; one that is missing or damaged is empty, and nothing
  * counts as done. The caller frees it. */
@@ -37,6 +38,11 @@ enum emd_status emd_record_arrange(struct emd_record *record, const struct emd_s
 /* A fact about the trial as a whole: "recipe", "movie", ...; the value is copied. */
 enum emd_status emd_record_set(struct emd_record *record, const char *key, const char *value,
                                struct emd_error *err);
+
+/* The same for an object of facts, of which the record takes the reference; NULL removes it. */
+void emd_record_set_object(struct emd_record *record, const char *key, struct json_object *value);
+/* Valid until the record changes; NULL if there is none. */
+struct json_object *emd_record_object(const struct emd_record *record, const char *key);
 
 /* Writes the file, complete or not at all. */
 enum emd_status emd_record_write(struct emd_record *record, struct emd_error *err);

@@ -415,6 +415,24 @@ int conductor_dry_run(const struct process_options *options, struct process_task
     return code;
 }
 
+/* What DIALS' import made of the movie, and what is doubtful about it. */
+static void print_geometry(const struct trial_job *job)
+{
+    struct json_object *used = emd_record_object(job->record, "geometry");
+    char text[1024];
+    if (used) {
+        geometry_describe(used, text, sizeof text);
+        fputs("           ", stdout);
+        emd_print_text(text);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < job->geometry.warnings; i++) {
+        fputs("           warning: ", stdout);
+        emd_print_text(job->geometry.warning[i]);
+        putchar('\n');
+    }
+}
+
 int conductor_status(const struct process_options *options, struct process_task *tasks,
                      size_t count, size_t skipped)
 {
@@ -462,6 +480,7 @@ int conductor_status(const struct process_options *options, struct process_task 
             emd_print_text(why);
         }
         putchar('\n');
+        print_geometry(&job);
         end_look(&job, &f);
     }
     printf("%zu crystals: %zu done, %zu failed, %zu to do; %zu movies skipped\n", count,

@@ -508,6 +508,7 @@ static int process(struct arguments *a, int *signal_number)
 static int prepare(struct arguments *a)
 {
     struct process_options *p = &a->process;
+    struct emd_error err;
     /* A path counts from where we are now; the project's own recipes are looked for below. */
     const bool now = a->print || strchr(a->recipe, '/');
     char *path = now ? find_recipe(a->recipe) : NULL;
@@ -526,6 +527,11 @@ static int prepare(struct arguments *a)
         p->trial = a->trial = trial_of(path);
     if (!p->trial || !is_trial_name(p->trial))
         return emd_usage_error("'%s' is no name of a trial", p->trial ? p->trial : "");
+    enum emd_status status = geometry_read_instruments(&p->instruments, &err);
+    if (status != EMD_OK) {
+        emd_message_error("%s", err.text);
+        return status == EMD_E_FORMAT ? EMD_EXIT_USAGE : EMD_EXIT_FAILED;
+    }
     p->memory = a->memory > 0 ? (double)a->memory : 0.8 * (double)emd_memory_size();
     p->environment = command_environment(a->dials);
     if (!p->environment) {
@@ -551,6 +557,7 @@ int main(int argc, char **argv)
     emd_words_free(&a.wanted);
     emd_words_free(&a.process.settings);
     emd_words_free(&a.process.stages);
+    emd_instruments_free(&a.process.instruments);
     emd_words_free(&a.slurm.sbatch);
     emd_words_free(&a.slurm.command);
     free((char *)a.process.recipe_path);

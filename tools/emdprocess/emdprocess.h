@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "process/crystals.h"
+#include "process/instruments.h"
 #include "process/recipe.h"
 #include "process/words.h"
 
@@ -20,13 +21,15 @@ struct process_options {
     double time_limit; /* seconds a stage, 0: as the recipe says */
     bool force, keep_going, retry, json, quiet, verbose;
     char **environment; /* of the commands */
+    struct emd_instruments instruments;
 };
 
 /* A crystal that is to be processed, or why it cannot be. */
 struct process_task {
     struct emd_crystal *crystal;
-    const char *trouble; /* of its movie, "" if there is none */
-    bool not_ready;      /* the trouble may go away by itself */
+    const char *trouble;        /* of its movie, "" if there is none */
+    char geometry_trouble[256]; /* storage of such a trouble */
+    bool not_ready;             /* the trouble may go away by itself */
 };
 
 #endif

@@ -53,6 +53,8 @@ static enum emd_status read_settings(const struct process_options *options, cons
         status = emd_recipe_set(recipe, name, equal + 1, err);
         if (status != EMD_OK)
             status = emd_fail_prefix(err, status, "-D %s", text);
+        else
+            emd_recipe_variable(recipe, name)->from = "-D";
     }
     return status;
 }
@@ -67,6 +69,14 @@ enum emd_status job_plan(const struct process_options *options, struct process_t
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     }
     enum emd_status status = read_settings(options, crystal, &job->recipe, err);
+    if (status == EMD_OK)
+        status = geometry_resolve(&options->instruments, task->crystal->movie, crystal,
+                                  &job->recipe, &job->geometry, err);
+    if (job->geometry.trouble[0] && !task->trouble[0]) {
+        snprintf(task->geometry_trouble, sizeof task->geometry_trouble, "%s",
+                 job->geometry.trouble);
+        task->trouble = task->geometry_trouble;
+    }
     const struct emd_recipe_variable *own = emd_recipe_variable(&job->recipe, "nproc");
     long wanted;
     if (status == EMD_OK && own && own->value[0]) {
@@ -206,6 +216,9 @@ void job_open(struct trial_job *job)
         end_job(job, JOB_FAILED, "", err.text);
         return;
     }
+    movie_facts_keep(job->task->crystal->movie, job->task->crystal->name, &job->geometry.facts);
+    for (size_t i = 0; i < job->geometry.warnings && !job->task->trouble[0]; i++)
+        emd_message_verbose("%s: %s", job->folder, job->geometry.warning[i]);
     if (job->task->trouble[0]) {
         record_trouble(job, &err);
         end_job(job, job->task->not_ready ? JOB_NOT_READY : JOB_FAILED,
@@ -222,6 +235,7 @@ void job_close(struct trial_job *job)
     emd_safefile_discard(job->lock);
     emd_stageplan_free(&job->plan);
     emd_recipe_free(&job->recipe);
+    geometry_free(&job->geometry);
     free(job->fate);
     free(job->folder);
     *job = (struct trial_job){.run.fd = -1};
@@ -560,6 +574,69 @@ static bool is_passing_trouble(const char *text)
     return false;
 }
 
+/* The number in "Saved 1242 reflections to strong.refl"; 0: there is none. */
+static long saved_reflections(const char *text, size_t length)
+{
+    const char *line;
+    long count = 0;
+    return emd_log_line(text, length, "Saved ", &line, NULL) &&
+                   sscanf(line, "Saved %ld reflections", &count) == 1
+               ? count
+               : 0;
+}
+
+/* With a gain that is wrong by two, dials.find_spots takes hundreds of thousands of pieces of noise
+ * for spots, and dials.index finds a lattice in them. */
+static bool is_noise(const struct trial_job *job, const char *text, size_t length,
+                     char reason[static 256])
+{
+    /* Patterns of large cells have a spot in some 2,000 pixels, noise one in about 100. */
+    static const double pixels_per_spot = 1000;
+    const struct movie_facts *f = &job->geometry.facts;
+    const struct emd_recipe_variable *most = emd_recipe_variable(&job->recipe, "spots_max"),
+                                     *range = emd_recipe_variable(&job->recipe, "image_range");
+    const long spots = saved_reflections(text, length);
+    double images = f->frames, first, last, limit = f->width * f->height / pixels_per_spot;
+    if (strcmp(current(job)->commands[job->attempt].word[0], "dials.find_spots") != 0)
+        return false;
+    if (range && sscanf(range->value, "%lf,%lf", &first, &last) == 2 && last >= first)
+        images = last - first + 1;
+    if (most && most->value[0])
+        limit = strtod(most->value, NULL);
+    if (!(images > 0 && limit > 0) || (double)spots <= limit * images)
+        return false;
+    snprintf(
+        reason, 256,
+        "%ld spots in %.0f images, %.0f per image: noise, not diffraction; the gain of the panel "
+        "may be wrong (panel_gain; spots_max allows more)",
+        spots, images, (double)spots / images);
+    return true;
+}
+
+/* After the import: was it our reader, and what did it make of the movie? False with the reason. */
+static bool check_import(struct trial_job *job, const char *text, size_t length,
+                         char reason[static 256])
+{
+    const struct emd_plan_stage *stage = current(job);
+    char reader[64], *path = NULL;
+    geometry_reader(text, length, reader, sizeof reader);
+    if (!reader[0] || stage->outputs.count == 0)
+        return true; /* no import */
+    if (strcmp(reader, GEOMETRY_READER) != 0) {
+        snprintf(reason, 256,
+                 "the movie was read by %s, not by " GEOMETRY_READER
+                 ": DIALS does not search PYTHONPATH for format classes",
+                 reader);
+        return false;
+    }
+    if (asprintf(&path, "%s/%s", job->folder, stage->outputs.word[0]) >= 0) {
+        emd_record_set_object(job->record, "geometry",
+                              geometry_used(&job->geometry, path, text, length));
+        free(path);
+    }
+    return true;
+}
+
 /* Ends the attempt as it went, or begins the next one. */
 static void judge_attempt(struct trial_job *job, const struct emd_run_outcome *o,
                           const char *ending, const char *text, size_t length)
@@ -603,6 +680,8 @@ static void judge_attempt(struct trial_job *job, const struct emd_run_outcome *o
     } else if (spec->reject.text &&
                emd_log_line(text, length, spec->reject.text, &line, &line_length)) {
         emd_log_copy(line, line_length, reason, sizeof reason);
+        result.state = EMD_STAGE_FAILED;
+    } else if (is_noise(job, text, length, reason) || !check_import(job, text, length, reason)) {
         result.state = EMD_STAGE_FAILED;
     }
     if ((result.state == EMD_STAGE_FAILED || (result.state == EMD_STAGE_BROKEN && !o->exited &&

@@ -5,6 +5,7 @@
 
 #include "base/safefile.h"
 #include "emdprocess/emdprocess.h"
+#include "emdprocess/geometry.h"
 #include "process/runcommand.h"
 #include "process/stageplan.h"
 #include "process/stagerecord.h"
@@ -30,6 +31,7 @@ struct trial_job {
     struct process_task *task;
     char *folder; /* CRYSTAL/TRIAL */
     struct emd_recipe recipe;
+    struct geometry geometry;
     struct emd_stageplan plan;
     struct emd_record *record;
     struct emd_safefile *lock;
