@@ -546,6 +546,7 @@ static bool read_record(struct reading *r)
     const bool other = strcmp(found.name, stages[stage].name) != 0;
     char text[320];
     out->stage = stage;
+    out->not_ready = incomplete;
     emd_failure_reason(found.reason);
     if (failed && stage <= EMD_STAGE_INDEX && found_no_spots(r))
         snprintf(text, sizeof text, "no spots found");

@@ -53,6 +53,7 @@ struct emd_trial {
     char *path; /* of the crystal and the first component, relative to the root; bytes as on disk */
     enum emd_stage stage; /* the furthest that was begun; the last of all if 'outcome' is good */
     enum emd_outcome outcome;
+    bool not_ready;               /* unfinished: its movie was not complete when it was looked at */
     char reason[256];             /* "" if good */
     struct emd_merge_table table; /* if good */
     struct emd_cells cells;       /* one a crystal; may be empty */

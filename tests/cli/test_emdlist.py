@@ -121,8 +121,8 @@ def test_incomplete_movies(work):
         put(f"{work}/{name}/P1", "emdprocess.json", json.dumps({"format": 1, "stages": [
             {"name": "import", "state": "failed", "ending": ending, "reason": reason, "lasting": False}]}))
     assert run("-C", work, "P1")[0].splitlines() == [
-        "a/P1 -     unfinished at import: incomplete: the file is empty",
-        "b/P1 -     unfinished at import: incomplete: 3 of 9 frames",
+        "a/P1 -     not ready at import: incomplete: the file is empty",
+        "b/P1 -     not ready at import: incomplete: 3 of 9 frames",
         "c/P1 -     failed at import: damaged"]
 
 

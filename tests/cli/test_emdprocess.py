@@ -462,7 +462,7 @@ class Crystals(Case):
         self.assertIn("good/test: done", out)
         self.assertRegex(self.run_tool("--status"), "not ready  bad/test one: .+")
         listed = self.run_tool(tool=EMDLIST)
-        self.assertRegex(listed, r"bad/test +- +unfinished at import: incomplete: .*bytes that it should have")
+        self.assertRegex(listed, r"bad/test +- +not ready at [a-z_]+: .*bytes that it should have")
         self.movie("bad.emd")
         self.assertIn("1 done", self.run_tool())
         # A movie that cannot be read for a while costs no results.

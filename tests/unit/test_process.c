@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "process/crystals.h"
+#include "process/instruments.h"
 #include "process/recipe.h"
 #include "process/runcommand.h"
 #include "process/stageplan.h"
@@ -278,6 +279,83 @@ START_TEST(test_shipped_recipes)
         ck_assert_ptr_null(emd_stageplan_find(&plan, "none"));
         emd_stageplan_free(&plan);
         emd_recipe_free(&recipe);
+    }
+}
+END_TEST
+
+/* ---- instruments ----------------------------------------------------------------------------- */
+
+static const char *found(const struct emd_instruments *list, const char *instrument,
+                         const char *camera, double binning, double length, const char *name)
+{
+    const struct emd_instrument_key key = {instrument, camera, binning, length};
+    const struct emd_instrument_setting *s = emd_instruments_find(list, &key, name);
+    return s ? s->value : "";
+}
+
+START_TEST(test_instruments)
+{
+    static const char text[] = "# measured in May\n"
+                               "[Talos Arctica*, BM-Ceta, 2]\n"
+                               "gain = 2.6\n"
+                               "[talos*, *ceta]\n"
+                               "distance.670 = 618\ndistance.850 = 784\n"
+                               "d_min.670 = 0.8\r\n"
+                               "axis = 0.7933, -0.6088,0\n"
+                               "gain = 9\nmask = stop.mask\n"
+                               "[*, *]\n"
+                               "pedestal = -40\nsaturation=8000\npixel_size = 0.014\n";
+    struct emd_instruments list = {0};
+    struct emd_error err = {0};
+    ck_assert_msg(emd_instruments_parse(text, sizeof text - 1, "lab/instruments.conf", &list,
+                                        &err) == EMD_OK,
+                  "%s", err.text);
+    ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, 670, "distance"), "618");
+    ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, 851, "distance"), "784");
+    ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, 700, "distance"), "");
+    ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, NAN, "distance"), "");
+    ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, 670, "gain"), "2.6");
+    ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 4, 670, "gain"), "9");
+    ck_assert_str_eq(found(&list, "Talos 1", "BM-Ceta", 2, 670, "gain"), "9");
+    ck_assert_str_eq(found(&list, "Talos 1", "BM-Falcon", 2, 670, "gain"), "");
+    ck_assert_str_eq(found(&list, "", "", NAN, NAN, "pedestal"), "-40");
+    ck_assert_str_eq(found(&list, "Talos 1", "BM-Ceta", 2, 670, "mask"), "lab/stop.mask");
+    const struct emd_instrument_key key = {"Talos 1", "BM-Ceta", 2, 670};
+    ck_assert_str_eq(emd_instruments_find(&list, &key, "axis")->from, "lab/instruments.conf:8");
+    emd_instruments_free(&list);
+}
+END_TEST
+
+START_TEST(test_instruments_that_are_refused)
+{
+    static const struct {
+        const char *text, *part;
+    } cases[] = {
+        {"gain = 2\n", "line 1: it belongs to no section"},
+        {"[Talos]\n", "line 1: a section is [INSTRUMENT, CAMERA]"},
+        {"[a, b\n", "a section is"},
+        {"[a, b, x]\n", "'x' is not a binning"},
+        {"[a, b]\ngain 2\n", "line 2: not NAME = VALUE"},
+        {"[a, b]\ngains = 2\n", "'gains' is unknown"},
+        {"[a, b]\ngain = two\n", "invalid value 'two'"},
+        {"[a, b]\ngain = -2\n", "invalid value '-2'"},
+        {"[a, b]\ngain = nan\n", "invalid value 'nan'"},
+        {"[a, b]\ngain =\n", "invalid value ''"},
+        {"[a, b]\naxis = 1,0\n", "invalid value '1,0'"},
+        {"[a, b]\naxis = 1,0,0,0\n", "invalid value"},
+        {"[a, b]\ndistance = 618\n", "'distance' needs a nominal length"},
+        {"[a, b]\ndistance.x = 618\n", "needs a nominal length"},
+        {"[a, b]\ngain.670 = 2\n", "the same for all lengths"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct emd_instruments list = {0};
+        struct emd_error err = {0};
+        ck_assert_msg(emd_instruments_parse(cases[i].text, strlen(cases[i].text), "x.conf", &list,
+                                            &err) == EMD_E_FORMAT,
+                      "taken: %s", cases[i].text);
+        ck_assert_msg(strstr(err.text, cases[i].part), "'%s' is not in: %s", cases[i].part,
+                      err.text);
+        emd_instruments_free(&list);
     }
 }
 END_TEST
@@ -628,6 +706,8 @@ int main(void)
     tcase_add_test(tests, test_plan);
     tcase_add_test(tests, test_plan_errors);
     tcase_add_test(tests, test_shipped_recipes);
+    tcase_add_test(tests, test_instruments);
+    tcase_add_test(tests, test_instruments_that_are_refused);
     tcase_add_test(tests, test_record);
     tcase_add_test(tests, test_record_ends);
     tcase_add_test(tests, test_names);

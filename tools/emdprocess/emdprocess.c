@@ -27,6 +27,7 @@
 static const char usage[] =
     "Usage: emdprocess [OPTION]... RECIPE [CRYSTAL]...\n"
     "       emdprocess --init PROJECT\n"
+    "       emdprocess --instrument [MOVIE]...\n"
     "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. What is done\n"
     "is not done again; what broke off goes on. Shipped recipes: P1, mP.\n"
     "\n"
@@ -48,6 +49,7 @@ static const char usage[] =
     "\n"
     "  -n, --dry-run             print the commands that would run\n"
     "      --status              what is done, failed, running, waiting\n"
+    "      --instrument          what is known of the instrument, and from where\n"
     "      --print-recipe        print the recipe, to be copied and changed\n"
     "      --submit slurm        as a Slurm job array, one task a crystal\n"
     "      --slurm OPTION        an option of sbatch: --slurm=--partition=long\n"
@@ -70,6 +72,7 @@ enum option_code {
     OPT_RETRY,
     OPT_KEEP_GOING,
     OPT_STATUS,
+    OPT_INSTRUMENT,
     OPT_PRINT,
     OPT_SUBMIT,
     OPT_SLURM,
@@ -97,6 +100,7 @@ static const struct option long_options[] = {
     {"keep-going", no_argument, NULL, OPT_KEEP_GOING},
     {"dry-run", no_argument, NULL, 'n'},
     {"status", no_argument, NULL, OPT_STATUS},
+    {"instrument", no_argument, NULL, OPT_INSTRUMENT},
     {"print-recipe", no_argument, NULL, OPT_PRINT},
     {"submit", required_argument, NULL, OPT_SUBMIT},
     {"slurm", required_argument, NULL, OPT_SLURM},
@@ -120,7 +124,7 @@ struct arguments {
     char *dials, *trial;
     long frames_min;
     size_t memory;
-    bool dry_run, status, print, submit, cores_given;
+    bool dry_run, status, print, submit, cores_given, instrument;
 };
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -257,6 +261,9 @@ static int parse_option(struct arguments *a, int option)
     case OPT_STATUS:
         a->status = true;
         return -1;
+    case OPT_INSTRUMENT:
+        a->instrument = true;
+        return -1;
     case OPT_PRINT:
         a->print = true;
         return -1;
@@ -310,9 +317,10 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
             return emd_usage_error("--init takes nothing else");
         return -1;
     }
-    if (optind == argc)
+    if (optind == argc && !a->instrument)
         return emd_usage_error("no RECIPE given");
-    a->recipe = argv[optind++];
+    /* P1 has all the variables. */
+    a->recipe = a->instrument ? "P1" : argv[optind++];
     if (a->one && optind < argc)
         return emd_usage_error("--one and more crystals");
     for (; optind < argc; optind++)
@@ -475,6 +483,75 @@ static int submit(struct arguments *a, struct selection *s)
     return code;
 }
 
+/* ---- the instrument -------------------------------------------------------------------------- */
+
+static enum emd_status show_instrument(const struct process_options *options,
+                                       struct process_task *task, struct emd_error *err)
+{
+    struct trial_job job;
+    enum emd_status status = job_plan(options, task, 1, &job, err);
+    const struct movie_facts *f = &job.geometry.facts;
+    if (status == EMD_OK) {
+        emd_print_text(task->crystal->movie);
+        printf(": %s, %s", f->instrument[0] ? f->instrument : "unknown microscope",
+               f->camera[0] ? f->camera : "unknown camera");
+        if (f->binning > 0)
+            printf(", binning %g", f->binning);
+        if (f->camera_length > 0)
+            printf(", camera length %g mm", f->camera_length);
+        putchar('\n');
+    }
+    for (size_t i = 0; i < job.geometry.count && status == EMD_OK; i++) {
+        const struct geometry_item *item = &job.geometry.item[i];
+        printf("  %-15s ", item->name);
+        emd_print_text(item->value[0] ? item->value : "-");
+        printf("%*s ", (int)(strlen(item->value) < 20 ? 20 - strlen(item->value) : 0), "");
+        emd_print_text(item->value[0] ? item->from : "not known");
+        putchar('\n');
+    }
+    for (size_t i = 0; i < job.geometry.warnings && status == EMD_OK; i++) {
+        fputs("  warning: ", stdout);
+        emd_print_text(job.geometry.warning[i]);
+        putchar('\n');
+    }
+    if (status == EMD_OK && task->trouble[0]) {
+        fputs("  cannot be processed: ", stdout);
+        emd_print_text(task->trouble);
+        putchar('\n');
+    }
+    job_close(&job);
+    return status;
+}
+
+/* A movie need not belong to the project. */
+static int instrument(struct arguments *a)
+{
+    struct process_options *p = &a->process;
+    struct selection selection = {0};
+    struct emd_error err = {0};
+    enum emd_status status = EMD_OK;
+    for (size_t i = 0; i < a->wanted.count && status == EMD_OK; i++) {
+        char *name = emd_crystal_name(a->wanted.word[i]);
+        struct emd_crystal crystal = {.name = name, .movie = a->wanted.word[i]};
+        struct process_task task = {.crystal = &crystal, .trouble = ""};
+        if (access(a->wanted.word[i], R_OK) != 0)
+            status = emd_fail_errno(&err, EMD_E_IO, errno, "%s", a->wanted.word[i]);
+        else if (!name)
+            status = emd_fail(&err, EMD_E_MEMORY, "out of memory");
+        else
+            status = show_instrument(p, &task, &err);
+        free(name);
+    }
+    if (a->wanted.count == 0)
+        status = selection_make(p, &a->wanted, (size_t)a->frames_min, &selection, &err);
+    for (size_t i = 0; i < selection.count && status == EMD_OK; i++)
+        status = show_instrument(p, &selection.tasks[i], &err);
+    if (status != EMD_OK)
+        emd_message_error("%s", err.text);
+    selection_free(&selection);
+    return status == EMD_OK ? EMD_EXIT_OK : EMD_EXIT_FAILED;
+}
+
 /* ---- main ------------------------------------------------------------------------------------ */
 
 static int process(struct arguments *a, int *signal_number)
@@ -512,7 +589,8 @@ static int prepare(struct arguments *a)
     /* A path counts from where we are now; the project's own recipes are looked for below. */
     const bool now = a->print || strchr(a->recipe, '/');
     char *path = now ? find_recipe(a->recipe) : NULL;
-    if (!(a->print && path) && !project_enter(a->project)) {
+    if (!(a->print && path) && !(a->instrument && a->wanted.count > 0 && !a->project) &&
+        !project_enter(a->project)) {
         free(path);
         return EMD_EXIT_FAILED;
     }
@@ -553,7 +631,9 @@ int main(int argc, char **argv)
     if (code < 0)
         code = prepare(&a);
     if (code < 0)
-        code = a.print ? print_file(a.process.recipe_path) : process(&a, &signal_number);
+        code = a.print        ? print_file(a.process.recipe_path)
+               : a.instrument ? instrument(&a)
+                              : process(&a, &signal_number);
     emd_words_free(&a.wanted);
     emd_words_free(&a.process.settings);
     emd_words_free(&a.process.stages);

@@ -151,7 +151,7 @@ static void resolve_gain(struct resolving *r)
     if (!emd_recipe_variable(r->recipe, "panel_gain"))
         return;
     if (is_open(r, "panel_gain")) {
-        snprintf(value, sizeof value, "%.3g", f->gain);
+        snprintf(value, sizeof value, "%.4g", f->gain);
         if (s) {
             set(r, "panel_gain", s->value, s->from);
         } else if (isfinite(f->gain)) {
@@ -259,9 +259,12 @@ static void resolve_camera(struct resolving *r)
     }
     if (is_open(r, "mask")) {
         if (access("pixels.mask", R_OK) == 0)
-            note(r, "mask", "pixels.mask", "project"); /* the plan knows it */
+            snprintf(r->out->mask, sizeof r->out->mask, "pixels.mask");
         else if (mask)
-            set(r, "mask", mask->value, mask->from);
+            snprintf(r->out->mask, sizeof r->out->mask, "%s", mask->value);
+        if (r->out->mask[0])
+            note(r, "mask", r->out->mask,
+                 strcmp(r->out->mask, "pixels.mask") == 0 ? "project" : mask->from);
     }
 }
 

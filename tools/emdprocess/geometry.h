@@ -29,6 +29,7 @@ struct geometry {
     size_t count;
     char warning[GEOMETRY_WARNINGS][256];
     size_t warnings;
+    char mask[256];    /* for a variable 'mask' that is empty, relative to the project; "": none */
     char trouble[256]; /* why the movie cannot be processed at all, "" if it can */
 };
 

@@ -90,7 +90,7 @@ enum emd_status job_plan(const struct process_options *options, struct process_t
         .movie = task->crystal->movie,
         .crystal = crystal,
         .trial = options->trial,
-        .mask = access("pixels.mask", R_OK) == 0 ? "pixels.mask" : "",
+        .mask = job->geometry.mask,
         .nproc = nproc < options->cores ? nproc : options->cores,
     };
     if (status == EMD_OK)
