@@ -339,13 +339,12 @@ static double jitter(const double *tilt, size_t n, double *work)
 }
 
 /* Finds where the stage begins and stops to turn. 'filled' and 'work' have room for n. */
-static void find_rest(const double *tilt, size_t n, double *filled, double *work,
+static void find_rest(const double *tilt, size_t n, double noise, double *filled, double *work,
                       struct emd_tilt_fit *fit)
 {
     close_gaps(tilt, n, filled);
     drop_outliers(filled, n);
     const double step = moving_step(work, slopes(filled, n, 1, work));
-    const double noise = jitter(filled, n, work);
     size_t lag = 1, first = n, last = 0;
     if (step < 1e-5)
         return;
@@ -374,7 +373,8 @@ static void find_rest(const double *tilt, size_t n, double *filled, double *work
             behind = 0;
         }
     }
-    if (first == n)
+    /* So must the whole way. */
+    if (first == n || (double)(last + lag - first) * step < 8 * noise)
         return;
     fit->first = before > 1 ? first + lag / 2 : 0;
     fit->last = behind > 1 ? last + lag / 2 : n - 1;
@@ -384,13 +384,15 @@ enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *
                              struct emd_error *err)
 {
     double *const work = malloc((2 * n + 1) * sizeof *work);
+    const double *const all = tilt;
     size_t count = 0;
     *fit = (struct emd_tilt_fit){.start = NAN, .step = NAN, .end = NAN, .last = n > 0 ? n - 1 : 0};
     if (!work)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     for (size_t i = 0; i < n; i++)
         fit->known += isfinite(tilt[i]) != 0;
-    find_rest(tilt, n, work + n, work, fit);
+    const double noise = jitter(tilt, n, work);
+    find_rest(tilt, n, noise, work + n, work, fit);
     const size_t first = fit->first, frames = n > 0 ? fit->last - first + 1 : 0;
     const size_t half = frames / 2 > 0 ? frames / 2 : 1;
     tilt = n > 0 ? tilt + first : tilt;
@@ -418,6 +420,20 @@ enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *
     for (size_t i = 0; i < count; i++)
         work[i] = fabs(work[i] - fit->start);
     fit->limit = 6 * 1.4826 * median(work, count);
+    /* What stays within its own scatter all the way is at rest. */
+    if (fabs(fit->step) * (double)(frames - 1) < fmax(fit->limit, 8 * noise)) {
+        fit->step = 0;
+        fit->first = 0;
+        fit->last = n - 1;
+        count = 0;
+        for (size_t i = 0; i < n; i++)
+            if (isfinite(all[i]))
+                work[count++] = all[i];
+        fit->start = fit->end = median(work, count);
+        for (size_t i = 0; i < count; i++)
+            work[i] = fabs(work[i] - fit->start);
+        fit->limit = 6 * 1.4826 * median(work, count);
+    }
     fit->limit = fmax(fit->limit, fmax(0.05 * fabs(fit->step), 0.01));
     for (size_t i = 0; i < count; i++)
         fit->outliers += work[i] > fit->limit;

@@ -677,5 +677,153 @@ class Interruptions(Case):
             self.assertEqual(sorted(self.ran(f"c{i}")), ["four", "one", "three", "two"])
 
 
+# As DIALS' import and find_spots go, as far as emdprocess looks at them.
+FAKE_IMPORT = """#!/bin/sh
+printf '%s\\n' "$@" > arguments
+echo "  format: <class '${READER:-FormatVeloxEMD.FormatVeloxEMD}'>"
+cat > imported.expt <<EXPT
+{"detector": [{"panels": [{"gain": 2.6, "pedestal": -40, "trusted_range": [-1000, 6204],
+  "pixel_size": [0.112, 0.112], "fast_axis": [1, 0, 0], "slow_axis": [0, -1, 0],
+  "origin": [-1.792, 1.904, -618]}]}],
+ "goniometer": [{"rotation_axis": [0, -1, 0]}], "scan": [{"image_range": [1, 12]}]}
+EXPT
+"""
+FAKE_FIND_SPOTS = "#!/bin/sh\necho strong > strong.refl\necho \"Saved ${SPOTS:-30} reflections to strong.refl\"\n"
+GEOMETRY_RECIPE = """
+set distance =
+set beam_centre =
+set panel_gain =
+set pedestal = -40
+set axis =
+set trusted_range =
+set image_range =
+set spots_max =
+stage import
+  command = dials.import ${movie} distance=${distance} panel.gain=${panel_gain} axis=${axis} \\
+            panel.trusted_range=${trusted_range} panel.pedestal=${pedestal} image_range=${image_range}
+  inputs  = ${movie}
+  outputs = imported.expt
+stage find_spots
+  command = dials.find_spots imported.expt
+  inputs  = imported.expt
+  outputs = strong.refl
+"""
+
+
+class Geometry(unittest.TestCase):
+    """Where the numbers of the experiment come from, and what is refused without them."""
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(dir=".")
+        self.addCleanup(shutil.rmtree, os.path.abspath(self.folder))
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        for folder in ("images", "bin", "home/emdtools", "emdtools"):
+            os.makedirs(folder)
+        write("test.recipe", GEOMETRY_RECIPE)
+        for name, text in (("import", FAKE_IMPORT), ("find_spots", FAKE_FIND_SPOTS)):
+            write(f"bin/dials.{name}", text)
+            os.chmod(f"bin/dials.{name}", 0o755)
+        self.env = dict(os.environ, XDG_CONFIG_HOME=os.path.abspath("home"))
+
+    def movie(self, *options, name="c", frames=12):
+        subprocess.run([EMDSIM, "-q", "--size", "32", "--frames", str(frames), *options,
+                        f"images/{name}.emd"], check=True)
+
+    def run_tool(self, *args, code=0, recipe=("test",), **env):
+        run = subprocess.run([EMDPROCESS, "--dials", "bin", *args, *recipe], capture_output=True, text=True,
+                             check=False, env=dict(self.env, **env))
+        self.assertEqual(run.returncode, code, run.stdout + run.stderr)
+        return run.stdout + run.stderr
+
+    def arguments(self):
+        return dict(a.split("=", 1) for a in read("c/test/arguments").splitlines()[1:])
+
+    def test_precedence(self):
+        """Recipe before instrument before metadata; of instruments, the project's first."""
+        self.movie()
+        self.run_tool()
+        given = self.arguments()
+        self.assertEqual((given["distance"], given["panel.gain"], given["panel.pedestal"]), ("618", "2", "-40"))
+        self.assertNotIn("axis", given)
+        write("home/emdtools/instruments.conf", "[*, BM-Ceta]\ndistance.618 = 600\ngain = 3\naxis=1,0,0\n")
+        write("emdtools/instruments.conf", "[Simulator*, *]\ndistance.618 = 601\nsaturation = 5000\n"
+                                           "[Talos*, *]\ngain = 9\n")
+        self.run_tool()
+        given = self.arguments()
+        self.assertEqual((given["distance"], given["panel.gain"], given["axis"], given["panel.trusted_range"]),
+                         ("601", "3", "1,0,0", "-1000,5000"))
+        write("emdprocess.conf", "panel_gain = 4\n")
+        self.run_tool("-D", "distance=602")
+        given = self.arguments()
+        self.assertEqual((given["distance"], given["panel.gain"]), ("602", "4"))
+        shown = self.run_tool("--instrument", recipe=())
+        self.assertRegex(shown, r"distance +601 +emdtools/instruments.conf:2\n")
+        self.assertRegex(shown, r"axis +1,0,0 +/.*/home/emdtools/instruments.conf:4\n")
+        self.assertRegex(shown, r"panel_gain +4 +emdprocess.conf\n")
+        self.assertNotIn("nominal", shown)
+        write("emdtools/instruments.conf", "[*, *]\nlength = 5\n")
+        self.assertIn("emdtools/instruments.conf: line 2: 'length' is unknown", self.run_tool(code=2))
+
+    def test_backwards(self):
+        """Axes are given for a tilt that increases."""
+        self.movie("--step", "-1")
+        self.run_tool("-D", "axis=1,0.5,0")
+        self.assertEqual(self.arguments()["axis"], "-1,-0.5,0")
+
+    def test_record(self):
+        """What was used, by which reader, and from where; the nominal length is doubted."""
+        self.movie()
+        self.run_tool()
+        used = json.loads(read("c/test/emdprocess.json"))["geometry"]
+        self.assertEqual(used["reader"], "FormatVeloxEMD")
+        self.assertEqual(used["distance_mm"], {"value": "618", "from": "metadata (nominal)"})
+        self.assertEqual(used["beam_centre_px"]["value"], "16.00,17.00")
+        self.assertEqual(used["pedestal"], {"value": "-40", "from": "recipe"})
+        self.assertIn("not calibrated", used["warnings"][0])
+        status = self.run_tool("--status")
+        self.assertIn("FormatVeloxEMD; distance 618 mm (metadata (nominal)); gain 2.6", status)
+        self.assertIn("warning: distance: the nominal camera length of 618 mm is not calibrated", status)
+        run = subprocess.run([EMDLIST, "test"], capture_output=True, text=True, check=True)
+        self.assertIn("emdlist: warning: 1 crystal: distance: the nominal camera length", run.stderr)
+
+    def test_other_reader(self):
+        self.movie()
+        out = self.run_tool(code=1, READER="FormatVelox.FormatVelox")
+        self.assertIn("c/test: failed at import: the movie was read by FormatVelox, not by FormatVeloxEMD", out)
+
+    def test_rest(self):
+        self.movie("--rest", "7:7", frames=60)
+        self.run_tool()
+        self.assertEqual(self.arguments()["image_range"], "8,53")
+        self.run_tool("-D", "image_range=1,60")
+        self.assertEqual(self.arguments()["image_range"], "1,60")
+
+    def test_refused(self):
+        """What cannot be processed fails at import, in one line, and emdlist says the same."""
+        for options, frames, reason in ((("--omit", "distance"), 12, "the camera length is unknown"),
+                                        (("--no-tilt",), 12, "no stage tilts are recorded"),
+                                        (("--step", "0"), 12, "the stage does not turn"),
+                                        ((), 2, "of 2 images 2 can be used, at least 3 are needed"),
+                                        (("--rest", "5:5"), 12, "at least 3 are needed: the stage is at rest")):
+            if os.path.exists("images/c.emd"):
+                os.unlink("images/c.emd")
+            self.movie(*options, frames=frames)
+            out = self.run_tool("--frames-min", "0", code=1)
+            self.assertRegex(out, f"c/test: failed at import: .*{reason}")
+            run = subprocess.run([EMDLIST, "test"], capture_output=True, text=True, check=True)
+            self.assertRegex(run.stdout, f"c/test +- +failed at import: .*{reason}")
+        os.unlink("images/c.emd")
+        self.movie("--omit", "distance")
+        self.run_tool("-D", "distance=600")
+
+    def test_noise(self):
+        """Noise is not given to dials.index."""
+        self.movie()
+        out = self.run_tool(code=1, SPOTS="1000")
+        self.assertRegex(out, "c/test: failed at find_spots: 1000 spots in 12 images, 83 per image: noise")
+        self.run_tool("-D", "spots_max=100", "--retry", SPOTS="1000")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1, argv=sys.argv)

@@ -375,7 +375,7 @@ START_TEST(words_of_logs)
     ck_assert_str_eq(text, "Too few spots (8)");
     static const char bare[] = "AssertionError: Please report this error to dials@x:\n";
     ck_assert(emd_log_failure(bare, sizeof bare - 1, text, sizeof text));
-    ck_assert_str_eq(text, "AssertionError: Please report this error to dials@x:");
+    ck_assert_str_eq(text, "AssertionError");
     ck_assert(emd_log_failure("Sorry: no way\n", 14, text, sizeof text));
     ck_assert_str_eq(text, "no way");
 }

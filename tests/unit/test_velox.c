@@ -250,6 +250,10 @@ START_TEST(a_stage_at_rest_is_found_at_both_ends)
     emd_tilt_fit(tilt, 60, &fit, NULL);
     ck_assert_uint_eq(fit.first, 7);
     ck_assert_uint_eq(fit.last, 52);
+    ramp(tilt, 60, 0, 0, 5, 0, 0.02);
+    emd_tilt_fit(tilt, 60, &fit, NULL);
+    ck_assert(fit.step == 0 && fit.first == 0 && fit.last == 59);
+    ck_assert_double_eq_tol(fit.start, 5, 0.01);
     ramp(tilt, 60, 1, 1, -20, 0.6, 0.01);
     emd_tilt_fit(tilt, 60, &fit, NULL);
     ck_assert_uint_eq(fit.first, 0);

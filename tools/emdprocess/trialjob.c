@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -590,13 +591,15 @@ static long saved_reflections(const char *text, size_t length)
 static bool is_noise(const struct trial_job *job, const char *text, size_t length,
                      char reason[static 256])
 {
-    /* Patterns of large cells have a spot in some 2,000 pixels, noise one in about 100. */
-    static const double pixels_per_spot = 1000;
+    /* Patterns of large cells have a spot in some 2,000 pixels, noise one in about 100. A few are
+     * few in the smallest image, too. */
+    static const double pixels_per_spot = 1000, few = 20;
     const struct movie_facts *f = &job->geometry.facts;
     const struct emd_recipe_variable *most = emd_recipe_variable(&job->recipe, "spots_max"),
                                      *range = emd_recipe_variable(&job->recipe, "image_range");
     const long spots = saved_reflections(text, length);
-    double images = f->frames, first, last, limit = f->width * f->height / pixels_per_spot;
+    double images = f->frames, first, last,
+           limit = fmax(few, f->width * f->height / pixels_per_spot);
     if (strcmp(current(job)->commands[job->attempt].word[0], "dials.find_spots") != 0)
         return false;
     if (range && sscanf(range->value, "%lf,%lf", &first, &last) == 2 && last >= first)

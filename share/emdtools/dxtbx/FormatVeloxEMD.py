@@ -128,6 +128,13 @@ def _frame_documents(group, count):
     return documents
 
 
+def jitter(tilts):
+    """The scatter of single tilts, by their second differences."""
+    second = np.abs(tilts[:-2] - 2 * tilts[1:-1] + tilts[2:])
+    second = second[np.isfinite(second)]
+    return 1.4826 * float(np.median(second)) / math.sqrt(6) if len(second) else 0.0
+
+
 def find_rest(tilts):
     """(first, last), from 0 and inclusive: the images during which the stage turns, where it stands
     still at the beginning and the end. lib/velox/metadata.c does the same and says why."""
@@ -147,9 +154,7 @@ def find_rest(tilts):
     step = float(np.median(steps)) if len(steps) else 0.0
     if step < 1e-5:
         return whole
-    second = np.abs(filled[:-2] - 2 * filled[1:-1] + filled[2:])
-    second = second[np.isfinite(second)]
-    noise = 1.4826 * float(np.median(second)) / math.sqrt(6) if len(second) else 0.0
+    noise = jitter(tilts)
     lag = 1
     while lag * step < 8 * noise and lag < n // 8:
         lag += 1
@@ -157,7 +162,7 @@ def find_rest(tilts):
     if np.sum(slopes < -step / 2) > np.sum(slopes > step / 2):
         slopes = -slopes
     moving = np.flatnonzero(~np.isfinite(slopes) | ((slopes > step / 2) & (slopes < 3 * step)))
-    if not len(moving):
+    if not len(moving) or (moving[-1] + lag - moving[0]) * step < 8 * noise:
         return whole
     resting = np.abs(slopes) <= step / 2
     first, last = int(moving[0]), int(moving[-1])
@@ -185,8 +190,12 @@ def fit_rotation(tilts):
             return None
         slopes = np.diff(turning[known]) / np.diff(known)
     step = float(np.median(slopes))
-    start = float(np.nanmedian(turning - step * np.arange(first, last + 1)))
-    return (start, step) if abs(step) > 1e-5 else None
+    starts = turning - step * np.arange(first, last + 1)
+    start = float(np.nanmedian(starts))
+    scatter = 6 * 1.4826 * float(np.nanmedian(np.abs(starts - start)))
+    # What stays within its own scatter all the way is at rest.
+    least = max(scatter, 8 * jitter(tilts)) / max(last - first, 1)
+    return (start, step) if abs(step) > max(1e-5, least) else None
 
 
 class FormatVeloxEMD(FormatHDF5):
