@@ -170,6 +170,32 @@ def test_lattices(work):
         assert len(rows) == 12 and all(r["cluster"] == 1 and r["cell_distance"] < 4.74 for r in rows)
 
 
+def test_select(work):
+    for name, resolution in (("a", 0.75), ("b", 0.9), ("x BAD", 0.95), ("d", 1.3)):
+        good_crystal(f"{work}/{name}", resolution, cell=(5.34, 6.46, 10.86 if name != "d" else 12, 90, 91.3, 90))
+    put(work + "/e/P1", "dials.index.log", "Sorry: no lattice\n")
+
+    def chosen(expression, *more, code=0):
+        return run("-C", work, "--select", expression, "--print", "names", *more, "P1", code=code)[0].splitlines()
+    assert chosen("resolution < 1.0") == ["a/P1", "b/P1", "x BAD/P1"]
+    assert chosen("resolution < 1.0 and not name ~ *BAD*") == ["a/P1", "b/P1"]
+    assert chosen("cluster = 1", "--sort", "-resolution") == ["x BAD/P1", "b/P1", "a/P1"]
+    assert chosen("outcome = failed and reason ~ '*lattice'") == ["e/P1"]
+    assert chosen("cc_half > 2 or (stage = index)") == ["e/P1"]
+    assert chosen("resolution < 0.1", code=3) == []
+    rows = json.loads(run("-C", work, "--select", "path = b/P1", "--format", "json", "P1")[0])
+    assert [r["path"] for r in rows] == ["b/P1"]
+    out, _ = run("-C", work, "--select", "resolution < 0.8", "--print", "paths", "P1")
+    assert out == os.path.realpath(work) + "/a/P1\n" and os.path.isdir(out.strip())
+    # several crystals of one trial: once
+    with open(work + "/a/P1/dials.integrate.log", "a", encoding="utf-8") as f:
+        f.write(synthetic.cell_line((7, 8, 9, 90, 90, 90)))
+    assert chosen("resolution < 0.8") == ["a/P1"]
+    for expression, why in (("resolutoin < 1", "did you mean 'resolution'?"), ("resolution", "was expected at the end"), ("", "a column was expected")):
+        assert why in run("-C", work, "--select", expression, "P1", code=2)[1]
+    assert "names or paths" in run("-C", work, "--print", "words", "P1", code=2)[1]
+
+
 def test_few_pairs(work):
     good_crystal(work + "/a", 0.9)
     rows = [r[:2] + (int(r[3] * 1.2), r[3], 1.2) + r[5:] for r in synthetic.merging(random.Random(5), 0.8)]

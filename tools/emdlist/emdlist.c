@@ -14,6 +14,7 @@
 #include "emdlist/listcolumns.h"
 #include "emdlist/listoutput.h"
 #include "emdlist/listrows.h"
+#include "emdlist/listselect.h"
 
 static const char help_start[] =
     "Usage: emdlist [OPTION]... TRIAL\n"
@@ -23,6 +24,8 @@ static const char help_start[] =
     "Crystals:\n"
     "  -C, --directory DIR    look below DIR; paths are relative to it (.)\n"
     "      --good             leave out failed and unfinished crystals\n"
+    "      --select EXPR      only crystals for which this holds, as in\n"
+    "                         'resolution < 1.0 and cc_half > 0.9 and cluster = 1'\n"
     "      --sort KEY         order by a column, -KEY backwards (resolution)\n"
     "\n"
     "Values:\n"
@@ -36,6 +39,7 @@ static const char help_start[] =
     "Output:\n"
     "      --format FORMAT    text (default), tsv, csv, json or html\n"
     "      --columns LIST     columns, separated by commas, or all\n"
+    "      --print WHAT       names or paths alone, one per line, for other programs\n"
     "  -o, --output FILE      write to FILE, which appears complete or not at all\n"
     "  -q, --quiet            only errors\n"
     "      --help, --version\n"
@@ -51,6 +55,8 @@ enum option_code {
     OPT_SYMMETRY,
     OPT_FORMAT,
     OPT_COLUMNS,
+    OPT_SELECT,
+    OPT_PRINT,
     OPT_HELP,
     OPT_VERSION
 };
@@ -62,6 +68,8 @@ static const struct option options[] = {{"directory", required_argument, NULL, '
                                         {"method", required_argument, NULL, OPT_METHOD},
                                         {"symmetry-from", required_argument, NULL, OPT_SYMMETRY},
                                         {"format", required_argument, NULL, OPT_FORMAT},
+                                        {"select", required_argument, NULL, OPT_SELECT},
+                                        {"print", required_argument, NULL, OPT_PRINT},
                                         {"columns", required_argument, NULL, OPT_COLUMNS},
                                         {"output", required_argument, NULL, 'o'},
                                         {"quiet", no_argument, NULL, 'q'},
@@ -77,6 +85,9 @@ struct arguments {
     enum list_column_id sort;
     bool backwards;
     const char *output;
+    const char *expression; /* NULL: all */
+    struct emd_select *select;
+    enum { PRINT_LIST, PRINT_NAMES, PRINT_PATHS } print;
 };
 
 static void print_help(void)
@@ -111,6 +122,7 @@ static int no_column(const char *option, const char *name)
 static int parse_arguments(int argc, char **argv, struct arguments *a, bool *stop)
 {
     static const char *const formats[] = {"text", "tsv", "csv", "json", "html"};
+    static const char *const prints[] = {"names", "paths"};
     static const char *const methods[] = {"shell", "linear", "fit"};
     static const char *const sources[] = {"symmetry", "cosym", "space_group"};
     char unknown[64];
@@ -164,6 +176,14 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
                                                  sizeof a->columns / sizeof *a->columns, unknown);
             if (a->column_count == 0)
                 return no_column("--columns", unknown);
+            break;
+        case OPT_SELECT:
+            a->expression = optarg;
+            break;
+        case OPT_PRINT:
+            if ((index = choice(optarg, prints, 2)) < 0)
+                return emd_usage_error("--print %s: not names or paths", optarg);
+            a->print = index == 0 ? PRINT_NAMES : PRINT_PATHS;
             break;
         case OPT_HELP:
             print_help();
@@ -256,6 +276,14 @@ static int compare_rows(const void *pa, const void *pb)
 static void write_list(FILE *out, const struct list_rows *rows, const struct arguments *a)
 {
     const struct list_settings *s = &a->settings;
+    if (a->print == PRINT_NAMES) {
+        list_print_names(out, rows);
+        return;
+    }
+    if (a->print == PRINT_PATHS) {
+        list_print_paths(out, rows, s);
+        return;
+    }
     switch (a->format) {
     case FORMAT_TEXT:
         if (a->column_count == 0)
@@ -314,8 +342,14 @@ int main(int argc, char **argv)
     if (stop)
         return emd_finish(code);
     choose_columns(&a);
-    enum emd_status status = list_rows_read(&a.settings, &rows, &err);
+    enum emd_status status = EMD_OK;
+    if (a.expression)
+        status = list_select_parse(a.expression, &a.settings, &a.select, &err);
+    if (status != EMD_OK)
+        return emd_finish(emd_usage_error("--select: %s", err.text));
+    status = list_rows_read(&a.settings, &rows, &err);
     if (status != EMD_OK) {
+        emd_select_free(a.select);
         emd_message_error("%s: %s", a.settings.folder, err.text);
         return emd_finish(status == EMD_E_ARGUMENT ? EMD_EXIT_USAGE : EMD_EXIT_FAILED);
     }
@@ -325,7 +359,15 @@ int main(int argc, char **argv)
     if (rows.trial_count == 0) {
         emd_message_error("%s: no crystal has the trial %s", a.settings.folder, a.settings.trial);
         code = EMD_EXIT_NOT_READY;
+    } else if (a.select) {
+        const size_t before = rows.count;
+        list_rows_select(&rows, a.select, &a.settings);
+        if (rows.count == 0) {
+            emd_message_error("none of %zu crystals fulfils --select", before);
+            code = EMD_EXIT_NOT_READY;
+        }
     }
+    emd_select_free(a.select);
     if (a.output) {
         status = write_file(&rows, &a, &err);
         if (status != EMD_OK) {
