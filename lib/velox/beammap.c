@@ -10,18 +10,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int compare_floats(const void *a, const void *b)
+float emd_select_rank(float *v, size_t n, size_t k)
 {
-    const float x = *(const float *)a, y = *(const float *)b;
-    return (x > y) - (x < y);
+    size_t low = 0, high = n - 1;
+    while (low < high) {
+        const float pivot = v[low + (high - low) / 2];
+        size_t i = low, j = high;
+        for (;;) {
+            while (v[i] < pivot)
+                i++;
+            while (v[j] > pivot)
+                j--;
+            if (i >= j)
+                break;
+            const float swap = v[i];
+            v[i++] = v[j];
+            v[j--] = swap;
+        }
+        if (k <= j)
+            high = j;
+        else
+            low = j + 1;
+    }
+    return v[k];
 }
 
+/* The upper one of an even number. */
 static double median_of(float *values, size_t n)
 {
-    if (n == 0)
-        return NAN;
-    qsort(values, n, sizeof *values, compare_floats);
-    return n % 2 ? (double)values[n / 2] : ((double)values[n / 2 - 1] + (double)values[n / 2]) / 2;
+    return n > 0 ? (double)emd_select_rank(values, n, n / 2) : NAN;
 }
 
 void emd_cells_plan(size_t height, size_t width, struct emd_cells *cells)
@@ -157,7 +174,7 @@ static double explained(const float *rank, size_t width, size_t height, double x
     return total;
 }
 
-void emd_centre_search(const struct emd_cells *c, double centre[2], float *work)
+void emd_centre_search(const struct emd_cells *c, double centre[2])
 {
     const size_t longest = c->width > c->height ? c->width : c->height;
     const size_t bin = (longest + COARSE - 1) / COARSE;
@@ -165,7 +182,6 @@ void emd_centre_search(const struct emd_cells *c, double centre[2], float *work)
     struct ranked order[COARSE * COARSE];
     float rank[COARSE * COARSE];
     double best = -HUGE_VAL;
-    (void)work;
     for (size_t y = 0; y < height; y++)
         for (size_t x = 0; x < width; x++) {
             double sum = 0;
@@ -206,38 +222,88 @@ struct normal {
     double xx, xy, yy, xr, yr, sum, count;
 };
 
-/* The equations for the shift that makes each cell what its distance says. Cells farther than four
+struct terms {
+    float *weight, *gx, *gy, *off; /* [cells] */
+};
+
+/* What each cell says of the shift: it should be what its distance says. Cells farther than four
  * sigma from it are spots or shadows and do not count. */
-static void gather(const struct emd_cells *c, const double centre[2], const struct emd_profile *p,
-                   struct normal *n)
+static void fill_terms(const struct emd_cells *c, const double centre[2],
+                       const struct emd_profile *p, struct terms *t)
 {
     const double inner = emd_beam_reach(c);
     size_t i = 0;
-    *n = (struct normal){.count = 0};
     for (size_t y = 0; y < c->height; y++) {
         const double dy = (double)y + 0.5 - centre[1];
         for (size_t x = 0; x < c->width; x++, i++) {
             const double dx = (double)x + 0.5 - centre[0], r = sqrt(dx * dx + dy * dy);
             const size_t bin = (size_t)r;
+            t->weight[i] = t->gx[i] = t->gy[i] = t->off[i] = 0;
             if (r < inner || bin + 3 >= p->bins || is_out(c, i) || !(p->scatter[bin] > 0) ||
                 p->count[bin] < 8)
                 continue;
             const double slope = (emd_profile_at(p, r + 2) - emd_profile_at(p, r - 2)) / 4;
             const double sigma = p->scatter[bin];
-            const double off = ((double)c->value[i] - emd_profile_at(p, r)) / sigma;
-            if (!(fabs(off) < 4) || isnan(slope))
+            const double off = (double)c->value[i] - emd_profile_at(p, r);
+            if (!(fabs(off) < 4 * sigma) || isnan(slope))
                 continue;
-            const double tukey = 1 - off * off / 16, weight = tukey * tukey;
+            const double tukey = 1 - off * off / (16 * sigma * sigma);
+            t->weight[i] = (float)(tukey * tukey / (sigma * sigma));
             /* the cell's value falls by slope x cos if the centre moves towards it */
-            const double gx = -slope * dx / r / sigma, gy = -slope * dy / r / sigma;
-            n->xx += weight * gx * gx;
-            n->xy += weight * gx * gy;
-            n->yy += weight * gy * gy;
-            n->xr += weight * gx * off;
-            n->yr += weight * gy * off;
-            n->sum += weight * off * off;
-            n->count += weight;
+            t->gx[i] = (float)(-slope * dx / r);
+            t->gy[i] = (float)(-slope * dy / r);
+            t->off[i] = (float)off;
         }
+    }
+}
+
+/* Takes off its mean along each of 'lines' lines of 'length' cells. */
+static void centre_lines(const struct terms *t, size_t lines, size_t length, size_t line_step,
+                         size_t step)
+{
+    for (size_t k = 0; k < lines; k++) {
+        double w = 0, gx = 0, gy = 0, off = 0;
+        for (size_t n = 0, i = k * line_step; n < length; n++, i += step) {
+            w += (double)t->weight[i];
+            gx += (double)(t->weight[i] * t->gx[i]);
+            gy += (double)(t->weight[i] * t->gy[i]);
+            off += (double)(t->weight[i] * t->off[i]);
+        }
+        if (!(w > 0))
+            continue;
+        const float mx = (float)(gx / w), my = (float)(gy / w), mo = (float)(off / w);
+        for (size_t n = 0, i = k * line_step; n < length; n++, i += step) {
+            t->gx[i] -= mx;
+            t->gy[i] -= my;
+            t->off[i] -= mo;
+        }
+    }
+}
+
+/* The equations for the shift. */
+static void gather(const struct emd_cells *c, const double centre[2], const struct emd_profile *p,
+                   float *work, struct normal *n)
+{
+    const size_t cells = c->width * c->height;
+    struct terms t = {work, work + cells, work + 2 * cells, work + 3 * cells};
+    *n = (struct normal){.count = 0};
+    fill_terms(c, centre, p, &t);
+    for (int sweep = 0; sweep < 2; sweep++) {
+        centre_lines(&t, c->width, c->height, 1, c->width);
+        centre_lines(&t, c->height, c->width, c->width, 1);
+    }
+    for (size_t i = 0; i < cells; i++) {
+        const double w = (double)t.weight[i], gx = (double)t.gx[i], gy = (double)t.gy[i],
+                     off = (double)t.off[i];
+        if (!(w > 0))
+            continue;
+        n->xx += w * gx * gx;
+        n->xy += w * gx * gy;
+        n->yy += w * gy * gy;
+        n->xr += w * gx * off;
+        n->yr += w * gy * off;
+        n->sum += w * off * off;
+        n->count++;
     }
 }
 
@@ -250,7 +316,7 @@ void emd_centre_refine(const struct emd_cells *c, double centre[2], double *sigm
     *sigma = NAN;
     for (int step = 0; step < STEPS; step++) {
         emd_profile_fill(c, centre, work, &profile);
-        gather(c, centre, &profile, &n);
+        gather(c, centre, &profile, work + c->width * c->height, &n);
         const double determinant = n.xx * n.yy - n.xy * n.xy;
         if (!(determinant > 1e-12 * n.xx * n.yy) || n.count < 50)
             break;
@@ -269,7 +335,7 @@ void emd_centre_refine(const struct emd_cells *c, double centre[2], double *sigm
             *sigma = NAN;
             break;
         }
-        if (far < 0.002)
+        if (far < 0.005)
             break;
     }
     /* A centre that is not better known than a twentieth of the frame is not known. */

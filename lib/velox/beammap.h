@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The value of rank k (from 0) of n; values left of it are not above it afterwards, those right of
+ * it not below (C. A. R. Hoare 1961). No NaN. */
+float emd_select_rank(float *values, size_t n, size_t k);
+
 /* Sides of at most this many cells: a pixel of a 2048 frame is then an eighth of a cell, and a
  * least-squares fit finds a cell's fiftieth. */
 enum { EMD_CELLS_SIDE = 256 };
@@ -42,12 +46,13 @@ double emd_profile_at(const struct emd_profile *profile, double distance);
 
 /* Centres are in cells, the centre of the first at 0.5. */
 
-/* Where ranks depend on the distance most, within the inner seven tenths of the frame. 'work': as
- * many floats as cells. */
-void emd_centre_search(const struct emd_cells *cells, double centre[2], float *work);
+/* Where ranks depend on the distance most, within the inner seven tenths of the frame. */
+void emd_centre_search(const struct emd_cells *cells, double centre[2]);
 
 /* Improves a centre by the diffuse background; *sigma in cells, NaN (and the centre as it was)
- * where the background does not tell. */
+ * where the background does not tell. What all cells of a column or a row have in common is the
+ * camera's pattern and does not count. 'work': EMD_CENTRE_WORK times as many floats as cells. */
+enum { EMD_CENTRE_WORK = 5 };
 void emd_centre_refine(const struct emd_cells *cells, double centre[2], double *sigma, float *work);
 
 /* The centroid of a direct beam near a centre; false: none is seen there. */

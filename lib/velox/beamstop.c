@@ -166,6 +166,14 @@ static void widen(const struct emd_cells *c, uint8_t *mark, uint8_t *before)
         }
 }
 
+/* How much the level changes from one cell to the next: within a bin it does so, too. */
+static double steepness(const double *level, size_t bin, size_t bins)
+{
+    const size_t low = bin > 0 ? bin - 1 : 0, high = bin + 1 < bins ? bin + 1 : bin;
+    const double change = fabs(level[low] - level[high]);
+    return isnan(change) ? 0 : change;
+}
+
 bool emd_stop_find(const struct emd_cells *c, const double centre[2], const struct emd_profile *p,
                    double pedestal, uint8_t *mark)
 {
@@ -187,7 +195,9 @@ bool emd_stop_find(const struct emd_cells *c, const double centre[2], const stru
              */
             const size_t at = bin < (size_t)(0.12 * side) ? (size_t)(0.12 * side) : bin;
             if (bin < p->bins && at < p->bins && !isnan(level[bin]) && !isnan(p->scatter[at]))
-                mark[y * c->width + x] = is_dark(c, x, y, level[bin], p->scatter[at], pedestal);
+                mark[y * c->width + x] =
+                    is_dark(c, x, y, level[bin],
+                            p->scatter[at] + steepness(level, bin, p->bins) / 5, pedestal);
         }
     bool found = keep_largest(c, centre, fmax(0.06 * side, 3), mark, stack) >= SMALLEST;
     if (found) {

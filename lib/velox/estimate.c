@@ -16,16 +16,18 @@ enum {
     TILE = 32,
     LAG = 3, /* pixels: farther than cameras blur noticeably at the binning of movies */
     LAGS = 2 * LAG + 1,
-    GROUP = 3, /* frames */
-    FRAMES = 16,
-    BINS = 24,
+    CLASSES = (LAG + 1) * (LAG + 2) / 2, /* distances that no camera tells apart */
+    GROUP = 3,                           /* frames */
+    FRAMES = 24,
+    BINS = 24, /* of equal shares, and the brightest again by halves */
+    BINS_MAX = BINS + 6,
     PAIR_PIXELS = 1 << 20 /* of two frames that are looked at: enough for two percent */
 };
 
 struct tile {
     double mean;
-    double power; /* sum of the covariances over all distances, of one frame */
-    double third; /* third cumulant, of one frame; NaN: unknown */
+    float covariance[CLASSES]; /* of one frame, of pixels (dx, dy) apart: distance_class() */
+    double third;              /* third cumulant, of one frame; NaN: unknown */
 };
 
 struct emd_estimator {
@@ -68,7 +70,7 @@ enum emd_status emd_estimator_new(size_t height, size_t width, double clip,
     const size_t n = e->cells.width * e->cells.height;
     e->mark = calloc(n, 1);
     e->combined = malloc(n * sizeof *e->combined);
-    e->work = malloc(n * sizeof *e->work);
+    e->work = malloc(EMD_CENTRE_WORK * n * sizeof *e->work);
     if (!e->mark || !e->combined || !e->work) {
         emd_estimator_free(e);
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
@@ -92,9 +94,18 @@ void emd_estimator_free(struct emd_estimator *e)
 
 /* --- tiles ------------------------------------------------------------------------------------*/
 
+/* 0 <= y <= x <= LAG, without regard of sign and order: y + x (x + 1) / 2. */
+static size_t distance_class(int dx, int dy)
+{
+    const int a = abs(dx), b = abs(dy), x = a > b ? a : b, y = a > b ? b : a;
+    return (size_t)(y + x * (x + 1) / 2);
+}
+
+/* A tile with a margin of zeros, so that no loop needs to look where it ends. */
+enum { ROW = TILE + 2 * LAG };
 struct window {
-    float value[TILE][TILE];
-    uint8_t ok[TILE][TILE];
+    float value[TILE + LAG][ROW]; /* the first pixel is value[0][LAG] */
+    uint8_t ok[TILE + LAG][ROW];
     size_t count;
 };
 
@@ -102,15 +113,61 @@ static void subtract_mean(struct window *w)
 {
     double sum = 0;
     w->count = 0;
-    for (int y = 0; y < TILE; y++)
-        for (int x = 0; x < TILE; x++) {
-            sum += w->ok[y][x] ? (double)w->value[y][x] : 0;
-            w->count += w->ok[y][x];
+    for (int y = 0; y < TILE; y++) {
+        float line = 0;
+        unsigned count = 0;
+        for (int x = LAG; x < LAG + TILE; x++) {
+            line += w->ok[y][x] ? w->value[y][x] : 0;
+            count += w->ok[y][x];
         }
+        sum += (double)line;
+        w->count += count;
+    }
     const float mean = w->count > 0 ? (float)(sum / (double)w->count) : 0;
     for (int y = 0; y < TILE; y++)
-        for (int x = 0; x < TILE; x++)
+        for (int x = LAG; x < LAG + TILE; x++)
             w->value[y][x] = w->ok[y][x] ? w->value[y][x] - mean : 0;
+}
+
+/* Leaves out pixels far above the others of the tile: hot ones, whose constant value would count as
+ * electrons without noise, and strong reflections. The limit is so high that it takes next to no
+ * counted electrons: twelve times the distance from the median to the lower sixth. */
+static void leave_out_hot_pixels(const struct emd_estimator *e, const float *a, size_t top,
+                                 size_t left, struct window *w)
+{
+    enum { EVERY = 8 }; /* a sample of the tile tells */
+    float v[TILE * TILE / EVERY];
+    size_t n = 0;
+    for (size_t y = 0; y < TILE; y++)
+        for (size_t x = y % EVERY; x < TILE; x += EVERY)
+            v[n++] = a[(top + y) * e->width + left + x];
+    const float middle = emd_select_rank(v, n, n / 2), low = emd_select_rank(v, n, n / 6);
+    const float limit = middle + 12 * (middle - low > 1 ? middle - low : 1);
+    for (size_t y = 0; y < TILE; y++)
+        for (size_t x = 0; x < TILE; x++)
+            w->ok[y][LAG + x] = a[(top + y) * e->width + left + x] <= limit;
+}
+
+/* Sizes of the sums of 3 x 3 pixels; their mean. */
+static double sum_squares(const struct window *w, float sum[TILE][TILE])
+{
+    float column[TILE][ROW];
+    double usual = 0;
+    for (int y = 0; y < TILE; y++) {
+        const float *above = w->value[y > 0 ? y - 1 : TILE]; /* the margin below is zero */
+        for (int x = 0; x < ROW; x++)
+            column[y][x] = above[x] + w->value[y][x] + w->value[y + 1][x];
+    }
+    for (int y = 0; y < TILE; y++) {
+        float line = 0;
+        for (int x = 0; x < TILE; x++) {
+            const float *c = column[y] + LAG + x;
+            sum[y][x] = fabsf(c[-1] + c[0] + c[1]);
+            line += w->ok[y][LAG + x] ? sum[y][x] : 0;
+        }
+        usual += (double)line;
+    }
+    return usual / (double)w->count;
 }
 
 /* Leaves out what changed by more than noise does: a sum of 3 x 3 pixels that exceeds five times
@@ -118,89 +175,94 @@ static void subtract_mean(struct window *w)
 static void leave_out_spots(struct window *w)
 {
     float sum[TILE][TILE];
-    uint8_t spot[TILE][TILE];
     for (int pass = 0; pass < 2; pass++) {
-        double usual = 0;
         subtract_mean(w);
         if (w->count < TILE * TILE / 2)
             return;
-        for (int y = 0; y < TILE; y++)
-            for (int x = 0; x < TILE; x++) {
-                float s = 0;
-                for (int v = y > 0 ? y - 1 : 0; v <= y + 1 && v < TILE; v++)
-                    for (int u = x > 0 ? x - 1 : 0; u <= x + 1 && u < TILE; u++)
-                        s += w->value[v][u];
-                sum[y][x] = fabsf(s);
-                usual += w->ok[y][x] ? (double)fabsf(s) : 0;
-            }
         /* 1.2533: from the mean deviation to the sigma of a normal distribution */
-        const float limit = (float)(5 * 1.2533 * usual / (double)w->count);
+        const float limit = (float)(5 * 1.2533 * sum_squares(w, sum));
         bool any = false;
         for (int y = 0; y < TILE; y++)
             for (int x = 0; x < TILE; x++) {
-                spot[y][x] = sum[y][x] > limit;
-                any = any || spot[y][x];
+                if (sum[y][x] <= limit)
+                    continue;
+                any = true;
+                for (int v = y > 2 ? y - 2 : 0; v <= y + 2 && v < TILE; v++)
+                    memset(&w->ok[v][LAG + x - 2], 0, 5); /* the margin is not ok anyway */
             }
         if (!any)
             return;
-        for (int y = 0; y < TILE; y++)
-            for (int x = 0; x < TILE; x++)
-                if (spot[y][x])
-                    for (int v = y > 2 ? y - 2 : 0; v <= y + 2 && v < TILE; v++)
-                        for (int u = x > 2 ? x - 2 : 0; u <= x + 2 && u < TILE; u++)
-                            w->ok[v][u] = 0;
     }
     subtract_mean(w);
 }
 
-/* The sum of the covariances of a difference, for one frame: half of it. */
-static double power_of(const struct window *w)
+/* Sum of products of a row with another, and how many pairs count. */
+static double multiply_rows(const struct window *w, int y, int dy, int dx, bool whole,
+                            unsigned *count)
 {
-    double total = 0;
+    enum { WIDE = 8 }; /* sums side by side, for SIMD */
+    const float *a = w->value[y] + LAG, *b = w->value[y + dy] + LAG + dx;
+    float sum[WIDE] = {0};
+    for (int x = 0; x < TILE; x += WIDE)
+        for (int k = 0; k < WIDE; k++)
+            sum[k] += a[x + k] * b[x + k];
+    if (whole) {
+        *count += (unsigned)(TILE - abs(dx));
+    } else {
+        const uint8_t *p = w->ok[y] + LAG, *q = w->ok[y + dy] + LAG + dx;
+        unsigned both = 0;
+        for (int x = 0; x < TILE; x++)
+            both += p[x] & q[x];
+        *count += both;
+    }
+    return (double)((sum[0] + sum[4]) + (sum[1] + sum[5]) + (sum[2] + sum[6]) + (sum[3] + sum[7]));
+}
+
+/* The covariances of a difference, for one frame: half of them. */
+static void find_covariances(const struct window *w, struct tile *tile)
+{
+    const bool whole = w->count == TILE * TILE;
+    double power = 0, total[CLASSES] = {0};
+    unsigned members[CLASSES] = {0};
     for (int dy = 0; dy <= LAG; dy++)
         for (int dx = dy == 0 ? 0 : -LAG; dx <= LAG; dx++) {
-            const int x0 = dx < 0 ? -dx : 0, x1 = dx > 0 ? TILE - dx : TILE;
             double sum = 0;
             unsigned count = 0;
-            for (int y = 0; y + dy < TILE; y++) {
-                const float *a = w->value[y], *b = w->value[y + dy] + dx;
-                const uint8_t *p = w->ok[y], *q = w->ok[y + dy] + dx;
-                float line = 0;
-                unsigned both = 0;
-                for (int x = x0; x < x1; x++) {
-                    line += a[x] * b[x];
-                    both += p[x] & q[x];
-                }
-                sum += (double)line;
-                count += both;
-            }
-            if (count > 0)
-                total += (dy == 0 && dx == 0 ? 1 : 2) * sum / count;
+            for (int y = 0; y + dy < TILE; y++)
+                sum += multiply_rows(w, y, dy, dx, whole, &count);
+            total[distance_class(dx, dy)] += count > 0 ? sum / count : 0;
+            members[distance_class(dx, dy)]++;
+            power += count > 0 ? (dy == 0 && dx == 0 ? 1 : 2) * sum / count : 0;
         }
-    /* Taking off the mean took off its share from each of the distances. */
-    return total / 2 / (1 - (double)(LAGS * LAGS) / (double)w->count);
+    /* Taking off the mean took off its share, the whole power by the number of pixels, from each.
+     */
+    const double pixels = (double)w->count;
+    const double share = power / (1 - (double)(LAGS * LAGS) / pixels) / pixels;
+    for (size_t i = 0; i < CLASSES; i++)
+        tile->covariance[i] = (float)((total[i] / members[i] + share) / 2);
 }
 
 static bool look_at_pair(const struct emd_estimator *e, const float *a, const float *b, size_t top,
                          size_t left, struct window *w, double *mean)
 {
     double sum = 0;
+    memset(w, 0, sizeof *w);
     for (size_t y = 0; y < TILE; y++) {
         const float *p = a + (top + y) * e->width + left, *q = b + (top + y) * e->width + left;
         for (size_t x = 0; x < TILE; x++) {
             if (!((double)p[x] < e->clip) || !((double)q[x] < e->clip) || !isfinite(p[x]) ||
                 !isfinite(q[x]))
                 return false;
-            w->value[y][x] = q[x] - p[x];
-            w->ok[y][x] = 1;
+            w->value[y][LAG + x] = q[x] - p[x];
         }
     }
+    leave_out_hot_pixels(e, a, top, left, w);
     leave_out_spots(w);
     if (w->count < TILE * TILE / 2)
         return false;
     for (size_t y = 0; y < TILE; y++)
         for (size_t x = 0; x < TILE; x++)
-            if (w->ok[y][x])
+            if (w->ok[y][LAG + x])
                 sum += ((double)a[(top + y) * e->width + left + x] +
                         (double)b[(top + y) * e->width + left + x]) /
                        2;
@@ -220,7 +282,7 @@ static double third_of(const struct emd_estimator *e, const float *const f[GROUP
         for (size_t y = 0; y < TILE; y++)
             for (size_t x = 0; x < TILE; x++) {
                 const size_t at = (top + y) * e->width + left + x;
-                if (!one->ok[y][x] || !two->ok[y][x])
+                if (!one->ok[y][LAG + x] || !two->ok[y][LAG + x])
                     continue;
                 if (pass == 0) {
                     for (int k = 0; k < GROUP; k++)
@@ -271,7 +333,7 @@ static enum emd_status add_tiles(struct emd_estimator *e, const float *const f[]
             ok[k] = look_at_pair(e, f[k], f[k + 1], top, left, &w[k], &tile[k].mean);
             if (!ok[k])
                 continue;
-            tile[k].power = power_of(&w[k]);
+            find_covariances(&w[k], &tile[k]);
             tile[k].third = NAN;
         }
         if (ok[0] && ok[1])
@@ -326,32 +388,82 @@ struct point {
     double x, y, sigma;
 };
 
-/* Medians of equal shares of the tiles, by rising mean, of their power or their third cumulant.
- * Returns how many. */
-static size_t bin_tiles(const struct emd_estimator *e, bool third, double *work, struct point *bin)
+/* Of each tile, something to compare with its mean. */
+typedef double tile_value(const struct tile *tile, size_t which);
+
+/* The sum of the covariances over all distances up to 'reach', each way. */
+static double power_of(const struct tile *tile, size_t reach)
+{
+    const int most = (int)reach;
+    double sum = 0;
+    for (int dy = -most; dy <= most; dy++)
+        for (int dx = -most; dx <= most; dx++)
+            sum += (double)tile->covariance[distance_class(dx, dy)];
+    return sum;
+}
+
+static double farthest_of(const struct tile *tile, size_t reach)
+{
+    return power_of(tile, reach) - power_of(tile, reach - 1);
+}
+
+static double covariance_of(const struct tile *tile, size_t which)
+{
+    return (double)tile->covariance[which];
+}
+
+static double third_cumulant_of(const struct tile *tile, size_t which)
+{
+    (void)which;
+    return tile->third;
+}
+
+static bool bin_part(const struct emd_estimator *e, size_t from, size_t to, tile_value *value,
+                     size_t which, double *work, struct point *bin)
+{
+    size_t n = 0;
+    for (size_t k = from; k < to; k++) {
+        const double v = value(&e->tile[k], which);
+        if (!isnan(v))
+            work[n++] = v;
+    }
+    if (n < 8)
+        return false;
+    const double middle = median_of(work, n);
+    size_t kept = 0;
+    double sum = 0;
+    for (size_t k = 0; k < n; k++)
+        work[k] = fabs(work[k] - middle);
+    const double sigma = 1.4826 * median_of(work, n);
+    /* the median itself would be 3 % low: sums of squares are not symmetric */
+    for (size_t k = from; k < to; k++) {
+        const double v = value(&e->tile[k], which);
+        if (fabs(v - middle) <= 3.5 * sigma) { /* false of NaN */
+            sum += v;
+            kept++;
+        }
+    }
+    *bin = (struct point){e->tile[(from + to) / 2].mean, sum / (double)kept,
+                          sigma / sqrt((double)kept)};
+    return sigma > 0;
+}
+
+/* Means, without outliers, of equal shares of the tiles, by rising mean; the brightest share, where
+ * the means go far apart, is parted again and again. Returns how many. */
+static size_t bin_tiles(const struct emd_estimator *e, tile_value *value, size_t which,
+                        double *work, struct point bin[BINS_MAX])
 {
     const size_t count = e->tiles / 20 < BINS ? e->tiles / 20 : BINS;
-    size_t bins = 0;
+    size_t bins = 0, from = 0;
     for (size_t i = 0; i < count; i++) {
-        const size_t from = e->tiles * i / count, to = e->tiles * (i + 1) / count;
-        double sum = 0;
-        size_t n = 0;
-        for (size_t k = from; k < to; k++) {
-            const double v = third ? e->tile[k].third : e->tile[k].power;
-            if (isnan(v))
-                continue;
-            work[n++] = v;
-            sum += e->tile[k].mean;
+        size_t to = e->tiles * (i + 1) / count;
+        while (i + 1 == count && to - from >= 40 && bins + 1 < BINS_MAX) {
+            const size_t half = (from + to) / 2;
+            bins += bin_part(e, from, half, value, which, work, &bin[bins]);
+            from = half;
         }
-        if (n < 8)
-            continue;
-        const double middle = median_of(work, n);
-        for (size_t k = 0; k < n; k++)
-            work[k] = fabs(work[k] - middle);
-        /* 1.2533: the median scatters that much more than the mean */
-        const double sigma = 1.2533 * 1.4826 * median_of(work, n) / sqrt((double)n);
-        if (sigma > 0)
-            bin[bins++] = (struct point){sum / (double)n, middle, sigma};
+        bins += bin_part(e, from, to, value, which, work, &bin[bins]);
+        from = to;
     }
     return bins;
 }
@@ -407,13 +519,55 @@ static bool fit_line(struct point *p, size_t n, struct line *line)
 
 static void find_gain(const struct emd_estimator *e, double *work, struct emd_estimate *out)
 {
-    struct point bin[BINS];
+    struct point bin[BINS_MAX];
     struct line line;
-    const size_t bins = bin_tiles(e, false, work, bin);
+    size_t reach = LAG, bins = bin_tiles(e, farthest_of, reach, work, bin);
+    /* where the blur does not reach as far, those distances would only add noise */
+    if (!fit_line(bin, bins, &line) || line.slope < 3 * line.slope_sigma)
+        reach--;
+    bins = bin_tiles(e, power_of, reach, work, bin);
     if (!fit_line(bin, bins, &line) || !(line.slope > 0) || line.slope_sigma > 0.25 * line.slope)
         return;
     out->gain = line.slope;
     out->gain_sigma = line.slope_sigma;
+}
+
+/* The sum of the cubes of the camera's point spread, whose own sum is 1. The covariances of counted
+ * electrons are its autocorrelation; their transform is the square of its transform, which of a
+ * camera that only blurs is positive. NaN: unknown. */
+static double cubes_of_spread(const struct emd_estimator *e, double *work)
+{
+    enum { SIDE = 16 };
+    float slope[CLASSES];
+    double transform[SIDE][SIDE], sum = 0, cubes = 0;
+    for (size_t i = 0; i < CLASSES; i++) {
+        struct point bin[BINS_MAX];
+        struct line line;
+        const size_t bins = bin_tiles(e, covariance_of, i, work, bin);
+        if (!fit_line(bin, bins, &line))
+            return NAN;
+        /* what is lost in noise would only add noise */
+        slope[i] = fabs(line.slope) > 2 * line.slope_sigma ? (float)line.slope : 0;
+    }
+    const double turn = 6.283185307179586 / SIDE;
+    for (int v = 0; v < SIDE; v++)
+        for (int u = 0; u < SIDE; u++) {
+            double t = 0;
+            for (int dy = -LAG; dy <= LAG; dy++)
+                for (int dx = -LAG; dx <= LAG; dx++)
+                    t += (double)slope[distance_class(dx, dy)] * cos(turn * (u * dx + v * dy));
+            transform[v][u] = t > 0 ? sqrt(t) : 0;
+        }
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            double t = 0;
+            for (int v = 0; v < SIDE; v++)
+                for (int u = 0; u < SIDE; u++)
+                    t += transform[v][u] * cos(turn * (u * x + v * y));
+            sum += t;
+            cubes += t * t * t;
+        }
+    return sum > 0 ? cubes / (sum * sum * sum) : NAN;
 }
 
 /* The mean of a normal distribution that is cut off outside low .. high. */
@@ -442,9 +596,9 @@ static double truncated_mean(double mean, double sigma, double low, double high,
  * with a tenth of it); and what the third cumulants say. */
 static void find_pedestal(const struct emd_estimator *e, double *work, struct emd_estimate *out)
 {
-    struct point power[BINS], third[BINS];
+    struct point power[BINS_MAX], third[BINS_MAX];
     struct line line;
-    const size_t bins = bin_tiles(e, false, work, power);
+    const size_t bins = bin_tiles(e, power_of, LAG, work, power);
     if (bins == 0)
         return;
     const double dark = power[0].x, contrast = power[bins - 1].x - dark;
@@ -452,19 +606,26 @@ static void find_pedestal(const struct emd_estimator *e, double *work, struct em
     if (out->gain > 0)
         high = (fmax(0, power[0].y) + 3 * power[0].sigma) / out->gain;
     const double prior = fmax(0.1 * contrast, 0.05);
-    const size_t thirds = bin_tiles(e, true, work, third);
-    if (fit_line(third, thirds, &line) && line.slope > 4 * line.slope_sigma) {
-        /* where the line meets zero */
-        const double below = line.offset / line.slope;
-        x = dark - (line.about - below);
-        sigma = hypot(line.offset_sigma, below * line.slope_sigma) / line.slope;
+    const double slope = out->gain * out->gain * cubes_of_spread(e, work);
+    const size_t thirds = bin_tiles(e, third_cumulant_of, 0, work, third);
+    if (slope > 0 && fit_line(third, thirds, &line)) {
+        /* The slope as measured, and as gain and blur have it, good to a twentieth; then where the
+         * line meets zero. */
+        const double sigma_known = hypot(0.05, 2 * out->gain_sigma / out->gain) * slope;
+        const double a = 1 / (line.slope_sigma * line.slope_sigma),
+                     b = 1 / (sigma_known * sigma_known);
+        const double best = (a * line.slope + b * slope) / (a + b), best_sigma = 1 / sqrt(a + b);
+        if (best > 3 * best_sigma) {
+            const double below = line.offset / best;
+            x = dark - line.about + below;
+            sigma = hypot(line.offset_sigma, below * best_sigma) / best;
+        }
+    }
+    if (!(sigma < 10 * high)) {
+        x = 0;
+        sigma = fmax(10 * high, 1e-3);
     }
     /* A normal distribution times an exponential is a normal one, shifted. */
-    if (sigma > 10 * high) {
-        x = high - 0;
-        sigma = 10 * high;
-        x = 0;
-    }
     const double shifted = x - sigma * sigma / prior;
     double spread;
     const double above = high > 0 ? truncated_mean(shifted, sigma, 0, high, &spread) : (spread = 0);
@@ -528,12 +689,12 @@ static void find_centre(struct emd_estimator *e, struct emd_estimate *out)
     double centre[2], sigma = NAN, beam[2], beam_sigma;
     bool stop = false;
     c.value = e->combined;
-    emd_centre_search(&c, centre, e->work);
+    emd_centre_search(&c, centre);
     for (int round = 0; round < 3; round++) {
         c.out = stop ? e->mark : NULL;
         emd_centre_refine(&c, centre, &sigma, e->work);
         emd_profile_fill(&c, centre, e->work, &e->profile);
-        if (round == 2)
+        if (round == 2 || (round == 1 && !stop))
             break;
         c.out = NULL;
         stop = emd_stop_find(&c, centre, &e->profile, out->pedestal, e->mark);
