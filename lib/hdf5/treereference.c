@@ -95,6 +95,20 @@ static bool make_undefined(const struct emd_job *job, hdset_reg_ref_t *reference
     return true;
 }
 
+/* A region with bounds beyond 32 bits needs a newer format of selections than the file's. */
+static enum emd_status make_region(struct emd_job *job, hid_t target, hid_t space,
+                                   hdset_reg_ref_t *reference, struct emd_error *err)
+{
+    if (H5Rcreate(reference, target, ".", H5R_DATASET_REGION, space) >= 0)
+        return EMD_OK;
+    enum emd_status status = EMD_OK;
+    if (!emd_job_set_bounds(job, job->low, H5F_LIBVER_LATEST) ||
+        H5Rcreate(reference, target, ".", H5R_DATASET_REGION, space) < 0)
+        status = emd_hdf5_fail(err, EMD_E_IO, "cannot make a region reference");
+    emd_job_reset_bounds(job);
+    return status;
+}
+
 static enum emd_status translate_region(void *ctx, hdset_reg_ref_t *reference,
                                         struct emd_error *err)
 {
@@ -109,6 +123,9 @@ static enum emd_status translate_region(void *ctx, hdset_reg_ref_t *reference,
     hid_t object = H5Rdereference2(job->src, H5P_DEFAULT, H5R_DATASET_REGION, reference);
     if (space >= 0 && object >= 0)
         status = referenced_row(job, object, &row, err);
+    else if (object >= 0) /* not gone: a selection that only newer libraries know, or damage */
+        status = emd_hdf5_fail(err, EMD_E_UNSUPPORTED,
+                               "a region reference that this version of HDF5 cannot read");
     if (status != EMD_OK)
         goto out;
     memset(reference, 0, sizeof *reference);
@@ -117,8 +134,8 @@ static enum emd_status translate_region(void *ctx, hdset_reg_ref_t *reference,
         goto out;
     }
     status = open_new(job, row, &target, err);
-    if (status == EMD_OK && H5Rcreate(reference, target, ".", H5R_DATASET_REGION, space) < 0)
-        status = emd_hdf5_fail(err, EMD_E_IO, "cannot make a region reference");
+    if (status == EMD_OK)
+        status = make_region(job, target, space, reference, err);
 out:
     emd_hdf5_close(&target);
     emd_hdf5_close(&object);

@@ -100,6 +100,19 @@ def check_small_formats():
     check(header == [1, 2], "object header versions %s" % header)
 
 
+def check_wide_region():
+    """A region beyond 2^32 elements needs a newer format of selections than the copy's."""
+    with h5py.File("source.h5", "w", libver="latest") as f:
+        far = (1 << 32) + 1
+        wide = f.create_dataset("wide", (far + 10,), "i1", chunks=(1 << 20,))
+        f.create_dataset("region", data=wide.regionref[far:far + 5], dtype=h5py.regionref_dtype)
+    result = copy("source.h5", "copy.h5")
+    check(result.returncode == 0 and not result.stderr, "a wide region: %s" % result)
+    with h5py.File("copy.h5") as f:
+        region = h5py.h5r.get_region(f["region"][()], f.id)
+        check(region.get_select_bounds() == ((far,), (far + 4,)), "a wide region moved")
+
+
 # What cannot be carried over, and the words that must say so.
 REFUSED = {
     "bad-name": ["/group", "th/ng", "name"],
@@ -192,6 +205,7 @@ def check_sources():
 def main():
     real = check_real()
     check_nasty()
+    check_wide_region()
     check_small_formats()
     check_refused()
     check_remarked()
