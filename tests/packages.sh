@@ -107,6 +107,7 @@ inside() {
     /usr/lib/systemd/system/emdwatch@.service /usr/share/doc/emdtools/copyright; do
     [ -s "$file" ] || fail "$file is missing"
   done
+  [ -d /etc/emdtools ] || fail "/etc/emdtools is missing"
   for unit in emdwatch emdsync; do
     systemd-analyze --man=no verify /usr/lib/systemd/system/$unit@.service ||
       fail "systemd-analyze of $unit@.service"
