@@ -127,13 +127,33 @@ static enum emd_status fresh_external(hid_t of, hid_t list, struct emd_error *er
     return status;
 }
 
+/* Elements that one source file gives to a mapping: of a pattern that goes on for ever and takes a
+ * file for each step ("f-%b.h5"), one step. H5S_UNLIMITED where that cannot be told. */
+static hsize_t points_of_source(hid_t here)
+{
+    hsize_t start[H5S_MAX_RANK], stride[H5S_MAX_RANK], count[H5S_MAX_RANK], block[H5S_MAX_RANK];
+    const hssize_t points = H5Sget_select_npoints(here);
+    if (points >= 0)
+        return (hsize_t)points;
+    const int rank = H5Sget_simple_extent_ndims(here);
+    if (H5Sis_regular_hyperslab(here) <= 0 ||
+        H5Sget_regular_hyperslab(here, start, stride, count, block) < 0)
+        return H5S_UNLIMITED;
+    hsize_t product = 1;
+    for (int a = 0; a < rank; a++) {
+        if (block[a] == H5S_UNLIMITED)
+            return H5S_UNLIMITED;
+        product *= (count[a] == H5S_UNLIMITED ? 1 : count[a]) * block[a];
+    }
+    return product;
+}
+
 /* A selection of the whole source does not say how large that is, only that it is as much as is
  * mapped: any space of so many elements stands for it. */
 static hid_t whole_source(hid_t here)
 {
-    const hssize_t points = H5Sget_select_npoints(here);
-    const hsize_t count = (hsize_t)points;
-    return points < 0 ? H5I_INVALID_HID : H5Screate_simple(1, &count, NULL);
+    const hsize_t count = points_of_source(here);
+    return count == H5S_UNLIMITED ? H5I_INVALID_HID : H5Screate_simple(1, &count, NULL);
 }
 
 static enum emd_status fresh_mapping(hid_t of, size_t i, char *file, char *dataset, hid_t list,

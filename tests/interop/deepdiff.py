@@ -388,9 +388,9 @@ class Comparison:
     def mappings(plist):
         def selection(space):
             kind = space.get_select_type()
-            blocks = space.get_regular_hyperslab() if kind == h5s.SEL_HYPERSLABS and \
-                space.is_regular_hyperslab() else kind
-            return blocks, space.get_select_npoints() if kind != h5s.SEL_ALL else None
+            if kind == h5s.SEL_HYPERSLABS and space.is_regular_hyperslab():
+                return space.get_regular_hyperslab()  # of any length, also without end
+            return kind, space.get_select_npoints() if kind != h5s.SEL_ALL else None
         return [(plist.get_virtual_filename(i), plist.get_virtual_dsetname(i),
                  selection(plist.get_virtual_vspace(i)), selection(plist.get_virtual_srcspace(i)))
                 for i in range(plist.get_virtual_count())]

@@ -19,8 +19,9 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5f, h5g, h5l, h5o, h5p, h5r, h5s, h5t
 
-PARTS = ("virtual", "external-data", "user-link", "dangling-reference", "dangling-region",
-         "fill-reference", "unlinked-reference", "deep", "unknown-filter", "bad-name")
+PARTS = ("virtual", "virtual-pattern", "external-data", "user-link", "dangling-reference",
+         "dangling-region", "fill-reference", "unlinked-reference", "deep", "unknown-filter",
+         "bad-name")
 
 
 def plist(kind, **settings):
@@ -460,6 +461,14 @@ def make_one(fid, part, path):
         layout = h5py.VirtualLayout((10,), "i8")
         layout[:] = h5py.VirtualSource(".", "/group/data", (10,))
         f["group"].create_virtual_dataset("thing", layout)
+    elif part == "virtual-pattern":
+        # Without end: five rows from each of f-0.h5, f-1.h5, ..., as Eiger detectors write.
+        space = h5s.create_simple((0, 10), (h5s.UNLIMITED, 10))
+        space.select_hyperslab((0, 0), (h5s.UNLIMITED, 1), (5, 1), (5, 10))
+        d = h5p.create(h5p.DATASET_CREATE)
+        d.set_virtual(space, b"f-%b.h5", b"/data", h5s.create_simple((5, 10)))
+        h5d.create(g, b"thing", h5t.STD_I64LE,
+                   h5s.create_simple((0, 10), (h5s.UNLIMITED, 10)), d)
     elif part == "external-data":
         d = dcpl()
         d.set_external(b"source.h5.raw", 0, 80)

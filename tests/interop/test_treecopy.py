@@ -121,6 +121,7 @@ REFUSED = {
 # What is carried over, and the words of the remark about it, if there is one.
 REMARKED = {
     "virtual": ["/group/thing", "virtual", "1 other dataset"],
+    "virtual-pattern": ["/group/thing", "virtual", "1 other dataset"],
     "external-data": ["/group/thing", "1 other file"],
     "user-link": [],
     "dangling-reference": ["/group/thing", "1 reference", "gone", "null"],
