@@ -54,6 +54,7 @@ static const char usage[] =
     "      --frame-stats         also write NAME.frames.tsv: mean, maximum and spots of\n"
     "                            every image\n"
     "      --no-provenance       leave no 'emdrepack' attribute in the output\n"
+    "      --recompress          encode anew also what becomes larger by it\n"
     "  -f, --force               replace existing outputs\n"
     "  -n, --dry-run             say what would be done; with -v how\n"
     "      --check               decode every chunk of FILEs and say what is damaged\n"
@@ -66,7 +67,10 @@ static const char usage[] =
 
 /* One file to do, and how it went. */
 struct job {
-    char *input, *output; /* output NULL with --check */
+    char *input, *output;       /* output NULL with --check */
+    const struct job_list *all; /* of this run */
+    dev_t device;               /* of the input; inode 0: it could not be looked at */
+    ino_t inode;
     enum { PENDING, DONE, SKIPPED, FAILED } state;
     enum emd_status status;
     char error[sizeof(((struct emd_error *)0)->text)];
@@ -238,6 +242,20 @@ static bool outputs_collide(const struct job_list *list)
     return collide;
 }
 
+/* Makes the inputs known to each other. */
+static void introduce(struct job_list *list)
+{
+    struct stat st;
+    for (size_t i = 0; i < list->count; i++) {
+        struct job *job = &list->job[i];
+        job->all = list;
+        if (stat(job->input, &st) == 0) {
+            job->device = st.st_dev;
+            job->inode = st.st_ino;
+        }
+    }
+}
+
 /* mkdir -p of the folder of 'path'. */
 static bool make_folder_of(const char *path)
 {
@@ -265,6 +283,77 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total)
 static void on_note(void *ctx, const char *text)
 {
     emd_message_verbose("%s: %s", ((struct job *)ctx)->input, text);
+}
+
+/* ---- external links between files that are copied under other names ---------------------------
+ */
+
+/* How 'from', a file, is to name the file 'to': both are paths from the same place. */
+static void relative_name(const char *from, const char *to, char *text, size_t size)
+{
+    size_t same = 0, used = 0;
+    for (size_t i = 0; from[i] && from[i] == to[i]; i++)
+        if (from[i] == '/')
+            same = i + 1;
+    text[0] = '\0';
+    for (const char *p = from + same; (p = strchr(p, '/')) && used + 3 < size; p++)
+        used += (size_t)snprintf(text + used, size - used, "../");
+    snprintf(text + used, size - used, "%s", to + same);
+}
+
+/* The file 'name' in the folder of the file 'beside'; the caller frees it. */
+static char *neighbour(const char *beside, const char *name)
+{
+    char *copy = need(strdup(beside)), *path = join(dirname(copy), name);
+    free(copy);
+    return path;
+}
+
+static const struct job *find_input(const struct job_list *all, const struct stat *st)
+{
+    for (size_t i = 0; i < all->count; i++)
+        if (all->job[i].inode == st->st_ino && all->job[i].device == st->st_dev)
+            return &all->job[i];
+    return NULL;
+}
+
+/* A link leads to a file beside its own. Where that is copied in the same run, the copy's link
+ * leads to the copy, whatever that is called; also where an earlier run has copied it. */
+static const char *on_file_name(void *ctx, const char *path, const char *file)
+{
+    static char changed[PATH_MAX]; /* of the process's one thread that uses HDF5 */
+    const struct job *job = ctx, *other;
+    struct stat from, to;
+    const char *result = file;
+    if (file[0] == '/' || strlen(file) >= sizeof changed)
+        return file;
+    char *source = neighbour(job->input, file), *target = neighbour(job->output, file);
+    const bool there = stat(target, &to) == 0;
+    if (stat(source, &from) != 0)
+        goto out; /* it leads nowhere in the source */
+    if (there && to.st_dev == from.st_dev && to.st_ino == from.st_ino)
+        goto out; /* beside the source */
+    if ((other = find_input(job->all, &from))) {
+        relative_name(job->output, other->output, changed, sizeof changed);
+        result = changed;
+        goto out;
+    }
+    if (there)
+        goto out;
+    snprintf(changed, sizeof changed, "%s", file);
+    for (char *p = changed; *p; p++)
+        *p = *p == ' ' ? '_' : *p;
+    free(target);
+    target = neighbour(job->output, changed);
+    if (stat(target, &to) == 0)
+        result = changed;
+    else if (path)
+        emd_message_warning("%s: %s: leads to %s, which is not copied along and is not beside %s",
+                            job->input, path, file, job->output);
+out:
+    free(source);
+    free(target);
+    return result;
 }
 
 static void on_warning(void *ctx, const char *text)
@@ -317,6 +406,7 @@ static void run_job(const struct settings *settings, struct job *job, struct emd
     options.note = on_note;
     options.warning = on_warning;
     options.cancelled = on_cancelled;
+    options.rename_file = settings->check ? NULL : on_file_name;
     double begun = now();
     emd_progress_start(job->input, stat(job->input, &st) == 0 ? (uint64_t)st.st_size : 0);
     if (settings->check) {
@@ -373,6 +463,8 @@ static void print_json(const struct settings *settings, const struct job *job)
     json_object_object_add(o, "seconds", number(job->seconds));
     json_object_object_add(o, "codec", json_object_new_string(r->codec));
     json_object_object_add(o, "verified", json_object_new_boolean(r->verified));
+    json_object_object_add(o, "kept", json_object_new_int64((int64_t)r->kept));
+    json_object_object_add(o, "need_plugin", json_object_new_int64((int64_t)r->need_plugin));
     json_object_object_add(o, "warnings", json_object_new_int64((int64_t)r->warnings));
     emd_json_print_line(o);
     fflush(stdout);
@@ -495,6 +587,7 @@ static void end_member(struct member *m)
     if (m->got == sizeof m->result && WIFEXITED(end) && WEXITSTATUS(end) == EMD_EXIT_OK) {
         m->result.input = job->input;
         m->result.output = job->output;
+        m->result.all = job->all;
         *job = m->result;
     }
     if (job->state != PENDING)
@@ -659,6 +752,7 @@ enum {
     OPT_PATTERN,
     OPT_FRAME_STATS,
     OPT_PROVENANCE,
+    OPT_RECOMPRESS,
     OPT_HELP,
     OPT_VERSION
 };
@@ -682,6 +776,7 @@ static const struct option long_options[] = {{"codec", required_argument, NULL, 
                                              {"pattern", required_argument, NULL, OPT_PATTERN},
                                              {"frame-stats", no_argument, NULL, OPT_FRAME_STATS},
                                              {"no-provenance", no_argument, NULL, OPT_PROVENANCE},
+                                             {"recompress", no_argument, NULL, OPT_RECOMPRESS},
                                              {"help", no_argument, NULL, OPT_HELP},
                                              {"version", no_argument, NULL, OPT_VERSION},
                                              {NULL, 0, NULL, 0}};
@@ -771,6 +866,9 @@ static int parse_options(int argc, char **argv, struct settings *settings)
         case OPT_PROVENANCE:
             settings->repack.provenance = false;
             break;
+        case OPT_RECOMPRESS:
+            settings->repack.recompress = true;
+            break;
         case OPT_HELP:
             fputs(usage, stdout);
             return emd_finish(EMD_EXIT_OK);
@@ -833,6 +931,7 @@ int main(int argc, char **argv)
     }
     if (settings.threads == 0)
         settings.threads = emd_cpu_count();
+    introduce(&list);
     const double begun = now();
     code = run_files(&settings, &list);
     if (list.count > 1)

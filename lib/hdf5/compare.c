@@ -261,22 +261,37 @@ static enum emd_status list_links(const struct emd_comparison *c, const hid_t gr
     return EMD_OK;
 }
 
-static enum emd_status compare_link_values(const hid_t group[2], const struct emd_name *entry[2],
-                                           bool *same, struct emd_error *err)
+/* Whether external links lead to the same, the file of which may have another name now. */
+static bool same_external(const struct emd_compare_options *options, char *const value[2],
+                          const size_t n[2])
 {
-    const size_t n = (size_t)entry[0]->value;
-    *same = entry[1]->value == n;
+    const char *file[2], *object[2];
+    if (H5Lunpack_elink_val(value[0], n[0], NULL, &file[0], &object[0]) < 0 ||
+        H5Lunpack_elink_val(value[1], n[1], NULL, &file[1], &object[1]) < 0)
+        return false;
+    return strcmp(options->rename_file(options->ctx, NULL, file[0]), file[1]) == 0 &&
+           strcmp(object[0], object[1]) == 0;
+}
+
+static enum emd_status compare_link_values(const struct emd_comparison *c, const hid_t group[2],
+                                           const struct emd_name *entry[2], bool *same,
+                                           struct emd_error *err)
+{
+    const size_t n[2] = {(size_t)entry[0]->value, (size_t)entry[1]->value};
+    const bool renamed = entry[0]->kind == H5L_TYPE_EXTERNAL && c->options->rename_file;
+    *same = n[0] == n[1] || renamed;
     if (!*same)
         return EMD_OK;
-    char *value[2] = {calloc(1, n + 1), calloc(1, n + 1)};
+    char *value[2] = {calloc(1, n[0] + 1), calloc(1, n[1] + 1)};
     enum emd_status status = EMD_OK;
     if (!value[0] || !value[1])
-        status = emd_fail(err, EMD_E_MEMORY, "no memory for %zu bytes", n);
-    for (int side = 0; side < 2 && status == EMD_OK && n > 0; side++)
-        if (H5Lget_val(group[side], entry[side]->name.text, value[side], n, H5P_DEFAULT) < 0)
+        status = emd_fail(err, EMD_E_MEMORY, "no memory for %zu bytes", n[0]);
+    for (int side = 0; side < 2 && status == EMD_OK && n[side] > 0; side++)
+        if (H5Lget_val(group[side], entry[side]->name.text, value[side], n[side], H5P_DEFAULT) < 0)
             status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read in the %s file",
                                    side ? "second" : "first");
-    *same = status == EMD_OK && memcmp(value[0], value[1], n) == 0;
+    *same = status == EMD_OK &&
+            (renamed ? same_external(c->options, value, n) : memcmp(value[0], value[1], n[0]) == 0);
     free(value[0]);
     free(value[1]);
     return status;
@@ -302,7 +317,7 @@ static enum emd_status compare_links(struct emd_comparison *c, uint32_t row, con
             status = emd_pair_add(c, address, row, name, &same, err);
             what = same ? NULL : "is a link to another object";
         } else {
-            status = compare_link_values(group, entry, &same, err);
+            status = compare_link_values(c, group, entry, &same, err);
             what = same ? NULL : "is a link to another target";
         }
         if (status != EMD_OK)

@@ -55,6 +55,10 @@ struct emd_compare_options {
 
     /* An attribute of the root group that is left out of each file; NULL: none. */
     const char *omit_root_attribute[2];
+
+    /* As in tree.h: the file that an external link of 'b' shall lead to where that of 'a' leads to
+     * 'file'; 'path' is NULL. NULL: the same. */
+    const char *(*rename_file)(void *ctx, const char *path, const char *file);
 };
 
 /* EMD_E_VERIFY: they differ; the text names the object and says how, in the case of the last

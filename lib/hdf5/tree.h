@@ -76,6 +76,11 @@ struct emd_tree_options {
      * data that lie in other files. 'path' as above. May be NULL. */
     void (*remark)(void *ctx, const char *path, const char *text);
 
+    /* The name to store where an external link at 'path' leads to 'file': itself, or another that
+     * lives until the next call (a neighbour that is copied under another name). 'path' NULL: asked
+     * again, to compare. May be NULL. */
+    const char *(*rename_file)(void *ctx, const char *path, const char *file);
+
     /* Asked between objects and between slices of data; true ends with EMD_E_CANCELLED. May be
      * NULL. */
     bool (*cancelled)(void *ctx);

@@ -1,6 +1,7 @@
 /* See treejob.h. */
 #include "hdf5/treejob.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +119,22 @@ static enum emd_status know_class(H5L_type_t id, struct emd_error *err)
     return EMD_OK;
 }
 
+/* The file that an external link shall lead to. */
+static const char *map_file(const struct linking *linking, const char *name, const char *file)
+{
+    struct emd_job *job = linking->job;
+    if (!job->options->rename_file)
+        return file;
+    const char *group = emd_job_path(job, linking->row);
+    const size_t n = strlen(group) + strlen(name) + 2;
+    char *path = malloc(n);
+    if (path)
+        snprintf(path, n, "%s%s%s", group, group[1] ? "/" : "", name);
+    file = job->options->rename_file(job->options->ctx, path ? path : name, file);
+    free(path);
+    return file;
+}
+
 static enum emd_status link_by_value(struct linking *linking, const char *name,
                                      const link_info *info, hid_t list)
 {
@@ -141,7 +158,8 @@ static enum emd_status link_by_value(struct linking *linking, const char *name,
             status = emd_hdf5_fail(err, EMD_E_IO, "cannot make the soft link");
     } else if (H5Lunpack_elink_val(value, n, NULL, &file, &object) < 0)
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read the external link");
-    else if (H5Lcreate_external(file, object, linking->dst, name, list, H5P_DEFAULT) < 0)
+    else if (H5Lcreate_external(map_file(linking, name, file), object, linking->dst, name, list,
+                                H5P_DEFAULT) < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot make the external link");
     free(value);
     return status;

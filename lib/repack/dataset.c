@@ -12,12 +12,16 @@
 #include "hdf5/filters.h"
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
+#include "hdf5/values.h"
 #include "repack/box.h"
 
 /* Chunks below this stay as they are: a filter's header would make them larger. */
 static const size_t tiny_chunk_bytes = 512;
 /* Contiguous data below this stay contiguous: a chunk index would cost more than it saves. */
 static const size_t small_contiguous_bytes = (size_t)64 << 10;
+/* Chunked rows of numbers below this stay as they are: there are many of them, and little in each.
+ */
+static const size_t small_row_bytes = (size_t)64 << 10;
 /* A chunk of contiguous images: the largest frame in use (4096 x 4096 x 2 bytes) fits whole. */
 static const size_t plane_bytes = (size_t)32 << 20;
 /* HDF5's limit for a chunk. */
@@ -70,6 +74,14 @@ static bool is_velox_stack(const char *path, unsigned rank)
     return name && strcmp(name, "/Data") == 0;
 }
 
+/* "/Data/Image/<id>/Metadata": two axes, but no image. */
+static bool is_velox_metadata(const char *path)
+{
+    static const char prefix[] = "/Data/Image/";
+    const char *name = strrchr(path, '/');
+    return strncmp(path, prefix, sizeof prefix - 1) == 0 && name && strcmp(name, "/Metadata") == 0;
+}
+
 uint64_t emd_dataset_frames(hid_t id, const char *path)
 {
     hsize_t dims[H5S_MAX_RANK];
@@ -100,17 +112,39 @@ static void plane_chunk(const struct emd_plan_request *r, uint64_t *chunk)
     }
 }
 
-static void decide_chunk(const struct emd_dataset *d, const struct emd_repack_options *options,
-                         const hsize_t *most, uint64_t *chunk)
+/* The chunk shape that the user wants; false where it is not meant for such a dataset. */
+static enum emd_status given_chunk(struct emd_dataset *d, const struct emd_repack_options *options,
+                                   const char *path, const hsize_t *most, uint64_t *chunk,
+                                   bool *given, struct emd_error *err)
 {
     const struct emd_plan_request *r = &d->request;
-    enum emd_chunking how = options->chunking;
-    if (how == EMD_CHUNK_SHAPE && options->chunk_rank == r->rank) {
-        for (unsigned a = 0; a < r->rank; a++) {
-            uint64_t limit = most[a] == H5S_UNLIMITED ? UINT32_MAX : most[a];
-            chunk[a] = options->chunk[a] < limit ? options->chunk[a] : limit;
-        }
-    } else if (d->frames_last) {
+    *given = false;
+    if (options->chunking != EMD_CHUNK_SHAPE || r->rank < 2 || is_velox_metadata(path))
+        return EMD_OK;
+    if (options->chunk_rank != r->rank)
+        return r->rank == 2 ? EMD_OK
+                            : emd_fail(err, EMD_E_ARGUMENT,
+                                       "chunks of %u dimensions do not fit its %u (--chunk)",
+                                       options->chunk_rank, r->rank);
+    for (unsigned a = 0; a < r->rank; a++) {
+        const uint64_t limit = most[a] == H5S_UNLIMITED ? UINT32_MAX : most[a];
+        chunk[a] = options->chunk[a] < limit ? options->chunk[a] : limit;
+        if (options->chunk[a] > limit)
+            snprintf(d->remark, sizeof d->remark,
+                     "--chunk: its dimension %u has only %" PRIu64 " elements", a + 1, limit);
+    }
+    *given = true;
+    const size_t bytes = emd_box_bytes(r->rank, chunk, r->item_size);
+    if (bytes > most_chunk_bytes)
+        return emd_fail(err, EMD_E_ARGUMENT,
+                        "chunks of %zu bytes are more than HDF5 takes (--chunk)", bytes);
+    return EMD_OK;
+}
+
+static void decide_chunk(const struct emd_dataset *d, enum emd_chunking how, uint64_t *chunk)
+{
+    const struct emd_plan_request *r = &d->request;
+    if (d->frames_last) {
         chunk[0] = r->dims[0];
         chunk[1] = r->dims[1];
         chunk[2] = 1;
@@ -501,9 +535,10 @@ static void add_checksum(struct emd_pipeline *pipeline, enum emd_checksum when)
             (struct emd_filter){.codec = emd_codec_by_id(EMD_FILTER_FLETCHER32)};
 }
 
-/* Sizes, layout and place of the source. *image tells whether it is to be encoded. */
+/* Sizes, layout and place of the source. *image tells whether it is to be encoded; 'must': however
+ * small it is. */
 static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t type, hid_t dcpl,
-                                      const struct emd_repack_options *options,
+                                      const struct emd_repack_options *options, bool must,
                                       struct emd_dataset *d, hsize_t *most, bool *image,
                                       struct emd_error *err)
 {
@@ -521,8 +556,6 @@ static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t
     emd_hdf5_close(&space);
     r->rank = (unsigned)rank;
     r->item_size = H5Tget_size(type);
-    if (r->rank < 2)
-        return EMD_OK; /* no image: tables, JPEG bytes */
     for (unsigned a = 0; a < r->rank; a++)
         if ((r->dims[a] = dims[a]) == 0 || dims[a] > most_extent)
             return EMD_OK;
@@ -532,7 +565,7 @@ static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t
     case H5D_CONTIGUOUS:
         r->contiguous = true;
         d->data_bytes = emd_box_bytes(r->rank, r->dims, r->item_size);
-        if (d->data_bytes < small_contiguous_bytes || d->data_bytes == SIZE_MAX ||
+        if (r->rank < 2 || d->data_bytes < small_contiguous_bytes || d->data_bytes == SIZE_MAX ||
             (!options->codec.is_auto && options->codec.pipeline.count == 0) ||
             H5Pget_external_count(dcpl) > 0)
             return EMD_OK;
@@ -558,7 +591,9 @@ static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t
         r->chunks = d->chunks.count;
         r->source_work = emd_pipeline_work_bytes(&d->source, d->chunks.grid.chunk_bytes);
         d->data_bytes = d->chunks.count * d->chunks.grid.chunk_bytes;
-        *image = d->chunks.count > 0 && d->chunks.grid.chunk_bytes >= tiny_chunk_bytes;
+        *image =
+            d->chunks.count > 0 && (must || (d->chunks.grid.chunk_bytes >= tiny_chunk_bytes &&
+                                             (r->rank > 1 || d->data_bytes >= small_row_bytes)));
         return EMD_OK;
     }
     default:
@@ -598,18 +633,133 @@ static void decide_strips(struct emd_dataset *d)
     r->strip_work = emd_pipeline_work_bytes(&d->strips, n);
 }
 
+/* ---- filters that need a plugin -----------------------------------------------------------------
+ */
+
+static bool has_plugin(const struct emd_pipeline *pipeline)
+{
+    for (size_t i = 0; i < pipeline->count; i++)
+        if (pipeline->filter[i].codec->id >= H5Z_FILTER_RESERVED)
+            return true;
+    return false;
+}
+
+/* Whether the codec is one that every HDF5 has: gzip or none. */
+static bool is_plain_codec(const struct emd_repack_options *options)
+{
+    return !options->codec.is_auto && !has_plugin(&options->codec.pipeline);
+}
+
+static bool needs_plugin(hid_t dcpl)
+{
+    const int count = H5Pget_layout(dcpl) == H5D_CHUNKED ? H5Pget_nfilters(dcpl) : 0;
+    for (int i = 0; i < count; i++) {
+        unsigned flags = 0;
+        size_t cd_count = 0;
+        if (H5Pget_filter2(dcpl, (unsigned)i, &flags, &cd_count, NULL, 0, NULL, NULL) >=
+            H5Z_FILTER_RESERVED)
+            return true;
+    }
+    return false;
+}
+
+/* Gives a dataset that the tree copy writes by HDF5 (variable-length data, references) or that has
+ * no data a filter list without plugins. */
+static enum emd_status set_plain_filters(hid_t dcpl, const struct emd_repack_options *options,
+                                         struct emd_error *err)
+{
+    const struct emd_pipeline *pipeline = &options->codec.pipeline;
+    bool ok = H5Premove_filter(dcpl, H5Z_FILTER_ALL) >= 0;
+    for (size_t i = 0; i < pipeline->count && ok; i++)
+        if (pipeline->filter[i].codec->id == EMD_FILTER_DEFLATE)
+            ok = H5Pset_deflate(dcpl, pipeline->filter[i].cd[0]) >= 0;
+    return ok ? EMD_OK : emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot have other filters");
+}
+
+/* ---- what would become larger -------------------------------------------------------------------
+ */
+
+/* How many percent larger the target's codec makes sample chunks than they are stored now; 0 or
+ * less: not larger. Chunks are the same in both. */
+static enum emd_status growth(const struct emd_source *source, hid_t id,
+                              const struct emd_dataset *d, int *percent, struct emd_error *err)
+{
+    const size_t plain = d->chunks.grid.chunk_bytes, room = d->request.target_bound;
+    uint64_t before = 0, after = 0;
+    enum emd_status status = EMD_OK;
+    unsigned char *packed = malloc(room);
+    *percent = 0;
+    if (!packed)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    for (unsigned i = 0; i < SAMPLES && status == EMD_OK; i++) {
+        const struct emd_chunk *chunk = &d->chunks.chunk[d->chunks.count * (i + 1) / (SAMPLES + 1)];
+        unsigned char *data = decode_chunk(source, id, d, chunk, err);
+        size_t size = 0;
+        uint32_t mask;
+        if (!data) {
+            status = err->status;
+            break;
+        }
+        status =
+            emd_pipeline_encode(&d->target, NULL, data, plain, packed, room, &size, &mask, err);
+        before += chunk->bytes;
+        after += size;
+        free(data);
+    }
+    free(packed);
+    if (status == EMD_OK && after > before)
+        *percent = (int)((100 * (after - before) + before - 1) / before);
+    return status;
+}
+
+/* Leaves a dataset as it is stored where its new form would be larger, unless that was asked for:
+ * in so many words, by its chunks or checksum, or by a codec that needs no plugin where the old one
+ * does. */
+static enum emd_status keep_if_smaller(const struct emd_source *source, hid_t id, hid_t dcpl,
+                                       const struct emd_repack_options *options,
+                                       struct emd_dataset *d, struct emd_error *err)
+{
+    const struct emd_plan_request *r = &d->request;
+    char now[64], wanted[64];
+    int percent = 0;
+    if (options->recompress || options->chunking != EMD_CHUNK_AUTO ||
+        options->checksum == EMD_CHECKSUM_ALWAYS || r->contiguous ||
+        r->fetch == EMD_FETCH_DECODED || d->source.count == 0 || d->target.count == 0 ||
+        memcmp(r->source, r->target, r->rank * sizeof *r->target) != 0 ||
+        emd_pipeline_equal(&d->source, &d->target) ||
+        (is_plain_codec(options) && has_plugin(&d->source)))
+        return EMD_OK;
+    enum emd_status status = growth(source, id, d, &percent, err);
+    if (status != EMD_OK || percent <= 0)
+        return status;
+    emd_pipeline_describe(&d->source, now, sizeof now);
+    emd_pipeline_describe(&d->target, wanted, sizeof wanted);
+    snprintf(d->remark, sizeof d->remark,
+             "kept as stored (%s): %s would be %d %% larger (--recompress insists)", now, wanted,
+             percent);
+    d->kept = true;
+    d->target = d->source;
+    return emd_filters_set(dcpl, &d->target, &d->shape, err);
+}
+
 /* The target's chunks, filters and plan; 'dcpl' follows. */
-static enum emd_status decide_target(const struct emd_source *source, hid_t id, hid_t type,
-                                     const hsize_t *most, const struct emd_repack_options *options,
-                                     unsigned threads, size_t budget, hid_t dcpl,
-                                     struct emd_dataset *d, struct emd_error *err)
+static enum emd_status decide_target(const struct emd_source *source, hid_t id, const char *path,
+                                     hid_t type, const hsize_t *most,
+                                     const struct emd_repack_options *options, unsigned threads,
+                                     size_t budget, hid_t dcpl, struct emd_dataset *d,
+                                     struct emd_error *err)
 {
     struct emd_plan_request *r = &d->request;
     hsize_t chunk[EMD_RANK_MAX];
-    decide_chunk(d, options, most, r->target);
+    bool given;
+    enum emd_status status = given_chunk(d, options, path, most, r->target, &given, err);
+    if (status != EMD_OK)
+        return status;
+    if (!given)
+        decide_chunk(d, options->chunking, r->target);
     for (unsigned a = 0; a < r->rank; a++)
         chunk[a] = r->target[a];
-    enum emd_status status = emd_filters_chunk_shape(type, r->rank, chunk, &d->shape, err);
+    status = emd_filters_chunk_shape(type, r->rank, chunk, &d->shape, err);
     if (status != EMD_OK)
         return status;
     if (options->codec.is_auto)
@@ -628,7 +778,12 @@ static enum emd_status decide_target(const struct emd_source *source, hid_t id, 
     status = emd_filters_set(dcpl, &d->target, &d->shape, err);
     if (status != EMD_OK)
         return status;
-    size_t bytes = emd_chunk_bytes(&d->shape);
+    const size_t bytes = emd_chunk_bytes(&d->shape);
+    r->target_bound = emd_pipeline_bound(&d->target, bytes);
+    if (r->target_bound > 0)
+        status = keep_if_smaller(source, id, dcpl, options, d, err);
+    if (status != EMD_OK)
+        return status;
     r->target_bound = emd_pipeline_bound(&d->target, bytes);
     r->target_work = emd_pipeline_work_bytes(&d->target, bytes);
     if (r->target_bound == 0)
@@ -647,24 +802,36 @@ static enum emd_status decide_target(const struct emd_source *source, hid_t id, 
     return emd_plan_make(r, &d->plan, err);
 }
 
+/* Whether a dataset's bytes mean the same in every file. */
+static bool is_flat(hid_t type)
+{
+    struct emd_values values;
+    if (emd_values_make(type, &values, NULL) != EMD_OK)
+        return false;
+    emd_values_free(&values);
+    return !values.variable && !values.references;
+}
+
 enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const char *path,
                                    const struct emd_repack_options *options, unsigned threads,
                                    size_t budget, hid_t dcpl, struct emd_dataset **dataset,
-                                   struct emd_error *err)
+                                   bool *need_plugin, struct emd_error *err)
 {
     hsize_t most[EMD_RANK_MAX];
     bool image = false;
     *dataset = NULL;
+    *need_plugin = false;
     struct emd_dataset *d = calloc(1, sizeof *d);
     if (!d)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     hid_t type = H5Dget_type(id);
     enum emd_status status = EMD_OK;
+    const bool must = is_plain_codec(options) && needs_plugin(dcpl);
     if (type < 0)
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "has a type that cannot be read");
-    else if (is_numeric(type, 0))
-        status = look_at_source(source, id, type, dcpl, options, d, most, &image, err);
+    else if (is_numeric(type, 0) || (must && is_flat(type)))
+        status = look_at_source(source, id, type, dcpl, options, must, d, most, &image, err);
     if (status == EMD_OK && image) {
         d->frames_last = is_velox_stack(path, d->request.rank);
         d->is_stack = d->request.rank > 2;
@@ -672,7 +839,12 @@ enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const ch
         if (status == EMD_OK)
             status = get_fill(dcpl, type, d, err);
         if (status == EMD_OK)
-            status = decide_target(source, id, type, most, options, threads, budget, dcpl, d, err);
+            status =
+                decide_target(source, id, path, type, most, options, threads, budget, dcpl, d, err);
+    } else if (status == EMD_OK && must) {
+        *need_plugin = emd_filters_missing(dcpl, NULL) != 0;
+        if (!*need_plugin)
+            status = set_plain_filters(dcpl, options, err);
     }
     emd_hdf5_close(&type);
     emd_hdf5_quiet_end(&quiet);

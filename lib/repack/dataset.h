@@ -25,7 +25,9 @@ struct emd_dataset {
     struct emd_chunk_shape shape; /* of the target's chunks */
     struct emd_plan_request request;
     struct emd_plan plan;
-    int edc_saving; /* with 'auto': percent that EDC would save on top, as far as samples tell */
+    int edc_saving;   /* with 'auto': percent that EDC would save on top, as far as samples tell */
+    bool kept;        /* stored as in the source, which is smaller than the codec wanted would be */
+    char remark[256]; /* what the user should be told, or "" */
     uint64_t data_bytes;         /* plain bytes that will be moved */
     void *fill;                  /* one element in the file's type, or NULL: zeros */
     struct emd_chunk_hash *hash; /* with request.hash: of the target chunks written so far */
@@ -37,13 +39,15 @@ struct emd_dataset {
  * the last two; 0 where there are fewer than three axes. */
 uint64_t emd_dataset_frames(hid_t id, const char *path);
 
-/* Looks at an open dataset of 'source'. *dataset stays NULL where it is to be copied as it is: not
- * numeric, too small, compact, never written. Otherwise the caller frees it, and 'dcpl' (a copy of
- * the source's creation list) describes the target. */
+/* Looks at an open dataset of 'source'. *dataset stays NULL where the tree copy moves its data: not
+ * numeric, too small, compact, never written. Otherwise the caller frees it. 'dcpl' (a copy of the
+ * source's creation list) describes the target either way. With a codec of HDF5's own (gzip, none),
+ * whatever needs a filter plugin gets that codec, however small it is and of whatever type; where a
+ * plugin is not installed, *need_plugin is set. */
 enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const char *path,
                                    const struct emd_repack_options *options, unsigned threads,
                                    size_t budget, hid_t dcpl, struct emd_dataset **dataset,
-                                   struct emd_error *err);
+                                   bool *need_plugin, struct emd_error *err);
 void emd_dataset_free(struct emd_dataset *dataset);
 
 /* "blosc:1 byteshuffle": codec and parameters for people. */

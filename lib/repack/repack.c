@@ -106,6 +106,12 @@ static void note(const struct repacker *r, const char *format, ...)
     r->options->note(r->options->ctx, text);
 }
 
+static const char *rename_file(void *ctx, const char *path, const char *file)
+{
+    const struct repacker *r = ctx;
+    return r->options->rename_file ? r->options->rename_file(r->options->ctx, path, file) : file;
+}
+
 static void remark(void *ctx, const char *path, const char *text)
 {
     struct repacker *r = ctx;
@@ -141,15 +147,21 @@ static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl,
 {
     struct repacker *r = ctx;
     struct emd_dataset *d;
+    bool need_plugin;
     uint64_t frames = emd_dataset_frames(id, path);
     if (frames > r->result->frames)
         r->result->frames = frames;
-    enum emd_status status = emd_dataset_decide(
-        r->source, id, path, r->options, emd_pool_threads(r->pool), r->budget, dcpl, &d, err);
+    enum emd_status status =
+        emd_dataset_decide(r->source, id, path, r->options, emd_pool_threads(r->pool), r->budget,
+                           dcpl, &d, &need_plugin, err);
     if (status != EMD_OK)
         return status;
+    r->result->need_plugin += need_plugin;
     if (!d)
         return keep_changed(r, id, dcpl, err);
+    r->result->kept += d->kept;
+    if (d->remark[0])
+        emd_repack_warn(r->options, r->result, path, d->remark);
     if (r->count == r->capacity) {
         size_t capacity = r->capacity ? 2 * r->capacity : 16;
         struct emd_dataset **grown = realloc(r->dataset, capacity * sizeof *grown);
@@ -408,6 +420,7 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
                                              .choose = choose,
                                              .copy = copy,
                                              .remark = remark,
+                                             .rename_file = rename_file,
                                              .cancelled = is_cancelled,
                                              .omit_root_attribute = r->omit};
     hid_t file = H5I_INVALID_HID;
@@ -444,6 +457,7 @@ static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
         .changed_count = r->changed_count,
         .all = all,
         .omit_root_attribute = {r->omit, r->options->provenance ? r->provenance : r->omit},
+        .rename_file = rename_file,
         .ctx = r,
         .cancelled = is_cancelled};
     enum emd_status status = EMD_OK;
@@ -453,6 +467,23 @@ static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
     if (all) /* from the disk */
         status = emd_safefile_sync(r->file, err);
     return status == EMD_OK ? emd_verify_file(&verification, err) : status;
+}
+
+/* What cannot be foreseen dataset by dataset: chunks of another shape, a file of many small parts.
+ */
+static void say_growth(const struct repacker *r)
+{
+    char text[128];
+    const struct emd_repack_result *result = r->result;
+    const bool plain = !r->options->codec.is_auto && r->options->codec.pipeline.count == 0;
+    /* a provenance and the like */
+    const uint64_t slack = (16 << 10) + result->raw_bytes / 100;
+    if (plain || result->stored_bytes < result->raw_bytes + slack)
+        return;
+    snprintf(text, sizeof text, "the output is %.1f %% larger than the input",
+             100.0 * (double)(result->stored_bytes - result->raw_bytes) /
+                 (double)result->raw_bytes);
+    emd_repack_warn(r->options, r->result, "/", text);
 }
 
 enum emd_status emd_repack_file(const char *input, const char *output,
@@ -515,6 +546,8 @@ enum emd_status emd_repack_file(const char *input, const char *output,
         status = emd_safefile_commit(files + first, 2 - first, options->replace, err);
         r.file = companion = NULL; /* freed either way */
         result->verified = status == EMD_OK && options->verify != EMD_VERIFY_NONE;
+        if (status == EMD_OK)
+            say_growth(&r);
     }
 out:
     emd_safefile_discard(companion);

@@ -89,6 +89,7 @@ struct emd_repack_options {
     size_t memory;   /* bytes for all buffers; 0: a quarter of RAM, at most 2 GiB */
     bool replace;    /* an existing output may go */
     bool provenance; /* leave the attribute "emdrepack" on the root group */
+    bool recompress; /* encode anew also what would become larger by it */
     bool dry_run;    /* plan only; no output */
     const struct emd_repack_inspector *inspector; /* may be NULL */
 
@@ -99,6 +100,10 @@ struct emd_repack_options {
     /* What the output cannot hold as the input does, or what could not be looked into. */
     void (*warning)(void *ctx, const char *text);
     bool (*cancelled)(void *ctx);
+    /* The name that the output shall hold where the source has 'file', the file of the external
+     * link 'path': itself, or another that lives until the next call. 'path' NULL: asked again, to
+     * compare; there is nothing to be said. */
+    const char *(*rename_file)(void *ctx, const char *path, const char *file);
 };
 
 struct emd_repack_result {
@@ -107,6 +112,8 @@ struct emd_repack_result {
     uint64_t stored_bytes; /* size of the output file */
     uint64_t data_bytes;   /* image-like data that was encoded, plain */
     uint64_t datasets;     /* of them */
+    uint64_t kept;         /* datasets left as they are stored, which is smaller */
+    uint64_t need_plugin;  /* datasets that still need a filter plugin, with codec gzip or none */
     uint64_t warnings;     /* given to options->warning */
     uint64_t unchecked;    /* datasets that emd_repack_check could not look into */
     bool verified;

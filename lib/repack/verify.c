@@ -204,13 +204,20 @@ static enum emd_status open_output(struct verifier *v, struct emd_error *err)
     return status;
 }
 
+static const char *rename_file(void *ctx, const char *path, const char *file)
+{
+    const struct verifier *v = ctx;
+    return v->verification->rename_file(v->verification->ctx, path, file);
+}
+
 static enum emd_status verify(struct verifier *v, struct emd_error *err)
 {
     const struct emd_verification *job = v->verification;
     const struct emd_compare_options options = {
         .ctx = v,
         .dataset = verify_dataset,
-        .omit_root_attribute = {job->omit_root_attribute[0], job->omit_root_attribute[1]}};
+        .omit_root_attribute = {job->omit_root_attribute[0], job->omit_root_attribute[1]},
+        .rename_file = job->rename_file ? rename_file : NULL};
     enum emd_status status = EMD_OK;
     v->moved = malloc((job->count + 1) * sizeof *v->moved);
     if (!v->moved)

@@ -29,6 +29,7 @@ struct emd_verification {
     bool all;
     const char *omit_root_attribute[2]; /* of the source, of the finished file; may be NULL */
     void *ctx;
+    const char *(*rename_file)(void *ctx, const char *path, const char *file); /* as in tree.h */
     bool (*cancelled)(void *ctx);
 };
 

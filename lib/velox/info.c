@@ -79,11 +79,12 @@ static void free_names(struct names *names)
 
 /* --- small documents --------------------------------------------------------------------------*/
 
-/* Who repacked the file: emdrepack leaves a JSON string on the root group. */
-static void read_provenance(hid_t file, struct emd_info *info)
+/* One of the names under which emdrepack leaves a JSON string on the root group. */
+static bool read_provenance_at(hid_t file, const char *name, struct emd_info *info)
 {
-    hid_t attribute = H5Aexists(file, "emdrepack") > 0 ? H5Aopen(file, "emdrepack", H5P_DEFAULT)
-                                                       : H5I_INVALID_HID;
+    bool found = false;
+    hid_t attribute =
+        H5Aexists(file, name) > 0 ? H5Aopen(file, name, H5P_DEFAULT) : H5I_INVALID_HID;
     hid_t type = attribute >= 0 ? H5Aget_type(attribute) : H5I_INVALID_HID;
     const size_t size = type >= 0 && H5Tget_class(type) == H5T_STRING &&
                                 H5Tis_variable_str(type) == 0 &&
@@ -95,11 +96,21 @@ static void read_provenance(hid_t file, struct emd_info *info)
         char version[32], codec[32];
         emd_velox_string_parse(text, size, "version", version, sizeof version);
         emd_velox_string_parse(text, size, "codec", codec, sizeof codec);
-        snprintf(info->codec, sizeof info->codec, "emdrepack %s, codec %s", version, codec);
+        found = *version && *codec; /* else it is what a user calls by that name */
+        if (found)
+            snprintf(info->codec, sizeof info->codec, "emdrepack %s, codec %s", version, codec);
     }
     free(text);
     emd_hdf5_close(&type);
     emd_hdf5_close(&attribute);
+    return found;
+}
+
+/* Who repacked the file. */
+static void read_provenance(hid_t file, struct emd_info *info)
+{
+    if (!read_provenance_at(file, "emdrepack", info)) /* or there is a user's by that name */
+        read_provenance_at(file, "emdrepack.provenance", info);
 }
 
 /* --- the visit --------------------------------------------------------------------------------*/
@@ -373,8 +384,8 @@ static enum emd_status read_metadata(hid_t file, struct emd_info *info, struct e
     for (size_t i = 0; i < frames; i++)
         tilt[i] = s->frame[i].alpha;
     const enum emd_status status = emd_tilt_fit(tilt, frames, &s->tilt, err);
-    s->binning = isfinite(s->first.binning) ? s->first.binning
-                                            : s->first.unbinned[0] / (double)s->width;
+    s->binning =
+        isfinite(s->first.binning) ? s->first.binning : s->first.unbinned[0] / (double)s->width;
     free(tilt);
     return status;
 }

@@ -322,6 +322,238 @@ class Names(unittest.TestCase):
         self.assertIn("bad.emd", run.stderr)
 
 
+CASES = os.path.join(os.environ.get("EMDTOOLS_TEST_DATA", ""), "cases", "hdf5")
+
+
+def case(name):
+    path = os.path.join(CASES, name)
+    if not os.path.exists(path):
+        raise unittest.SkipTest(f"no {name} among the test data")
+    return path
+
+
+def filters(name):
+    """Filter numbers by dataset."""
+    found = {}
+
+    def look(path, item):
+        if isinstance(item, h5py.Dataset):
+            plist = item.id.get_create_plist()
+            found[path] = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+
+    with h5py.File(name, "r") as f:
+        f.visititems(look)
+    return found
+
+
+class WithoutPlugins(unittest.TestCase):
+    """-c gzip and -c none: whatever it is, no plugin is needed afterwards."""
+
+    def sources(self):
+        blosc = {"compression": 32001, "compression_opts": (0, 0, 0, 0, 5, 1, 5)}
+        zstd = {"compression": 32015}
+        data = np.arange(40000) % 1000
+        with h5py.File("plugins.h5", "w") as f:
+            f.create_dataset("image", data=data.reshape(10, 40, 100), chunks=(1, 40, 100), **zstd)
+            f.create_dataset("row", data=data, chunks=(4000,), **blosc)
+            f.create_dataset("short_row", data=data[:300], chunks=(100,), **blosc)
+            f.create_dataset("tiny", data=data[:8].astype("u1"), chunks=(4,), **zstd)
+            f.create_dataset("text", data=data[:500].astype("S7"), chunks=(100,), **blosc)
+            f.create_dataset("words", data=[f"word {i}" for i in range(300)], chunks=(100,), **zstd)
+            f.create_dataset("unwritten", shape=(1000,), dtype="i4", chunks=(100,), **zstd)
+            f.create_dataset("pairs", data=np.zeros(1000, [("a", "i4"), ("b", "S3")]), chunks=(100,),
+                             **blosc)
+            refs = f.create_dataset("refs", (50,), h5py.ref_dtype, chunks=(10,), **zstd)
+            refs[...] = [f["image"].ref] * 50
+            several = f.create_dataset("several", (60,), h5py.vlen_dtype("i2"), chunks=(20,), **blosc)
+            for i in range(60):
+                several[i] = np.arange(i)
+            f["sub/again"] = f["row"]
+        return "plugins.h5"
+
+    def test_every_dataset_is_encoded_anew(self):
+        source = self.sources()
+        for codec in ("gzip", "gzip:9", "none"):
+            with self.subTest(codec=codec):
+                line = emdrepack("--json", "-f", "-c", codec, "--verify=file", source,
+                                 "plain.h5").stdout
+                self.assertEqual(json.loads(line)["need_plugin"], 0)
+                for path, found in filters("plain.h5").items():
+                    self.assertLess(max(found, default=0), 256, path)
+                    if codec == "none":
+                        self.assertEqual(found, [], path)
+                with h5py.File(source, "r") as f, h5py.File("plain.h5", "r") as g:
+                    for path in filters(source):
+                        if path != "refs":
+                            a, b = f[path][...], g[path][...]
+                            self.assertTrue(all(map(np.array_equal, a, b)), path)
+                    self.assertEqual(g[g["refs"][7]].name, "/image")
+
+    def test_case(self):
+        emdrepack("-q", "-f", "-c", "gzip", case("gzip_not_portable__n01_1d_blosc.h5"), "plain.h5")
+        for path, found in filters("plain.h5").items():
+            self.assertLess(max(found, default=0), 256, path)
+
+    def test_rows_of_numbers_are_compressed(self):
+        with h5py.File("rows.h5", "w") as f:
+            f.create_dataset("row", data=np.arange(100000) % 1000, chunks=(10000,))
+            f.create_dataset("few", data=np.arange(1000) % 10, chunks=(100,))
+        for codec, number in (("auto", 32001), ("gzip", 1), ("edc", 33200), ("zstd", 32015)):
+            emdrepack("-q", "-f", "-c", codec, "--verify=file", "rows.h5", "packed.h5")
+            found = filters("packed.h5")
+            self.assertIn(number, found["row"], codec)
+            self.assertEqual(found["few"], [], codec)
+
+
+class Larger(unittest.TestCase):
+    """What is smaller as it is stays so, unless that is asked for."""
+
+    def test_smaller_ones_are_kept(self):
+        source = movie("larger.emd", size=256, frames=6)
+        emdrepack("-q", "-f", "-c", "edc", source, "edc.emd")
+        for codec in ("auto", "blosc", "zstd", "bitshuffle"):
+            with self.subTest(codec=codec):
+                run = emdrepack("--json", "-f", "-c", codec, "edc.emd", "again.emd")
+                self.assertIn("/Data: kept as stored (edc)", run.stderr)
+                self.assertIn("--recompress", run.stderr)
+                self.assertGreater(json.loads(run.stdout)["kept"], 0)
+                with h5py.File("again.emd", "r") as f:
+                    self.assertEqual(stack(f).id.get_create_plist().get_filter(0)[0], 33200)
+                np.testing.assert_array_equal(pixels("again.emd"), pixels(source))
+        run = emdrepack("-f", "-c", "zstd", "--recompress", "edc.emd", "again.emd")
+        self.assertIn("larger than the input", run.stderr)
+        with h5py.File("again.emd", "r") as f:
+            self.assertEqual(stack(f).id.get_create_plist().get_filter(1)[0], 32015)
+
+    def test_no_plugin_weighs_more(self):
+        emdrepack("-q", "-f", "-c", "edc", movie("larger.emd", size=256, frames=6), "edc.emd")
+        run = emdrepack("-f", "-c", "gzip", "edc.emd", "again.emd")
+        self.assertNotIn("kept as stored", run.stderr)
+        with h5py.File("again.emd", "r") as f:
+            self.assertEqual(stack(f).id.get_create_plist().get_filter(1)[0], 1)
+
+
+class ChunkShapes(unittest.TestCase):
+    def test_a_shape_that_does_not_fit_is_refused(self):
+        source = movie("shapes.emd")
+        for shape in ("32,32", "32,32,1,1", "32"):
+            run = emdrepack("-f", "--chunk", shape, source, "never.emd", code=1)
+            self.assertIn("do not fit its 3 (--chunk)", run.stderr)
+            self.assertFalse(os.path.exists("never.emd"))
+        emdrepack("-q", "-f", "--chunk", "32,64,1", source, "packed.emd")
+        with h5py.File(source, "r") as f, h5py.File("packed.emd", "r") as g:
+            self.assertEqual(stack(g).chunks, (32, 64, 1))
+            (a,), (b,) = f["Data/Image"].values(), g["Data/Image"].values()
+            self.assertEqual(a["Metadata"].chunks, b["Metadata"].chunks)
+        run = emdrepack("-f", "--chunk", "32,640,1", source, "packed.emd")
+        self.assertIn("dimension 2 has only 64 elements", run.stderr)
+
+    def test_pictures(self):
+        with h5py.File("pictures.h5", "w") as f:
+            f["picture"] = np.arange(160000, dtype="i4").reshape(400, 400)
+        emdrepack("-q", "-f", "--chunk", "100,100", "pictures.h5", "packed.h5")
+        with h5py.File("packed.h5", "r") as g:
+            self.assertEqual(g["picture"].chunks, (100, 100))
+
+
+class Links(unittest.TestCase):
+    """External links between files that -d gives other names."""
+
+    def pair(self, folder, data="my run_data 1.h5", link=None):
+        os.makedirs(os.path.dirname(os.path.join(folder, data)), exist_ok=True)
+        master = os.path.join(folder, "my run_master.h5")
+        with h5py.File(os.path.join(folder, data), "w") as f:
+            f["data"] = np.arange(1000)
+        with h5py.File(master, "w") as f:
+            f["entry/first"] = h5py.ExternalLink(link or data, "/data")
+            f["entry/gone"] = h5py.ExternalLink("no such file.h5", "/data")
+        return master, os.path.join(folder, data)
+
+    def reads(self, name):
+        with h5py.File(name, "r") as f:
+            np.testing.assert_array_equal(f["entry/first"][...], np.arange(1000))
+            self.assertEqual(f["entry"].get("gone", getlink=True).filename, "no such file.h5")
+
+    def test_links_follow_their_files(self):
+        for verify in ("chunk", "file"):
+            for jobs in (1, 2):
+                master, data = self.pair(fresh("links"))
+                out = fresh("links_out")
+                run = emdrepack("--jobs", jobs, "--verify", verify, "-d", out, master, data)
+                self.assertNotIn("warning", run.stderr)
+                shutil.rmtree("links")
+                self.reads("links_out/my_run_master.h5")
+
+    def test_folders(self):
+        self.pair(fresh("links"), "sub dir/data 1.h5")
+        fresh("links_out")
+        emdrepack("-q", "-r", "--pattern", "*.h5", "-d", "links_out", "links")
+        os.rename("links", "links_away")
+        self.reads("links_out/my_run_master.h5")
+        os.rename("links_away", "links")
+        emdrepack("-q", "-d", fresh("links_out"), "links/my run_master.h5",
+                  "links/sub dir/data 1.h5")  # flattened
+        shutil.rmtree("links")
+        self.reads("links_out/my_run_master.h5")
+
+    def test_an_earlier_run(self):
+        master, data = self.pair(fresh("links"))
+        out = fresh("links_out")
+        run = emdrepack("-d", out, master)
+        self.assertIn("/entry/first: leads to my run_data 1.h5", run.stderr)
+        self.assertNotIn("no such file", run.stderr)
+        emdrepack("-q", "-d", out, data)
+        emdrepack("-q", "-f", "-d", out, master)
+        shutil.rmtree("links")
+        self.reads("links_out/my_run_master.h5")
+
+    def test_kept_names_and_the_same_folder(self):
+        master, data = self.pair(fresh("links"))
+        emdrepack("-q", "--keep-names", "-d", fresh("links_out"), master, data)
+        self.assertNotIn("warning", emdrepack(master, "links/copy.h5").stderr)
+        self.reads("links/copy.h5")
+        shutil.rmtree("links")
+        self.reads("links_out/my run_master.h5")
+
+    def test_case(self):
+        names = [case(f"my run 7_{part}.h5") for part in ("master", "data_000001")]
+        emdrepack("-q", "-d", fresh("links_out"), *names)
+        with h5py.File("links_out/my_run_7_master.h5", "r") as f:
+            self.assertEqual(f["entry/data/data_000001"].shape[0] > 0, True)
+
+
+class UserAttributes(unittest.TestCase):
+    def test_a_users_own_stays(self):
+        values = ["a note", np.bytes_('{"codec": "mine"}'), 5, np.arange(3), '["version", "codec"]']
+        with h5py.File("mine.h5", "w") as f:
+            f["data"] = np.arange(100)
+        for value in values:
+            with self.subTest(value=value):
+                with h5py.File("mine.h5", "r+") as f:
+                    f.attrs["emdrepack"] = value
+                source = "mine.h5"
+                for target in ("copy.h5", "copy_of_copy.h5"):
+                    emdrepack("-q", "-f", "--verify=file", source, target)
+                    with h5py.File(target, "r") as f:
+                        np.testing.assert_array_equal(f.attrs["emdrepack"], np.asarray(value))
+                        record = json.loads(f.attrs["emdrepack.provenance"])
+                        self.assertEqual(record["source"], source)
+                        self.assertEqual(len(f.attrs), 2)
+                    source = target
+                emdrepack("-q", "-f", "--no-provenance", source, "bare.h5")
+                with h5py.File("bare.h5", "r") as f:
+                    self.assertEqual(list(f.attrs), ["emdrepack"])
+                out = fresh("attr_out")
+                emdrepack("-q", "-d", out, "mine.h5")
+                self.assertIn("skipped", emdrepack("-d", out, "mine.h5").stderr)
+
+    def test_case(self):
+        name = case("user_attr__n05_user_attr.h5")
+        emdrepack("-q", "-f", name, "copy.h5")
+        with h5py.File(name, "r") as f, h5py.File("copy.h5", "r") as g:
+            self.assertEqual(f.attrs["emdrepack"], g.attrs["emdrepack"])
+
+
 class Jobs(unittest.TestCase):
     """Files at once: the same outputs and outcomes as one after another."""
 
