@@ -273,6 +273,14 @@ static unsigned char *decode_chunk(const struct emd_source *source, hid_t id,
     free(stored);
     if (status == EMD_OK)
         return data;
+    hsize_t offset[EMD_RANK_MAX];
+    uint64_t at[EMD_RANK_MAX];
+    char place[256];
+    emd_chunk_offset(&d->chunks.grid, chunk->index, offset);
+    for (unsigned a = 0; a < d->request.rank; a++)
+        at[a] = offset[a];
+    emd_point_text(d->request.rank, at, place, sizeof place);
+    emd_fail_prefix(err, status, "chunk at (%s)", place);
     free(data);
     return NULL;
 }
@@ -349,13 +357,8 @@ static enum emd_status read_box(const struct emd_source *source, hid_t id, hid_t
         return cut_box(r, r->source, within, box->shape, NULL, source->fd, chunk->address, data,
                        err);
     unsigned char *plain = decode_chunk(source, id, d, chunk, err);
-    if (!plain) {
-        uint64_t at[EMD_RANK_MAX];
-        char place[256];
-        memcpy(at, offset, sizeof at);
-        emd_point_text(r->rank, at, place, sizeof place);
-        return emd_fail_prefix(err, err->status, "chunk at (%s)", place);
-    }
+    if (!plain)
+        return err->status;
     enum emd_status status = cut_box(r, r->source, within, box->shape, plain, -1, 0, data, err);
     free(plain);
     return status;
