@@ -220,7 +220,7 @@ def finish(child, *codes):
 
 def temporary(out):
     """A file that is being written."""
-    return [f for f in tree(out) if f.endswith(".tmp") or ".tmp" in os.path.basename(f)]
+    return [f for f in tree(out) if f.endswith(".tmp") and not os.path.basename(f).startswith(".emdwatch")]
 
 
 # ---- checks of every share ----
