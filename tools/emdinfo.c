@@ -27,24 +27,28 @@ static const char help[] =
     "One file is described in full, several in a table.\n"
     "\n"
     "      --json               one JSON object a file\n"
-    "      --metadata[=N]       the JSON metadata of image N (from 1; default 1) as they are\n"
-    "      --tilt               tilt and time of each image, tab-separated\n"
+    "      --metadata[=N]       the JSON metadata of image N (from 1; default 1)\n"
+    "      --tilt               tilt, time, beam centre and pedestal of each image,\n"
+    "                           tab-separated; reads all pixels unless --no-pixels\n"
+    "      --mask OUT           the outline of a beam stop, for dials.generate_mask\n"
     "      --no-pixels          metadata only, do not read a sample of the pixels\n"
     "      --dataset PATH       look at this dataset (default: the largest image)\n"
     "\n"
     "Pictures:\n"
     "      --png OUT            write a picture of the first image, or of:\n"
-    "      --frames A:B[:STEP]  these images (from 1, inclusive): one in full, several as a sheet\n"
+    "      --frames A:B[:STEP]  these images (from 1, inclusive): one in full, more\n"
+    "                           as a sheet\n"
     "      --max, --mean        the maximum or mean over them (all, unless --frames)\n"
     "      --scale SCALE        asinh (default), log, linear\n"
-    "      --rings DISTANCE     resolution rings for this detector distance in mm, 0: the camera\n"
-    "                           length\n"
+    "      --rings DISTANCE     resolution rings for this detector distance in mm, 0:\n"
+    "                           the camera length\n"
     "  -f, --force              replace an existing picture\n"
     "\n"
     "  -q, --quiet              only errors\n"
     "      --help, --version\n"
     "\n"
-    "Exit status: 0 all files could be read, 1 failed, 2 wrong usage, 3 incomplete or in use.\n";
+    "Exit status: 0 all files could be read, 1 failed, 2 wrong usage, 3 incomplete or\n"
+    "in use.\n";
 
 enum option_code {
     OPT_JSON = 256,
@@ -52,6 +56,7 @@ enum option_code {
     OPT_TILT,
     OPT_DATASET,
     OPT_NO_PIXELS,
+    OPT_MASK,
     OPT_PNG,
     OPT_FRAMES,
     OPT_MAX,
@@ -67,6 +72,7 @@ static const struct option long_options[] = {{"json", no_argument, NULL, OPT_JSO
                                              {"tilt", no_argument, NULL, OPT_TILT},
                                              {"dataset", required_argument, NULL, OPT_DATASET},
                                              {"no-pixels", no_argument, NULL, OPT_NO_PIXELS},
+                                             {"mask", required_argument, NULL, OPT_MASK},
                                              {"png", required_argument, NULL, OPT_PNG},
                                              {"frames", required_argument, NULL, OPT_FRAMES},
                                              {"max", no_argument, NULL, OPT_MAX},
@@ -79,7 +85,7 @@ static const struct option long_options[] = {{"json", no_argument, NULL, OPT_JSO
                                              {"version", no_argument, NULL, OPT_VERSION},
                                              {NULL, 0, NULL, 0}};
 
-enum action { SHOW_TEXT, SHOW_JSON, SHOW_METADATA, SHOW_TILT, MAKE_PICTURE };
+enum action { SHOW_TEXT, SHOW_JSON, SHOW_METADATA, SHOW_TILT, MAKE_PICTURE, MAKE_MASK };
 
 /* What the pixels of a stack say. */
 struct pixels {
@@ -92,7 +98,7 @@ struct pixels {
 struct arguments {
     enum action action;
     bool no_pixels;
-    const char *dataset, *png;
+    const char *dataset, *png, *mask;
     size_t image; /* --metadata */
     bool has_frames;
     size_t first, last, step; /* --frames, from 1 */
@@ -549,12 +555,44 @@ static const struct emd_info_stack *choose_stack(const struct emd_info *info,
     return NULL;
 }
 
+/* What can be a diffraction pattern of a camera: not what was scanned, nor what has no meaning as
+ * counts. */
+static bool has_counts(const struct emd_info *info, const struct emd_info_stack *s)
+{
+    return info->is_velox && s->readable && s->frames > 0 && isnan(s->first.dwell) &&
+           strncmp(s->type, "complex", 7) != 0;
+}
+
+static void print_or_dash(const char *format, double v)
+{
+    if (isfinite(v))
+        printf(format, v);
+    else
+        printf("\t-");
+}
+
 static enum emd_status print_tilts(const struct emd_info *info, const struct arguments *args,
                                    bool many, struct emd_error *err)
 {
     const struct emd_info_stack *s = choose_stack(info, args);
     if (!s || !s->frame)
         return emd_fail(err, EMD_E_EMPTY, "no images with metadata");
+    struct emd_frame_estimate *found = calloc(s->frame_count + 1, sizeof *found);
+    if (!found)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    for (size_t i = 0; i < s->frame_count; i++)
+        found[i] = (struct emd_frame_estimate){{NAN, NAN}, NAN};
+    if (!args->no_pixels && has_counts(info, s)) {
+        const struct emd_estimate_request request = {.path = info->path,
+                                                     .dataset = s->path,
+                                                     .clip = s->first.saturation,
+                                                     .frame_count = s->frame_count,
+                                                     .cancelled = is_cancelled};
+        struct emd_estimate movie;
+        struct emd_error why;
+        if (emd_estimate_file(&request, &movie, found, &why) != EMD_OK)
+            emd_message_info("%s: no beam centres: %s", info->path, why.text);
+    }
     for (size_t i = 0; i < s->frame_count; i++) {
         const struct emd_info_frame *f = &s->frame[i];
         const double off =
@@ -575,8 +613,13 @@ static enum emd_status print_tilts(const struct emd_info *info, const struct arg
         if (i < s->tilt.first || i > s->tilt.last)
             puts("at rest");
         else
-            puts(isfinite(off) && fabs(off) > s->tilt.limit ? "outlier" : "");
+            fputs(isfinite(off) && fabs(off) > s->tilt.limit ? "outlier" : "", stdout);
+        print_or_dash("\t%.2f", found[i].centre[0]);
+        print_or_dash("\t%.2f", found[i].centre[1]);
+        print_or_dash("\t%.2f", found[i].pedestal);
+        putchar('\n');
     }
+    free(found);
     return EMD_OK;
 }
 
@@ -673,6 +716,17 @@ static enum emd_status make_picture(const char *path, const struct emd_info *inf
         if ((status = choose_rings(s, args, &o, err)) != EMD_OK)
             return status;
     }
+    if (args->rings) {
+        const struct emd_estimate_request request = {.path = path,
+                                                     .dataset = dataset,
+                                                     .clip = s->first.saturation,
+                                                     .cancelled = is_cancelled};
+        struct emd_estimate estimate; /* clear after a failure: the middle */
+        if (emd_estimate_file(&request, &estimate, NULL, NULL) != EMD_OK ||
+            estimate.centre_from == EMD_CENTRE_UNKNOWN)
+            emd_message_info("no beam centre found: rings around the middle");
+        memcpy(o.beam, estimate.centre, sizeof o.beam);
+    }
     if ((status = emd_source_open(path, &source, err)) != EMD_OK)
         return status;
     status = emd_stack_open(source->file, dataset, info->is_velox && s, &stack, err);
@@ -694,6 +748,60 @@ static enum emd_status make_picture(const char *path, const struct emd_info *inf
         status = write_picture(&picture, args, err);
     emd_picture_free(&picture);
     return status;
+}
+
+/* --- mask -------------------------------------------------------------------------------------*/
+
+/* PHIL parameters of dials.generate_mask: a polygon in pixels (fast, slow). */
+static enum emd_status write_mask(const struct emd_estimate *e, const struct arguments *args,
+                                  struct emd_error *err)
+{
+    struct emd_safefile *file = NULL;
+    enum emd_status status = emd_safefile_create(args->mask, &file, err);
+    if (status != EMD_OK)
+        return status;
+    const int fd = dup(emd_safefile_fd(file));
+    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!f) {
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s", args->mask);
+        if (fd >= 0)
+            close(fd);
+    } else {
+        fputs("# The shadow of the beam stop, found by emdinfo. Use:\n"
+              "#   dials.generate_mask imported.expt THIS_FILE output.mask=pixels.mask\n"
+              "untrusted {\n  polygon =",
+              f);
+        for (size_t i = 0; i < e->corners; i++)
+            fprintf(f, " %.0f %.0f", e->corner[i][0], e->corner[i][1]);
+        fputs("\n}\n", f);
+        const bool failed = ferror(f) != 0;
+        if (fclose(f) != 0 || failed)
+            status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s", args->mask);
+    }
+    if (status == EMD_OK)
+        return emd_safefile_commit(&file, 1, args->force, err);
+    emd_safefile_discard(file);
+    return status;
+}
+
+static enum emd_status make_mask(const struct emd_info *info, const struct arguments *args,
+                                 struct emd_error *err)
+{
+    const struct emd_info_stack *s = choose_stack(info, args);
+    struct emd_estimate estimate;
+    struct stat st;
+    if (!s || !has_counts(info, s))
+        return emd_fail(err, EMD_E_UNSUPPORTED, "no images of a camera");
+    if (!args->force && lstat(args->mask, &st) == 0)
+        return emd_fail(err, EMD_E_EXISTS, "%s exists already (--force replaces it)", args->mask);
+    const struct emd_estimate_request request = {.path = info->path,
+                                                 .dataset = s->path,
+                                                 .clip = s->first.saturation,
+                                                 .cancelled = is_cancelled};
+    enum emd_status status = emd_estimate_file(&request, &estimate, NULL, err);
+    if (status == EMD_OK && estimate.corners == 0)
+        status = emd_fail(err, EMD_E_UNSUPPORTED, "no beam stop found: no mask written");
+    return status == EMD_OK ? write_mask(&estimate, args, err) : status;
 }
 
 /* --- arguments and main -----------------------------------------------------------------------*/
@@ -770,6 +878,11 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
         case OPT_NO_PIXELS:
             args->no_pixels = true;
             break;
+        case OPT_MASK:
+            args->mask = optarg;
+            args->action = MAKE_MASK;
+            actions++;
+            break;
         case OPT_PNG:
             args->png = optarg;
             args->action = MAKE_PICTURE;
@@ -817,20 +930,12 @@ static bool parse_arguments(int argc, char **argv, struct arguments *args, int *
     if (optind == argc)
         *code = emd_usage_error("no files given");
     else if (actions > 1)
-        *code = emd_usage_error("choose one of --json, --metadata, --tilt and --png");
+        *code = emd_usage_error("choose one of --json, --metadata, --tilt, --mask and --png");
     else if (!args->png && (args->has_frames || args->rings || args->mode != EMD_PICTURE_FRAMES))
         *code = emd_usage_error("--frames, --max, --mean and --rings belong to --png");
-    else if (args->png && optind + 1 != argc)
-        *code = emd_usage_error("--png takes one file at a time");
+    else if ((args->png || args->mask) && optind + 1 != argc)
+        *code = emd_usage_error("--png and --mask take one file at a time");
     return *code == EMD_EXIT_OK;
-}
-
-/* What can be a diffraction pattern of a camera: not what was scanned, nor what has no meaning as
- * counts. */
-static bool has_counts(const struct emd_info *info, const struct emd_info_stack *s)
-{
-    return info->is_velox && s->readable && s->frames > 0 && isnan(s->first.dwell) &&
-           strncmp(s->type, "complex", 7) != 0;
 }
 
 /* Estimates of the largest stacks; of images in real space (a pixel has metres) no centre. */
@@ -885,6 +990,8 @@ static enum emd_status treat(const char *path, const struct arguments *args, boo
         status = print_metadata(path, &info, args, err);
     else if (args->action == MAKE_PICTURE)
         status = make_picture(path, &info, args, err);
+    else if (args->action == MAKE_MASK)
+        status = make_mask(&info, args, err);
     else if (many)
         fill_row(&info, row);
     else
@@ -901,7 +1008,7 @@ int main(int argc, char **argv)
     emd_message_init("emdinfo", EMD_NORMAL);
     if (!parse_arguments(argc, argv, &args, &code))
         return emd_finish(code);
-    if (args.png) /* elsewhere nothing needs tidying up */
+    if (args.png || args.mask) /* elsewhere nothing needs tidying up */
         emd_signals_init();
     const size_t files = (size_t)(argc - optind);
     const bool many = files > 1;
@@ -912,7 +1019,8 @@ int main(int argc, char **argv)
         return EMD_EXIT_FAILED;
     }
     if (args.action == SHOW_TILT)
-        printf("%simage\talpha_deg\ttime_s\tnote\n", many ? "file\t" : "");
+        printf("%simage\talpha_deg\ttime_s\tnote\tbeam_x_px\tbeam_y_px\tpedestal\n",
+               many ? "file\t" : "");
     for (int i = optind; i < argc; i++) {
         struct emd_error err = {EMD_OK, ""};
         rows[filled].name = argv[i];

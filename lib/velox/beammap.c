@@ -48,21 +48,34 @@ void emd_cells_plan(size_t height, size_t width, struct emd_cells *cells)
     *cells = (struct emd_cells){.side = side, .width = width / side, .height = height / side};
 }
 
+/* The sum of what is finite. */
+static float careful_sum(const float *from, size_t side, size_t stride, size_t *count)
+{
+    float sum = 0;
+    *count = 0;
+    for (size_t r = 0; r < side; r++)
+        for (size_t k = 0; k < side; k++) {
+            const bool ok = fabsf(from[r * stride + k]) < 1e30F; /* false of NaN */
+            sum += ok ? from[r * stride + k] : 0;
+            *count += ok;
+        }
+    return sum;
+}
+
 void emd_cells_fill(const struct emd_cells *plan, const float *frame, size_t frame_width, float *to)
 {
-    const size_t side = plan->side;
+    const size_t side = plan->side, all = side * side;
     for (size_t y = 0; y < plan->height; y++) {
         for (size_t x = 0; x < plan->width; x++) {
-            float sum = 0, count = 0;
-            for (size_t r = 0; r < side; r++) {
-                const float *from = frame + (y * side + r) * frame_width + x * side;
-                for (size_t k = 0; k < side; k++) {
-                    const bool ok = fabsf(from[k]) < 1e30F; /* false of NaN */
-                    sum += ok ? from[k] : 0;
-                    count += ok ? 1 : 0;
-                }
-            }
-            to[y * plan->width + x] = count > 0 ? sum / count : 0;
+            const float *from = frame + y * side * frame_width + x * side;
+            size_t count = all;
+            float sum = 0;
+            for (size_t r = 0; r < side; r++)
+                for (size_t k = 0; k < side; k++)
+                    sum += from[r * frame_width + k];
+            if (!(fabsf(sum) < 1e30F))
+                sum = careful_sum(from, side, frame_width, &count);
+            to[y * plan->width + x] = count > 0 ? sum / (float)count : 0;
         }
     }
 }

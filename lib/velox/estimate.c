@@ -438,7 +438,7 @@ static bool bin_part(const struct emd_estimator *e, size_t from, size_t to, tile
     /* the median itself would be 3 % low: sums of squares are not symmetric */
     for (size_t k = from; k < to; k++) {
         const double v = value(&e->tile[k], which);
-        if (fabs(v - middle) <= 3.5 * sigma) { /* false of NaN */
+        if (fabs(v - middle) <= 2.5 * sigma) { /* false of NaN */
             sum += v;
             kept++;
         }
@@ -656,7 +656,7 @@ static void find_levels(const struct emd_estimator *e, const struct emd_profile 
     size_t n = 0;
     const size_t inner = (size_t)emd_beam_reach(&e->cells) + 1;
     for (size_t i = inner; i < p->bins; i++)
-        if (!isnan(p->level[i]) && p->count[i] >= 8)
+        if (!isnan(p->level[i]) && p->count[i] >= 48)
             level[n++] = p->level[i];
     qsort(level, n, sizeof *level, compare_doubles);
     const size_t share = n / 8 + 1;
@@ -683,6 +683,20 @@ static double stop_level(const struct emd_estimator *e)
     return count >= 4 ? sum / (double)count : NAN;
 }
 
+/* Whether the background falls off by more than cells of the same distance differ: otherwise it is
+ * the camera's pattern that was fitted. */
+static bool stands_out(const struct emd_estimator *e)
+{
+    const struct emd_profile *p = &e->profile;
+    double scatter[EMD_PROFILE_MAX], dark, bright;
+    size_t n = 0;
+    for (size_t i = 0; i < p->bins; i++)
+        if (p->count[i] >= 48 && !isnan(p->scatter[i]))
+            scatter[n++] = p->scatter[i];
+    find_levels(e, p, &dark, &bright);
+    return bright - dark > 2 * median_of(scatter, n);
+}
+
 static void find_centre(struct emd_estimator *e, struct emd_estimate *out)
 {
     struct emd_cells c = e->cells;
@@ -701,6 +715,8 @@ static void find_centre(struct emd_estimator *e, struct emd_estimate *out)
         if (stop && stop_level(e) < out->pedestal)
             out->pedestal = stop_level(e);
     }
+    if (!stands_out(e))
+        sigma = NAN;
     if (isnan(sigma))
         stop = false;
     if (stop)
@@ -747,6 +763,8 @@ enum emd_status emd_estimator_finish(struct emd_estimator *e, struct emd_estimat
     combine(e);
     find_centre(e, out);
     find_levels(e, &e->profile, &e->dark, &e->bright);
+    if (isnan(out->pedestal)) /* of one frame: its darkest part */
+        out->pedestal = e->dark;
     e->above = e->dark - out->pedestal;
     e->found = *out;
     return EMD_OK;

@@ -229,40 +229,6 @@ static void draw_circle(struct emd_picture *p, double cx, double cy, double radi
     }
 }
 
-/* The beam: centre of mass of what exceeds half the highest value of 8 x 8 block means, within the
- * middle half of the frame. */
-static void find_beam(const struct cells *c, struct emd_picture *p)
-{
-    enum { BLOCK = 8 };
-    const size_t across = c->width / BLOCK, down = c->height / BLOCK;
-    double top = -HUGE_VAL, low = HUGE_VAL, sum = 0, sx = 0, sy = 0;
-    p->beam_x = (double)c->width / 2;
-    p->beam_y = (double)c->height / 2;
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t by = down / 4; by < down - down / 4; by++)
-            for (size_t bx = across / 4; bx < across - across / 4; bx++) {
-                double mean = 0;
-                for (size_t i = 0; i < BLOCK * BLOCK; i++)
-                    mean +=
-                        (double)c
-                            ->values[(by * BLOCK + i / BLOCK) * c->width + bx * BLOCK + i % BLOCK] /
-                        (BLOCK * BLOCK);
-                if (pass == 0) {
-                    top = fmax(top, mean);
-                    low = fmin(low, mean);
-                } else if (mean > low + (top - low) / 2) {
-                    sum += mean - low;
-                    sx += (mean - low) * (((double)bx + 0.5) * BLOCK);
-                    sy += (mean - low) * (((double)by + 0.5) * BLOCK);
-                }
-            }
-    }
-    if (sum > 0) {
-        p->beam_x = sx / sum;
-        p->beam_y = sy / sum;
-    }
-}
-
 static enum emd_status draw(const struct cells *c, const struct emd_picture_options *o,
                             struct emd_picture *p, struct emd_error *err)
 {
@@ -292,7 +258,8 @@ static enum emd_status draw(const struct cells *c, const struct emd_picture_opti
             draw_number(p, left, top, o->first + i * o->step + 1);
     }
     if (rings) {
-        find_beam(c, p);
+        p->beam_x = isfinite(o->beam[0]) ? o->beam[0] : (double)c->width / 2;
+        p->beam_y = isfinite(o->beam[1]) ? o->beam[1] : (double)c->height / 2;
         for (size_t i = 0; i < o->ring_count; i++)
             if (isfinite(o->ring[i]) && o->ring[i] < 4 * (double)(c->width + c->height))
                 draw_circle(p, p->beam_x, p->beam_y, o->ring[i]);

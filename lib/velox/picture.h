@@ -29,6 +29,7 @@ struct emd_picture_options {
     enum emd_picture_scale scale;
     size_t first, last, step; /* frames from 0, last included, step >= 1 */
     size_t side;              /* a sheet's width and height stay within about this; 0: 2048 */
+    double beam[2];           /* where the rings' centre is, pixels of the frame; NaN: the middle */
     size_t ring_count;        /* circles around the beam, in red; 0: none */
     double ring[EMD_PICTURE_RINGS_MAX]; /* radii in pixels of the frame */
     void *ctx;
@@ -39,7 +40,7 @@ struct emd_picture {
     size_t width, height;
     unsigned channels;     /* 1: grey, 3: red, green, blue */
     uint8_t *pixels;       /* [height][width][channels] */
-    double beam_x, beam_y; /* centre of the beam as found, pixels of the frame (rings only) */
+    double beam_x, beam_y; /* centre of the rings, pixels of the frame (rings only) */
     float black, white;    /* values at the ends of the scale */
 };
 
