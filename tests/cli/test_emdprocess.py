@@ -360,8 +360,17 @@ class Running(Case):
         self.assertEqual(read("c/test/two.txt"), "precious")
         self.run_tool("--trial", "mine")
         self.assertTrue(os.path.exists("c/mine/four.txt"))
-        self.run_tool("--force")
-        self.assertNotEqual(read("c/test/two.txt"), "precious")
+        for folder in ("", "-2"):
+            self.run_tool("--force")
+            self.assertNotEqual(read("c/test/two.txt"), "precious")
+            # Nothing is lost, and our own results are overwritten as ever.
+            self.assertEqual(read(f"c/test/before-emdprocess{folder}/two.txt"), "precious")
+            self.run_tool("--force")
+            self.assertEqual(os.path.exists("c/test/before-emdprocess-2"), folder == "-2")
+            os.unlink("c/test/emdprocess.json")
+            for name in ("one.txt", "four.txt"):
+                os.unlink(f"c/test/{name}")
+            write("c/test/two.txt", "precious")
 
 
 class Limits(Case):

@@ -103,7 +103,7 @@ class Project(unittest.TestCase):
         self.assertEqual(os.stat("20260103_1512/P1/emdprocess.json").st_mtime_ns, before)
         self.assertEqual(re.findall(r"^  (\w+):", tool("emdprocess", "-n", "-D", "d_min=0.9", "P1",
                                                        "20260103_1512"), re.MULTILINE),
-                         ["integrate", "scale", "filter_blanks", "symmetry", "cosym", "rescale"])
+                         ["integrate", "check_indexing_symmetry", "scale", "filter_blanks", "symmetry", "rescale"])
 
     def test_3_mp(self):
         out = tool("emdprocess", "mP", code=1)

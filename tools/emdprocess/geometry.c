@@ -155,10 +155,12 @@ static void resolve_gain(struct resolving *r)
         if (s) {
             set(r, "panel_gain", s->value, s->from);
         } else if (isfinite(f->gain)) {
-            set(r, "panel_gain", value, "metadata");
-        } else if (isfinite(f->gain_pixels)) {
-            snprintf(value, sizeof value, "%.3g", f->gain_pixels);
-            set(r, "panel_gain", value, "pixels");
+            set(r, "panel_gain", value, f->gain_from);
+            if (strcmp(f->gain_from, "metadata") != 0 && isfinite(f->gain_metadata))
+                warn(r,
+                     "panel_gain: the metadata say %.3g, but the noise of the pixels fits %.3g, "
+                     "which is used",
+                     f->gain_metadata, f->gain);
         } else {
             note(r, "panel_gain", "", "");
             if (f->known)

@@ -42,7 +42,6 @@ static void take(struct json_object *image, struct movie_facts *f)
 {
     struct json_object *tilt = emd_json_member(image, "tilt", json_type_object);
     struct json_object *beam = emd_json_member(image, "beam_centre_px", json_type_array);
-    char from[32];
     f->known = true;
     text(image, "instrument", f->instrument, sizeof f->instrument);
     text(image, "camera", f->camera, sizeof f->camera);
@@ -52,13 +51,10 @@ static void take(struct json_object *image, struct movie_facts *f)
     f->binning = number(image, "binning");
     f->camera_length = number(image, "camera_length_mm");
     f->implied_length = number(image, "implied_distance_mm");
-    /* One pixel value is so many counts of the camera, and one count so many electrons. */
-    const double counts = number(image, "counts_per_value");
-    text(image, "gain_from", from, sizeof from);
-    f->gain = 1 / (number(image, "electrons_per_count") * (isfinite(counts) ? counts : 1));
+    f->gain = number(image, "gain");
     f->gain_pixels = number(image, "gain_pixels");
-    if (strcmp(from, "metadata") != 0 && isfinite(number(image, "gain")))
-        f->gain_pixels = number(image, "gain");
+    f->gain_metadata = number(image, "gain_metadata");
+    text(image, "gain_from", f->gain_from, sizeof f->gain_from);
     f->pedestal = number(image, "pedestal");
     for (size_t i = 0; beam && i < 2 && json_object_array_length(beam) == 2; i++)
         emd_json_get_double(json_object_array_get_idx(beam, i), &f->beam[i]);
@@ -76,7 +72,7 @@ static bool mark_of(const char *movie, char mark[static 128])
     struct stat st;
     if (stat(movie, &st) != 0)
         return false;
-    snprintf(mark, 128, "%" PRId64 " %" PRId64 ".%09ld " EMDTOOLS_VERSION, (int64_t)st.st_size,
+    snprintf(mark, 128, "%" PRId64 " %" PRId64 ".%09ld " EMDTOOLS_VERSION " 2", (int64_t)st.st_size,
              (int64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     return true;
 }

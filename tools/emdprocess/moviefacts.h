@@ -14,14 +14,16 @@ struct movie_facts {
     double width, height, frames;
     double binning;
     double camera_length, implied_length; /* mm: nominal; from the pixel size */
-    double gain, gain_pixels; /* pixel value per electron: by the metadata, by the pixels' noise */
-    double pedestal;                      /* from the pixels */
-    double beam[2], beam_sigma;           /* from the pixels: fast, slow */
-    double saturation;                    /* pixel value */
-    double tilts, step;                   /* images with a tilt; degrees per image */
-    double first, last;                   /* images from 1 during which the stage turns */
-    char *json;                           /* emdinfo's object of the image stack */
-    bool fresh;                           /* not read from the kept answer */
+    double gain;        /* pixel value per electron; of the metadata unless the pixels contradict */
+    char gain_from[16]; /* "metadata" or "pixels" */
+    double gain_metadata, gain_pixels;
+    double pedestal;            /* from the pixels */
+    double beam[2], beam_sigma; /* from the pixels: fast, slow */
+    double saturation;          /* pixel value */
+    double tilts, step;         /* images with a tilt; degrees per image */
+    double first, last;         /* images from 1 during which the stage turns */
+    char *json;                 /* emdinfo's object of the image stack */
+    bool fresh;                 /* not read from the kept answer */
 };
 
 /* Never fails: what cannot be found out is unknown. 'crystal' is the crystal's folder, which need

@@ -1,5 +1,6 @@
 #include "emdprocess/trialjob.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -152,6 +153,48 @@ static bool holds_foreign_results(const struct trial_job *job, const char **whic
     return foreign;
 }
 
+#define ASIDE "before-emdprocess"
+
+/* Moves all that lies in the trial's folder, but for the lock, into a folder below it. Nothing is
+ * removed or overwritten. */
+static enum emd_status move_aside(const struct trial_job *job, struct emd_error *err)
+{
+    char name[64] = ASIDE;
+    enum emd_status status = EMD_OK;
+    const int fd = open(job->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return emd_fail_errno(err, EMD_E_IO, errno, "%s", job->folder);
+    }
+    for (int n = 2; mkdirat(fd, name, 0777) != 0; n++) {
+        if (errno != EEXIST) {
+            status = emd_fail_errno(err, EMD_E_IO, errno, "%s/%s", job->folder, name);
+            goto out;
+        }
+        snprintf(name, sizeof name, ASIDE "-%d", n);
+    }
+    for (struct dirent *entry; status == EMD_OK && (entry = readdir(dir));) {
+        const char *from = entry->d_name;
+        char *to = NULL;
+        if (strcmp(from, ".") == 0 || strcmp(from, "..") == 0 ||
+            strncmp(from, ".emdprocess-lock", 16) == 0 ||
+            strncmp(from, ASIDE, sizeof ASIDE - 1) == 0)
+            continue;
+        if (asprintf(&to, "%s/%s", name, from) < 0)
+            status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+        else if (renameat(fd, from, fd, to) != 0)
+            status = emd_fail_errno(err, EMD_E_IO, errno, "%s/%s", job->folder, from);
+        free(to);
+    }
+    if (status == EMD_OK)
+        emd_message_info("%s: what lay there is in %s/ now", job->folder, name);
+out:
+    closedir(dir);
+    return status;
+}
+
 enum emd_status job_look(struct trial_job *job, struct emd_error *err)
 {
     return emd_record_open(job->folder, &job->record, err);
@@ -194,10 +237,13 @@ void job_open(struct trial_job *job)
         end_job(job, JOB_NOT_READY, "", "another emdprocess works on it");
         return;
     }
-    if (status == EMD_OK && !job->options->force && holds_foreign_results(job, &foreign)) {
+    const bool is_foreign = status == EMD_OK && holds_foreign_results(job, &foreign);
+    if (is_foreign && job->options->force)
+        status = move_aside(job, &err);
+    if (is_foreign && !job->options->force) {
         snprintf(text, sizeof text,
                  "the folder holds %.100s, which emdprocess did not make: --trial NAME takes "
-                 "another folder, --force overwrites",
+                 "another folder, --force moves it aside",
                  foreign);
         end_job(job, JOB_NOT_READY, "", text);
         return;
