@@ -5,6 +5,7 @@ EMDTOOLS_PICTURE=FILE.png also takes the picture that the README shows."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -196,6 +197,18 @@ def test_thousand(browser, work):
     assert len(paths(browser)) < 100
 
 
+def test_print(browser, work):
+    """A thousand crystals are fewer than 20 pages (nightly: laying them out takes long)."""
+    synthetic.make(os.path.join(work, "many"), 1000, seed=2)
+    url, _ = make_page(work, "many")
+    load(browser, url)
+    browser.pdf("many.pdf")
+    with open("many.pdf", "rb") as f:
+        pages = len(re.findall(rb"/Type\s*/Page\b", f.read()))
+    os.unlink("many.pdf")
+    assert 5 < pages < 20, pages
+
+
 def test_odd_lists(browser, work):
     """No good crystal, one crystal, nothing at all, a nested trial without .expt files."""
     os.makedirs(os.path.join(work, "bad", "x", "P1"))
@@ -216,6 +229,92 @@ def test_odd_lists(browser, work):
         assert len(paths(browser)) == 2
 
 
+def test_few_cells(browser, work):
+    """Three cells have no spread and no outliers; images that were not kept count."""
+    synthetic.make(os.path.join(work, "three"), 3, seed=2)
+    url, rows = make_page(work, "three")
+    load(browser, url)
+    assert sum(r["a"] is not None for r in rows) in (1, 2, 3)
+    text = browser.find("#unitcells").text
+    assert "±" not in browser.find("#histograms").text and "Fewer than 5" in text and "Too few cells" in text, text
+    assert "too few cells" in browser.find("#tiles").text
+    one = os.path.join(work, "rejected", "x", "P1")
+    os.makedirs(one)
+    synthetic.write(os.path.join(one, "imported.expt"), synthetic.expt("/x/m.emd", 1, 15))
+    synthetic.write(os.path.join(one, "dials.index.log"), "Sorry: no lattice\n")
+    url, _ = make_page(work, "rejected")
+    load(browser, url)
+    assert browser.find("#images-note").text.startswith("0 of 15 images kept"), browser.find("#images-note").text
+
+
+def test_phone(browser, work):
+    """At 375 pixels all letters of the charts can be read, and none lie on each other's."""
+    url, _ = make_page(work, "lab")
+    browser.cdp("Emulation.setDeviceMetricsOverride", width=375, height=800, deviceScaleFactor=2, mobile=True)
+    try:
+        load(browser, url)
+        smallest, overlaps, wide = browser.script("""
+            const texts = [...document.querySelectorAll('figure svg text')].filter(t => t.textContent.trim() && t.getBoundingClientRect().width);
+            const size = t => parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a;
+            const smallest = texts.map(t => [size(t), t.closest('figure').id + ': ' + t.textContent]).sort((a, b) => a[0] - b[0])[0];
+            const overlaps = [];
+            for (const label of document.querySelectorAll('#scatter text.label')) {
+              const a = label.getBoundingClientRect();
+              for (const t of document.querySelectorAll('#scatter text:not(.label)')) {
+                const b = t.getBoundingClientRect();
+                if (a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom) overlaps.push([label.textContent, t.textContent]);
+              }
+            }
+            return [smallest, overlaps, document.documentElement.scrollWidth];""")
+        assert smallest[0] >= 9, smallest
+        assert not overlaps, overlaps
+        assert wide <= 380, wide
+    finally:
+        browser.cdp("Emulation.clearDeviceMetricsOverride")
+
+
+def test_whole_texts(browser, work):
+    """Cells and reasons are shown whole; names and paths of what is filtered can be copied."""
+    url, rows = make_page(work, "lab")
+    load(browser, url)
+    cut = browser.script("""return [...document.querySelectorAll('td.cell, td.why')]
+        .filter(td => td.scrollWidth > td.clientWidth + 1 || td.scrollHeight > td.clientHeight + 1).map(td => td.textContent)""")
+    assert not cut, cut[:3]
+    browser.script("""Object.defineProperty(navigator, 'clipboard', {configurable: true,
+        value: {writeText: text => { window.copied = text; return Promise.resolve(); }}})""")
+    browser.find("#find").type("lattice")
+    browser.wait("document.querySelectorAll('#table tbody tr[data-path]').length < 60")
+    browser.find("#copy-names").click()
+    browser.wait("window.copied")
+    assert browser.script("return window.copied").splitlines() == paths(browser)
+    browser.find("#copy-paths").click()
+    browser.wait("window.copied.startsWith('/')")
+    root = os.path.realpath(os.path.join(work, "lab"))
+    assert browser.script("return window.copied").splitlines() == [f"{root}/{p}" for p in paths(browser)]
+    assert "copied" in browser.find("#count").text
+
+
+def test_lattice_settings(browser, work):
+    """Cells that differ in their setting alone are no outliers; the warning of a nominal camera length."""
+    import random
+    rng = random.Random(4)
+    for i in range(12):
+        at = os.path.join(work, "settings", f"c{i:02}")
+        synthetic.make_crystal(at, "P1", random.Random(30 + i))
+        beta = 91.3 + rng.gauss(0, 0.03)
+        cell = (5.34 + rng.gauss(0, 0.003), 6.46, 10.86, 90, beta if i % 4 else 180 - beta, 90)
+        synthetic.write(os.path.join(at, "P1", "dials.integrate.log"), synthetic.integrate_log("3.12.1", cell, 10))
+        if i == 3:
+            synthetic.write(os.path.join(at, "P1", "emdprocess.json"), json.dumps({"format": 1, "geometry": {"warnings": [
+                "distance: the nominal camera length of 670 mm is not calibrated"]}, "stages": [{"name": "import", "state": "done"}]}))
+    url, rows = make_page(work, "settings")
+    load(browser, url)
+    assert {r["cluster"] for r in rows if r["a"] is not None} == {1}
+    assert browser.script("return document.querySelectorAll('#scatter .diamond').length") == 0
+    assert "No outliers" in browser.find("#outliers").text
+    assert "670 mm is not calibrated" in browser.find("#warning").text
+
+
 def picture(work, path):
     """The picture of the README: few colours, so that it stays small."""
     from PIL import Image
@@ -233,7 +332,9 @@ if __name__ == "__main__":
     webdriver.find_or_skip()
     with tempfile.TemporaryDirectory(prefix="emdreport.") as folder:
         with webdriver.Browser(1360, 1000) as chromium:
-            for test in (test_sort_filter_click, test_accessible, test_hostile_names, test_thousand, test_odd_lists):
+            for test in (test_print,) if sys.argv[1:] == ["print"] else (
+                         test_sort_filter_click, test_accessible, test_hostile_names, test_thousand, test_odd_lists,
+                         test_few_cells, test_phone, test_whole_texts, test_lattice_settings):
                 test(chromium, folder)
                 messages = chromium.console()
                 assert not messages, messages
