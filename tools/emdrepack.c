@@ -1,6 +1,7 @@
 /* emdrepack: HDF5 movies compressed, everything else as it was. See docs/man/emdrepack.1. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <getopt.h>
 #include <inttypes.h>
@@ -225,20 +226,6 @@ static bool outputs_collide(const struct job_list *list)
             collide = true;
         }
     free(sorted);
-    for (size_t i = 0; i < list->count; i++) {
-        struct stat temp, input;
-        char *name = need(malloc(strlen(list->job[i].output) + 5));
-        sprintf(name, "%s.tmp", list->job[i].output);
-        if (stat(name, &temp) == 0)
-            for (size_t k = 0; k < list->count; k++)
-                if (stat(list->job[k].input, &input) == 0 && input.st_dev == temp.st_dev &&
-                    input.st_ino == temp.st_ino) {
-                    emd_message_error("%s: is the temporary name of the output %s",
-                                      list->job[k].input, list->job[i].output);
-                    collide = true;
-                }
-        free(name);
-    }
     return collide;
 }
 
@@ -386,7 +373,7 @@ static enum emd_status repack(const struct settings *settings, struct job *job,
     if (!options->replace && lstat(path, &st) == 0)
         status = emd_fail(error, EMD_E_EXISTS, "%s exists already; -f replaces it", path);
     if (status == EMD_OK)
-        status = emd_frametable_new(path, &table, error);
+        status = emd_frametable_new(AT_FDCWD, path, &table, error);
     if (status == EMD_OK) {
         options->inspector = emd_frametable_inspector(table);
         status = emd_repack_file(job->input, job->output, options, pool, &job->result, error);
@@ -564,8 +551,8 @@ static void clean_after(const struct job *job)
     if (!job->output)
         return;
     char *table = need(emd_frametable_path(job->output));
-    emd_safefile_clean(job->output);
-    emd_safefile_clean(table);
+    emd_safefile_clean_output(job->output);
+    emd_safefile_clean_output(table);
     free(table);
 }
 

@@ -27,6 +27,30 @@ void emd_write_behind(int fd, uint64_t *pending, uint64_t bytes);
  * closed, whatever happens. -1 with errno. */
 int emd_open_unnamed(const char *folder);
 
+/* Opens a file that must be a regular one: a pipe or device in its place neither blocks nor feeds
+ * us. 'folder' and 'path' as for openat. -1 with errno; EINVAL: it is not a regular file. */
+int emd_open_regular(int folder, const char *path, int flags);
+
+/* Opens 'path' below the open folder 'root' without following any symbolic link, also of its
+ * folders, and without leaving 'root'. -1 with errno; ELOOP: there is a link. */
+int emd_open_beneath(int root, const char *path, int flags);
+
+/* mkdir -p of the folder of 'path', below the open folder 'root' and without following links, and
+ * opens it. -1 with errno. */
+int emd_make_folder_beneath(int root, const char *path);
+
+/* 'name', or, where it has no place for 'room' bytes more in a file name (NAME_MAX), its beginning
+ * and a checksum of all of it. The caller frees; NULL: out of memory. */
+char *emd_name_with_room(const char *name, size_t room);
+
+/* The text of a regular file of at most 'most' bytes, NUL-terminated; the caller frees. NULL with
+ * errno. */
+char *emd_read_text_file(int folder, const char *path, size_t most, size_t *n);
+
+/* Whether 'name' in 'folder' is the open file 'fd'. Inode numbers that some shares invent anew at
+ * each look are made up for by type, size and times. */
+bool emd_is_same_file(int folder, const char *name, int fd);
+
 /* Whether an open file or folder lies on a disk of this very machine, whose kernel sees every
  * change and whose locks reach nobody else. What is not known to be so (CIFS, NFS, FUSE, ...) is
  * not. */

@@ -1,34 +1,36 @@
-/* See safefile.h. The lock is an open file description lock (F_OFD_SETLK): it belongs to our
- * descriptor, so that neither HDF5's own opening and closing of the same file by name nor another
- * thread can drop it, which a classic POSIX lock would suffer. */
+/* See safefile.h. */
 #include "base/safefile.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
-#include <signal.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-struct emd_safefile {
-    char *path;  /* final name */
-    char *temp;  /* path + ".tmp" */
-    char *owner; /* path + ".owner.tmp" */
-    bool owned;  /* and that file exists, since locks do not work here */
-    char *old;   /* while committed: where the output that is replaced is kept, or NULL */
-    int fd;
+#include "base/file.h"
+#include "base/lockfile.h"
+
+static const char lock_end[] = ".lock.tmp", old_end[] = ".old.tmp", temp_end[] = ".tmp";
+
+enum {
+    ID = 16,                  /* digits of a unique name */
+    LONGEST_END = 1 + ID + 4, /* ".0123456789abcdef.tmp" */
+    REFRESH = 5               /* seconds between looks at the lock */
 };
 
-enum lock_result { LOCK_TAKEN, LOCK_HELD, LOCK_UNSUPPORTED };
-#ifdef F_OFD_SETLK
-enum { SET_LOCK = F_OFD_SETLK, GET_LOCK = F_OFD_GETLK };
-#else
-enum { SET_LOCK = F_SETLK, GET_LOCK = F_GETLK };
-#endif
+struct emd_safefile {
+    int folder, fd;
+    char *path;       /* final name, as the caller gave it */
+    const char *name; /* its last part */
+    char *stem;       /* of the temporary names */
+    char *temp;       /* name in the folder */
+    char *shown;      /* and with it, for messages */
+    char *old;        /* while committed: where the output that is replaced is kept, or NULL */
+    struct emd_lockfile *lock;
+    time_t refreshed;
+};
 
 static char *concatenate(const char *a, const char *b)
 {
@@ -39,140 +41,44 @@ static char *concatenate(const char *a, const char *b)
     return s;
 }
 
-static enum lock_result take_lock(int fd)
+static const char *last_part(const char *path)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, SET_LOCK, &lock) == 0)
-        return LOCK_TAKEN;
-    return errno == EAGAIN || errno == EACCES ? LOCK_HELD : LOCK_UNSUPPORTED;
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
 }
 
-static bool same_inode(int fd, const char *path)
+static char *make_stem(const char *name)
 {
-    struct stat a, b;
-    return fstat(fd, &a) == 0 && lstat(path, &b) == 0 && a.st_dev == b.st_dev &&
-           a.st_ino == b.st_ino;
+    return emd_name_with_room(name, LONGEST_END);
 }
 
-/* Start time of a process in clock ticks since boot, 0 if unknown: tells a process from a later one
- * of the same number (field 22 of /proc/PID/stat, counted after the name's closing parenthesis). */
-static unsigned long long start_time(long pid)
+static int open_folder_of(const char *path)
 {
-    char name[64], line[1024];
-    snprintf(name, sizeof name, "/proc/%ld/stat", pid);
-    FILE *f = fopen(name, "re");
-    if (!f)
-        return 0;
-    size_t n = fread(line, 1, sizeof line - 1, f);
-    fclose(f);
-    line[n] = '\0';
-    const char *p = strrchr(line, ')');
-    for (int field = 2; p && field < 22; field++)
-        p = strchr(p + 1, ' ');
-    return p ? strtoull(p + 1, NULL, 10) : 0;
-}
-
-/* True if the owner file ("HOST PID START") names a process of this host that is gone. */
-static bool owner_is_gone(const char *owner)
-{
-    char here[256] = "", line[320];
-    FILE *f = fopen(owner, "re");
-    if (!f)
-        return false;
-    bool read = fgets(line, sizeof line, f) != NULL;
-    fclose(f);
-    char *space = read ? strchr(line, ' ') : NULL, *end;
-    if (!space)
-        return false;
-    *space = '\0';
-    gethostname(here, sizeof here - 1);
-    long pid = strtol(space + 1, &end, 10);
-    unsigned long long started = strtoull(end, NULL, 10);
-    if (strcmp(line, here) != 0 || pid <= 0)
-        return false;
-    if (kill((pid_t)pid, 0) != 0)
-        return errno == ESRCH;
-    return started != 0 && start_time(pid) != started;
-}
-
-static bool write_owner(const char *owner)
-{
-    char host[256] = "", text[320];
-    gethostname(host, sizeof host - 1);
-    int n = snprintf(text, sizeof text, "%s %ld %llu\n", host, (long)getpid(),
-                     start_time((long)getpid()));
-    int fd = open(owner, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        return false;
-    bool ok = write(fd, text, (size_t)n) == n;
-    if (close(fd) != 0 || !ok) {
-        unlink(owner);
-        return false;
-    }
-    return true;
-}
-
-/* Removes a temporary file that nobody uses. LOCK_TAKEN: it is gone; LOCK_HELD: in use;
- * LOCK_UNSUPPORTED: cannot be told. */
-static enum lock_result remove_stale(const char *temp, const char *owner)
-{
-    struct stat st;
-    if (lstat(temp, &st) != 0)
-        return errno == ENOENT ? LOCK_TAKEN : LOCK_UNSUPPORTED;
-    if (!S_ISREG(st.st_mode))
-        return LOCK_HELD; /* not a file of ours: never touched */
-    int fd = open(temp, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0)
-        return errno == ENOENT ? LOCK_TAKEN : LOCK_UNSUPPORTED;
-    enum lock_result lock = take_lock(fd);
-    if (lock == LOCK_UNSUPPORTED && owner_is_gone(owner))
-        lock = LOCK_TAKEN;
-    if (lock == LOCK_TAKEN && same_inode(fd, temp)) {
-        if (unlink(temp) != 0 && errno != ENOENT)
-            lock = LOCK_UNSUPPORTED;
-        unlink(owner);
-    }
-    close(fd);
-    return lock;
-}
-
-bool emd_safefile_busy(const char *path)
-{
-    char *temp = concatenate(path, ".tmp"), *owner = concatenate(path, ".owner.tmp");
-    int fd = temp && owner ? open(temp, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) : -1;
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    bool busy = false;
-    if (fd >= 0) {
-        busy = fcntl(fd, GET_LOCK, &lock) == 0 ? lock.l_type != F_UNLCK : !owner_is_gone(owner);
-        close(fd);
-    }
-    free(temp);
-    free(owner);
-    return busy;
-}
-
-bool emd_safefile_clean(const char *path)
-{
-    char *temp = concatenate(path, ".tmp"), *owner = concatenate(path, ".owner.tmp");
-    struct stat st;
-    bool removed = temp && owner && lstat(temp, &st) == 0 &&
-                   remove_stale(temp, owner) == LOCK_TAKEN && lstat(temp, &st) != 0;
-    free(temp);
-    free(owner);
-    return removed;
+    const size_t n = (size_t)(last_part(path) - path);
+    char *folder = n ? strndup(path, n) : strdup(".");
+    /* O_PATH does for a folder that may not be read; its fsync is then left out */
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd < 0 && folder && errno == EACCES)
+        fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int cause = folder ? errno : ENOMEM;
+    free(folder);
+    errno = cause;
+    return fd;
 }
 
 static void release(struct emd_safefile *file)
 {
     if (file->fd >= 0)
         close(file->fd);
-    if (file->owned)
-        unlink(file->owner);
     if (file->old)
-        unlink(file->old);
+        unlinkat(file->folder, file->old, 0);
+    emd_lockfile_release(file->lock);
+    if (file->folder >= 0)
+        close(file->folder);
     free(file->old);
-    free(file->owner);
+    free(file->shown);
     free(file->temp);
+    free(file->stem);
     free(file->path);
     free(file);
 }
@@ -180,74 +86,77 @@ static void release(struct emd_safefile *file)
 enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
                                     struct emd_error *err)
 {
-    return emd_safefile_create_with_mode(path, 0666, out, err);
+    return emd_safefile_create_at(AT_FDCWD, path, 0666, out, err);
 }
 
-enum emd_status emd_safefile_create_with_mode(const char *path, mode_t mode,
-                                              struct emd_safefile **out, struct emd_error *err)
+/* What the last writer of this output left, if it died. Its note is only believed where it names a
+ * file that this output's writers make. */
+static void remove_left(int folder, const char *stem, const struct emd_lockfile *lock)
+{
+    const char *left = emd_lockfile_left(lock);
+    size_t n;
+    if (emd_safefile_is_temporary(left, &n) && n == strlen(stem) && strncmp(left, stem, n) == 0)
+        unlinkat(folder, left, 0);
+}
+
+enum emd_status emd_safefile_create_at(int folder, const char *path, mode_t mode,
+                                       struct emd_safefile **out, struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
     struct emd_safefile *file = calloc(1, sizeof *file);
+    char id[ID + 1], *lock = NULL;
+    struct emd_error why;
     *out = NULL;
     if (!file)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    emd_unique_id(id);
     file->fd = -1;
+    file->folder = folder == AT_FDCWD ? open_folder_of(path) : fcntl(folder, F_DUPFD_CLOEXEC, 0);
+    if (file->folder < 0) {
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot open the folder of %s", path);
+        goto out;
+    }
     file->path = strdup(path);
-    file->temp = concatenate(path, ".tmp");
-    file->owner = concatenate(path, ".owner.tmp");
-    if (!file->path || !file->temp || !file->owner) {
+    file->name = file->path ? last_part(file->path) : NULL;
+    file->stem = file->name ? make_stem(file->name) : NULL;
+    lock = file->stem ? concatenate(file->stem, lock_end) : NULL;
+    if (!lock || asprintf(&file->temp, "%s.%s%s", file->stem, id, temp_end) < 0)
+        file->temp = NULL;
+    if (!file->temp || asprintf(&file->shown, "%.*s%s", (int)(file->name - file->path), file->path,
+                                file->temp) < 0)
+        file->shown = NULL;
+    if (!file->shown) {
         status = emd_fail(err, EMD_E_MEMORY, "out of memory");
         goto out;
     }
-    /* Each round either ends or has lost a race against another process that makes progress. */
-    for (int round = 0; round < 100; round++) {
-        file->fd = open(file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-        if (file->fd < 0 && errno == EEXIST) {
-            switch (remove_stale(file->temp, file->owner)) {
-            case LOCK_TAKEN:
-                continue;
-            case LOCK_HELD:
-                status = emd_fail(err, EMD_E_BUSY, "another process is writing %s", file->temp);
-                goto out;
-            case LOCK_UNSUPPORTED:
-                status = emd_fail(err, EMD_E_BUSY,
-                                  "%s exists and this file system cannot tell whether it is in "
-                                  "use; remove it if no emdtools program is running",
-                                  file->temp);
-                goto out;
-            }
-        }
-        if (file->fd < 0) {
-            status = emd_fail_errno(err, EMD_E_IO, errno, "cannot create %s", file->temp);
-            goto out;
-        }
-        enum lock_result lock = take_lock(file->fd);
-        if (lock == LOCK_UNSUPPORTED) {
-            unlink(file->owner); /* of a dead process: its temporary file is gone already */
-            file->owned = write_owner(file->owner);
-            if (!file->owned) {
-                status = emd_fail_errno(err, EMD_E_IO, errno, "cannot create %s", file->owner);
-                unlink(file->temp);
-                goto out;
-            }
-        }
-        /* Between creation and lock another process may have taken it for stale. */
-        if (lock != LOCK_HELD && same_inode(file->fd, file->temp)) {
-            *out = file;
-            return EMD_OK;
-        }
-        close(file->fd);
-        file->fd = -1;
+    status = emd_lockfile_take(file->folder, lock, file->temp, &file->lock, &why);
+    if (status != EMD_OK) {
+        status = status == EMD_E_BUSY
+                     ? emd_fail(err, status, "another process is writing %s: %s", path, why.text)
+                     : emd_fail(err, status, "%s: %s", file->shown, why.text);
+        goto out;
     }
-    status = emd_fail(err, EMD_E_BUSY, "%s is contended by other processes", file->temp);
+    remove_left(file->folder, file->stem, file->lock);
+    file->fd =
+        openat(file->folder, file->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (file->fd < 0) {
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot create %s", file->shown);
+        goto out;
+    }
+    /* whoever tidies up sees that it is in use, also where the lock's file was deleted */
+    emd_lock_descriptor(file->fd);
+    *out = file;
+    free(lock);
+    return EMD_OK;
 out:
+    free(lock);
     release(file);
     return status;
 }
 
 const char *emd_safefile_temp(const struct emd_safefile *file)
 {
-    return file->temp;
+    return file->shown;
 }
 
 int emd_safefile_fd(const struct emd_safefile *file)
@@ -260,78 +169,92 @@ const char *emd_safefile_path(const struct emd_safefile *file)
     return file->path;
 }
 
-enum emd_status emd_safefile_set_attributes(struct emd_safefile *file, const struct stat *like,
-                                            struct emd_error *err)
+int emd_safefile_folder(const struct emd_safefile *file)
+{
+    return file->folder;
+}
+
+void emd_safefile_refresh(struct emd_safefile *file)
+{
+    const time_t now = time(NULL);
+    if (now - file->refreshed >= 0 && now - file->refreshed < REFRESH)
+        return;
+    file->refreshed = now;
+    /* where the lock is another's by now, two write the same output, each into a file of its own */
+    emd_lockfile_check(file->lock, NULL);
+}
+
+void emd_safefile_set_owner(struct emd_safefile *file, const struct stat *like,
+                            struct emd_error *missing)
+{
+    if (missing)
+        missing->text[0] = '\0';
+    if (geteuid() == 0 && fchown(file->fd, like->st_uid, like->st_gid) != 0)
+        emd_fail_errno(missing, EMD_E_IO, errno, "cannot set the owner");
+    if (fchmod(file->fd, like->st_mode & 0777) != 0)
+        emd_fail_errno(missing, EMD_E_IO, errno, "cannot set the mode");
+}
+
+void emd_safefile_set_attributes(struct emd_safefile *file, const struct stat *like,
+                                 struct emd_error *missing)
 {
     const struct timespec times[2] = {like->st_atim, like->st_mtim};
-    /* Shares without permissions refuse fchmod; a readable copy matters more than its mode. */
-    if (fchmod(file->fd, like->st_mode & 0777) != 0 && errno != EPERM && errno != ENOSYS &&
-        errno != EOPNOTSUPP)
-        return emd_fail_errno(err, EMD_E_IO, errno, "cannot set the mode of %s", file->temp);
+    emd_safefile_set_owner(file, like, missing);
     if (futimens(file->fd, times) != 0)
-        return emd_fail_errno(err, EMD_E_IO, errno, "cannot set the time of %s", file->temp);
-    return EMD_OK;
+        emd_fail_errno(missing, EMD_E_IO, errno, "cannot set the time");
 }
 
 enum emd_status emd_safefile_sync(struct emd_safefile *file, struct emd_error *err)
 {
     if (fsync(file->fd) != 0)
-        return emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s to the disk", file->temp);
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s to the disk", file->shown);
     posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED); /* only a wish */
     return EMD_OK;
 }
 
 /* rename that never replaces: 0, or -1 with errno (EEXIST if the target is there). */
-static int rename_new(const char *from, const char *to)
+static int rename_new(int folder, const char *from, const char *to)
 {
     struct stat st;
 #ifdef RENAME_NOREPLACE
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+    if (renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0)
         return 0;
     if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
         return -1;
 #endif
-    if (link(from, to) == 0)
-        return unlink(from);
+    if (linkat(folder, from, folder, to, 0) == 0)
+        return unlinkat(folder, from, 0);
     if (errno != EPERM && errno != ENOSYS && errno != EOPNOTSUPP && errno != EINVAL &&
         errno != EMLINK)
         return -1;
-    /* No links either (some shares): our lock or owner file keeps other emdtools away. */
-    if (lstat(to, &st) == 0) {
+    /* No links either (some shares): our lock keeps other emdtools away. */
+    if (fstatat(folder, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
         errno = EEXIST;
         return -1;
     }
-    return rename(from, to);
+    return renameat(folder, from, folder, to);
 }
 
-static int sync_folder(const char *path)
+static int sync_folder(int folder)
 {
-    char *copy = strdup(path);
-    if (!copy)
-        return -1;
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    free(copy);
-    if (fd < 0)
-        return -1;
-    int result = fsync(fd);
-    int cause = errno;
-    close(fd);
-    errno = cause;
-    return result == 0 || cause == EINVAL || cause == ENOTSUP ? 0 : -1;
+    if (fsync(folder) == 0 || errno == EINVAL || errno == ENOTSUP || errno == EBADF)
+        return 0;
+    return -1;
 }
 
-/* An existing output that a multi-file commit may have to put back: PATH.old.tmp, a hard link, or
+/* An existing output that a multi-file commit may have to put back: OUTPUT.old.tmp, a hard link, or
  * the output itself moved away where the file system has no links. */
 static enum emd_status keep_old(struct emd_safefile *file, struct emd_error *err)
 {
     struct stat st;
-    if (lstat(file->path, &st) != 0 || S_ISDIR(st.st_mode))
+    if (fstatat(file->folder, file->name, &st, AT_SYMLINK_NOFOLLOW) != 0 || S_ISDIR(st.st_mode))
         return EMD_OK; /* a folder is never replaced: renaming over it fails */
-    char *old = concatenate(file->path, ".old.tmp");
+    char *old = concatenate(file->stem, old_end);
     if (!old)
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
-    unlink(old);
-    if (link(file->path, old) == 0 || rename(file->path, old) == 0) {
+    unlinkat(file->folder, old, 0);
+    if (linkat(file->folder, file->name, file->folder, old, 0) == 0 ||
+        renameat(file->folder, file->name, file->folder, old) == 0) {
         file->old = old;
         return EMD_OK;
     }
@@ -343,12 +266,32 @@ static enum emd_status keep_old(struct emd_safefile *file, struct emd_error *err
  * is kept. */
 static void take_back(struct emd_safefile *file, bool renamed)
 {
-    if (file->old && rename(file->old, file->path) != 0) {
+    if (file->old && renameat(file->folder, file->old, file->folder, file->name) != 0) {
         free(file->old);
         file->old = NULL;
     } else if (!file->old && renamed) {
-        unlink(file->path);
+        unlinkat(file->folder, file->name, 0);
     }
+}
+
+static enum emd_status make_ready(struct emd_safefile *file, struct emd_error *err)
+{
+    if (!emd_is_same_file(file->folder, file->temp, file->fd))
+        return emd_fail(err, EMD_E_IO, "%s was removed or replaced by another program",
+                        file->shown);
+    if (fsync(file->fd) != 0)
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s to the disk", file->shown);
+    return EMD_OK;
+}
+
+static enum emd_status give_name(struct emd_safefile *file, bool replace, struct emd_error *err)
+{
+    if ((replace ? renameat(file->folder, file->temp, file->folder, file->name)
+                 : rename_new(file->folder, file->temp, file->name)) == 0)
+        return EMD_OK;
+    if (errno == EEXIST)
+        return emd_fail(err, EMD_E_EXISTS, "%s exists already", file->path);
+    return emd_fail_errno(err, EMD_E_IO, errno, "cannot rename %s to %s", file->shown, file->path);
 }
 
 enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t count, bool replace,
@@ -356,30 +299,18 @@ enum emd_status emd_safefile_commit(struct emd_safefile *const files[], size_t c
 {
     enum emd_status status = EMD_OK;
     size_t renamed = 0;
+    for (size_t i = 0; i < count && status == EMD_OK; i++)
+        status = make_ready(files[i], err);
     for (size_t i = 0; i < count && status == EMD_OK; i++) {
-        if (!same_inode(files[i]->fd, files[i]->temp))
-            status = emd_fail(err, EMD_E_IO, "%s was removed or replaced by another program",
-                              files[i]->temp);
-        else if (fsync(files[i]->fd) != 0)
-            status =
-                emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s to the disk", files[i]->temp);
-    }
-    for (size_t i = 0; i < count && status == EMD_OK; i++) {
-        if (replace && count > 1 && (status = keep_old(files[i], err)) != EMD_OK)
-            break;
-        if ((replace ? rename(files[i]->temp, files[i]->path)
-                     : rename_new(files[i]->temp, files[i]->path)) != 0) {
-            bool exists = errno == EEXIST;
-            status = exists ? emd_fail(err, EMD_E_EXISTS, "%s exists already", files[i]->path)
-                            : emd_fail_errno(err, EMD_E_IO, errno, "cannot rename %s to %s",
-                                             files[i]->temp, files[i]->path);
-            break;
-        }
-        renamed++;
+        if (replace && count > 1)
+            status = keep_old(files[i], err);
+        if (status == EMD_OK)
+            status = give_name(files[i], replace, err);
+        renamed += status == EMD_OK;
     }
     if (status == EMD_OK) {
         for (size_t i = 0; i < count && status == EMD_OK; i++)
-            if (sync_folder(files[i]->path) != 0)
+            if (sync_folder(files[i]->folder) != 0)
                 status = emd_fail_errno(err, EMD_E_IO, errno,
                                         "%s is written, but its folder cannot be synchronised",
                                         files[i]->path);
@@ -400,7 +331,73 @@ void emd_safefile_discard(struct emd_safefile *file)
 {
     if (!file)
         return;
-    if (same_inode(file->fd, file->temp))
-        unlink(file->temp);
+    unlinkat(file->folder, file->temp, 0); /* nobody else gives this name */
     release(file);
+}
+
+bool emd_safefile_busy(const char *path)
+{
+    const size_t n = (size_t)(last_part(path) - path);
+    char *stem = make_stem(path + n), *lock = NULL;
+    const bool busy = stem && asprintf(&lock, "%.*s%s%s", (int)n, path, stem, lock_end) >= 0 &&
+                      emd_lockfile_held(AT_FDCWD, lock);
+    free(lock);
+    free(stem);
+    return busy;
+}
+
+bool emd_safefile_is_temporary(const char *name, size_t *stem)
+{
+    const size_t n = strlen(name), locks = sizeof lock_end - 1;
+    if (n > locks && strcmp(name + n - locks, lock_end) == 0) {
+        *stem = n - locks;
+        return true;
+    }
+    if (n <= LONGEST_END || strcmp(name + n - 4, temp_end) != 0 || name[n - LONGEST_END] != '.')
+        return false;
+    for (size_t i = n - LONGEST_END + 1; i < n - 4; i++)
+        if (!strchr("0123456789abcdef", name[i]))
+            return false;
+    *stem = n - LONGEST_END;
+    return true;
+}
+
+void emd_safefile_clean_output(const char *path)
+{
+    struct emd_lockfile *lock = NULL;
+    const int folder = open_folder_of(path);
+    char *stem = make_stem(last_part(path)), *lock_name = stem ? concatenate(stem, lock_end) : NULL;
+    struct stat st;
+    if (lock_name && folder >= 0 && fstatat(folder, lock_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        emd_lockfile_take(folder, lock_name, NULL, &lock, NULL) == EMD_OK)
+        remove_left(folder, stem, lock);
+    emd_lockfile_release(lock);
+    if (folder >= 0)
+        close(folder);
+    free(lock_name);
+    free(stem);
+}
+
+bool emd_safefile_clean(int folder, const char *name)
+{
+    size_t stem;
+    char *lock_name = NULL;
+    struct emd_lockfile *lock = NULL;
+    bool removed = false;
+    if (!emd_safefile_is_temporary(name, &stem) ||
+        asprintf(&lock_name, "%.*s%s", (int)stem, name, lock_end) < 0)
+        return false;
+    if (emd_lockfile_take(folder, lock_name, NULL, &lock, NULL) == EMD_OK) {
+        /* a temporary file whose lock was deleted may be in use all the same */
+        const int fd = emd_open_regular(folder, name, O_RDWR | O_NOFOLLOW);
+        if (strcmp(name, lock_name) == 0)
+            removed = true; /* by the release */
+        else if (fd >= 0 && emd_lock_descriptor(fd))
+            removed = unlinkat(folder, name, 0) == 0;
+        if (fd >= 0)
+            close(fd);
+    }
+    emd_lockfile_release(lock);
+    free(lock_name);
+    return removed;
 }

@@ -1,11 +1,14 @@
 /* Output files that appear complete or not at all.
  *
- * The bytes go into a temporary file OUTPUT.tmp in the target folder, which is locked while it is
- * in use; only a commit gives them their final name, after they are on the disk. All durability of
- * emdtools (temporary name, lock, fsync, rename, fsync of the folder) lives here.
+ * The bytes go into a temporary file of a name that nobody else has (OUTPUT.<16 digits>.tmp) in the
+ * target folder; only a commit gives them their final name, after they are on the disk: a rename
+ * can move only our own file. All durability of emdtools (temporary name, fsync, rename, fsync of
+ * the folder) lives here. The folder is opened once, and every name is one in that folder: a folder
+ * that is exchanged meanwhile leads nowhere else.
  *
- * A temporary file of a dead process is replaced: its lock can be taken. Where the file system has
- * no locks, a small file OUTPUT.owner.tmp says host, process and start time instead.
+ * One process at a time writes an output: OUTPUT.lock.tmp (lockfile.h) says which, and which
+ * temporary file is its own. What a dead process left is removed by the next one. Where a name with
+ * such an ending would be too long, its end is replaced by a checksum.
  *
  * Threads: an emd_safefile belongs to one thread at a time. */
 #ifndef EMD_BASE_SAFEFILE_H
@@ -24,19 +27,34 @@ struct emd_safefile;
 enum emd_status emd_safefile_create(const char *path, struct emd_safefile **out,
                                     struct emd_error *err);
 
-/* The same with other permissions (of which the umask takes its part) than 0666 until
- * emd_safefile_set_attributes: a copy of what is private must not be readable while it grows. */
-enum emd_status emd_safefile_create_with_mode(const char *path, mode_t mode,
-                                              struct emd_safefile **out, struct emd_error *err);
+/* The same in the open folder 'folder' (AT_FDCWD: that of 'path'), of which 'path' names a file
+ * (what stands before its last '/' is for messages only), and with other permissions (of which the
+ * umask takes its part) than 0666 until emd_safefile_set_attributes: a copy of what is private must
+ * not be readable while it grows. */
+enum emd_status emd_safefile_create_at(int folder, const char *path, mode_t mode,
+                                       struct emd_safefile **out, struct emd_error *err);
 
-/* Name and descriptor (open for reading and writing) of the temporary file, and the final name. */
+/* The temporary file's name, for messages, its descriptor (open for reading and writing), and the
+ * final name. Nobody opens the file by name. */
 const char *emd_safefile_temp(const struct emd_safefile *file);
 int emd_safefile_fd(const struct emd_safefile *file);
 const char *emd_safefile_path(const struct emd_safefile *file);
 
-/* Permissions and times of 'like' for the finished file. Call it after the last write. */
-enum emd_status emd_safefile_set_attributes(struct emd_safefile *file, const struct stat *like,
-                                            struct emd_error *err);
+/* The open folder of the file, valid as long as the file. */
+int emd_safefile_folder(const struct emd_safefile *file);
+
+/* To be called now and then by who takes longer than seconds: see emd_lockfile_check. Does
+ * something every few seconds only. */
+void emd_safefile_refresh(struct emd_safefile *file);
+
+/* Permissions of 'like' for the finished file, and, for root, its owner; and with the times, too.
+ * Call it after the last write. File systems that have none of them refuse: the file is good all
+ * the same, and *missing (may be NULL) becomes a text that says what could not be set and why, else
+ * "". */
+void emd_safefile_set_owner(struct emd_safefile *file, const struct stat *like,
+                            struct emd_error *missing);
+void emd_safefile_set_attributes(struct emd_safefile *file, const struct stat *like,
+                                 struct emd_error *missing);
 
 /* Makes the content durable now, and asks the kernel to forget it, so that it is read back from the
  * disk where the file system can do so. */
@@ -56,8 +74,15 @@ void emd_safefile_discard(struct emd_safefile *file);
 /* A process is writing the output 'path' now. Looks only: nothing is made, locked or removed. */
 bool emd_safefile_busy(const char *path);
 
-/* Removes what a dead process left for the output 'path', if anything; true if it removed a file.
- * A temporary file in use stays. */
-bool emd_safefile_clean(const char *path);
+/* Removes what a dead process left of the output 'path', if anything. */
+void emd_safefile_clean_output(const char *path);
+
+/* Whether a name is one of those that are given here to files that vanish: *stem is then the length
+ * of what stands for the output in it (for most names: the output's name). */
+bool emd_safefile_is_temporary(const char *name, size_t *stem);
+
+/* Removes 'name', a temporary name in the open folder, if its process is dead; true if so. What is
+ * being written stays. */
+bool emd_safefile_clean(int folder, const char *name);
 
 #endif

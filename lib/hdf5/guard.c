@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -90,7 +89,7 @@ static uint64_t data_in_use(void)
     return p ? (uint64_t)strtoull(p, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
 
-static void run_child(const struct emd_guard *guard, pid_t parent, int fd, uint64_t file_size)
+static void run_child(const struct emd_guard *guard, pid_t parent, int fd)
 {
     const unsigned seconds = guard->seconds ? guard->seconds : DEFAULT_SECONDS;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -109,7 +108,7 @@ static void run_child(const struct emd_guard *guard, pid_t parent, int fd, uint6
     if (limit(RLIMIT_CPU, seconds))
         child_seconds = seconds;
     if (!SANITIZED)
-        limit(RLIMIT_DATA, (rlim_t)(data_in_use() + memory_allowance + 4 * file_size));
+        limit(RLIMIT_DATA, (rlim_t)(data_in_use() + memory_allowance + 4 * guard->file_bytes));
     /* The allocator's last words would go to the user's terminal. */
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
     if (null >= 0)
@@ -139,18 +138,22 @@ static bool await_answer(int fd, const struct emd_guard *guard, bool *cancelled)
     return true;
 }
 
+/* Signals that a process brings upon itself; SIGKILL is the kernel's that has no memory left. */
+static bool is_crash(int number)
+{
+    return number == SIGSEGV || number == SIGBUS || number == SIGABRT || number == SIGFPE ||
+           number == SIGILL || number == SIGTRAP || number == SIGSYS;
+}
+
 enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *err)
 {
-    struct stat st = {0};
     int ends[2];
-    if (guard->path && stat(guard->path, &st) != 0)
-        return emd_fail_errno(err, EMD_E_IO, errno, "cannot open");
     if (pipe2(ends, O_CLOEXEC) != 0)
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot start a process");
     const pid_t parent = getpid();
     const pid_t child = fork();
     if (child == 0)
-        run_child(guard, parent, ends[1], (uint64_t)st.st_size);
+        run_child(guard, parent, ends[1]);
     close(ends[1]);
     if (child < 0) {
         close(ends[0]);
@@ -174,6 +177,9 @@ enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *e
         return emd_fail(err, EMD_E_CORRUPT,
                         "takes too long: HDF5 came to no end within %u s over one of its objects",
                         guard->seconds ? guard->seconds : DEFAULT_SECONDS);
+    if (!is_crash(WTERMSIG(end)))
+        return emd_fail(err, EMD_E_IO, "the process that asked HDF5 was ended from outside (%s)",
+                        strsignal(WTERMSIG(end)));
     return emd_fail(err, EMD_E_CORRUPT, "the file is damaged: HDF5 crashes on it (%s)",
                     strsignal(WTERMSIG(end)));
 }

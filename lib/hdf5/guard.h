@@ -8,12 +8,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 
 struct emd_guard {
-    const char *path; /* of the file in question, whose size says how much memory is reasonable;
-                         NULL: its raw data are not looked at */
+    uint64_t file_bytes; /* size of the file in question, which says how much memory is
+                            reasonable; 0: its raw data are not looked at */
     unsigned seconds; /* of processor time without emd_guard_progress, after which HDF5 is taken for
                          hanging; 0: 60. A share that does not answer takes none */
     void (*work)(void *ctx, void *answer); /* in the child: fills the answer */
@@ -26,8 +27,10 @@ struct emd_guard {
 
 /* Runs guard->work in a child process and brings its answer back (fork; no other thread may be
  * inside HDF5 at the moment of the call). EMD_E_CORRUPT where HDF5 crashed, took too long over one
- * thing or too much memory, EMD_E_CANCELLED, EMD_E_IO. The child dies with its parent, dumps no
- * core, and neither runs exit handlers nor touches files that the parent has open. */
+ * thing or too much memory, EMD_E_CANCELLED, EMD_E_IO where no answer came for other reasons: a
+ * signal from outside (the kernel short of memory, an administrator) says nothing about the file.
+ * The child dies with its parent, dumps no core, and neither runs exit handlers nor touches files
+ * that the parent has open. */
 enum emd_status emd_guard_run(const struct emd_guard *guard, struct emd_error *err);
 
 /* Says that the work goes on: its time begins anew, so that large files may take long and only what

@@ -1,6 +1,9 @@
 /* See rehearse.h. */
 #include "hdf5/rehearse.h"
 
+#include <errno.h>
+#include <sys/stat.h>
+
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
@@ -44,12 +47,12 @@ static enum emd_status walk(void *ctx, hid_t src, hid_t dst, const char *path,
     return status;
 }
 
-static enum emd_status rehearse(const char *path, struct emd_error *err)
+static enum emd_status rehearse(const char *path, int fd, struct emd_error *err)
 {
     static const struct emd_tree_options options = {.choose = choose, .copy = walk};
     struct emd_source *source = NULL;
     hid_t dst = H5I_INVALID_HID;
-    enum emd_status status = emd_source_open(path, &source, err);
+    enum emd_status status = emd_source_open_fd(fd, path, &source, err);
     if (status == EMD_OK)
         status = emd_tree_create(source, -1, NULL, &dst, err);
     if (status == EMD_OK)
@@ -60,11 +63,16 @@ static enum emd_status rehearse(const char *path, struct emd_error *err)
     return status;
 }
 
+struct question {
+    const char *path;
+    int fd;
+};
+
 static void work(void *ctx, void *answer)
 {
-    const char *path = ctx;
+    const struct question *question = ctx;
     struct emd_error *err = answer;
-    err->status = rehearse(path, err);
+    err->status = rehearse(question->path, question->fd, err);
 }
 
 enum emd_status emd_tree_rehearse(const char *path, const struct emd_rehearse_options *options,
@@ -74,10 +82,14 @@ enum emd_status emd_tree_rehearse(const char *path, const struct emd_rehearse_op
     struct emd_error said = {EMD_OK, ""};
     if (!options)
         options = &defaults;
-    const struct emd_guard guard = {.path = path,
+    struct question question = {path, options->is_open ? options->fd : -1};
+    struct stat st;
+    if ((options->is_open ? fstat(options->fd, &st) : stat(path, &st)) != 0)
+        return emd_fail_errno(err, EMD_E_IO, errno, "cannot open");
+    const struct emd_guard guard = {.file_bytes = (uint64_t)st.st_size,
                                     .seconds = options->seconds,
                                     .work = work,
-                                    .ctx = (void *)path,
+                                    .ctx = &question,
                                     .answer = &said,
                                     .answer_bytes = sizeof said,
                                     .cancelled = options->cancelled,

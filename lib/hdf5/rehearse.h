@@ -10,6 +10,8 @@
 
 struct emd_rehearse_options {
     unsigned seconds; /* as in guard.h */
+    bool is_open;     /* 'fd' is the file, open for reading; else 'path' is opened */
+    int fd;
     bool (*cancelled)(void *ctx);
     void *ctx;
 };

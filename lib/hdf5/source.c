@@ -142,10 +142,18 @@ static void set_id(struct emd_source_id *id, const struct stat *st)
     id->ctime = st->st_ctim;
 }
 
-static bool same_state(const struct emd_source_id *id, const struct stat *st)
+static bool same_content(const struct emd_source_id *id, const struct stat *st)
 {
-    return id->device == st->st_dev && id->inode == st->st_ino && id->size == st->st_size &&
-           id->mtime.tv_sec == st->st_mtim.tv_sec && id->mtime.tv_nsec == st->st_mtim.tv_nsec;
+    return id->size == st->st_size && id->mtime.tv_sec == st->st_mtim.tv_sec &&
+           id->mtime.tv_nsec == st->st_mtim.tv_nsec;
+}
+
+/* Some shares invent inode numbers anew at each look: there the time of the last change of the
+ * inode, which no two files that change places have in common, must do. */
+static bool same_file(const struct emd_source_id *id, const struct stat *st)
+{
+    return (id->device == st->st_dev && id->inode == st->st_ino) ||
+           (id->ctime.tv_sec == st->st_ctim.tv_sec && id->ctime.tv_nsec == st->st_ctim.tv_nsec);
 }
 
 static enum emd_status open_hdf5(struct emd_source *source, struct emd_error *err)
@@ -163,6 +171,12 @@ static enum emd_status open_hdf5(struct emd_source *source, struct emd_error *er
 
 enum emd_status emd_source_open(const char *path, struct emd_source **out, struct emd_error *err)
 {
+    return emd_source_open_fd(-1, path, out, err);
+}
+
+enum emd_status emd_source_open_fd(int fd, const char *path, struct emd_source **out,
+                                   struct emd_error *err)
+{
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     enum emd_status status;
     *out = NULL;
@@ -179,7 +193,8 @@ enum emd_status emd_source_open(const char *path, struct emd_source **out, struc
         goto out;
     }
     /* O_NONBLOCK: a pipe that nobody writes to must not stop us. It means nothing for files. */
-    source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    source->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0)
+                         : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (source->fd < 0) {
         /* Network file systems answer so where a writer denies sharing. */
         bool busy = errno == EBUSY || errno == ETXTBSY || errno == EAGAIN;
@@ -241,11 +256,11 @@ enum emd_status emd_source_unchanged(const struct emd_source *source, struct emd
     struct stat st;
     if (fstat(source->fd, &st) != 0)
         return emd_fail_errno(err, EMD_E_CHANGED, errno, "the file is no longer readable");
-    if (!same_state(&source->id, &st))
+    if (!same_content(&source->id, &st))
         return emd_fail(err, EMD_E_CHANGED, "the file changed while it was read");
     if (stat(source->path, &st) != 0)
         return emd_fail_errno(err, EMD_E_CHANGED, errno, "the file is gone from its place");
-    if (!same_state(&source->id, &st))
+    if (!same_content(&source->id, &st) || !same_file(&source->id, &st))
         return emd_fail(err, EMD_E_CHANGED, "another file took its place while it was read");
     return EMD_OK;
 }

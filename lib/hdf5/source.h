@@ -56,6 +56,11 @@ struct emd_source {
 enum emd_status emd_source_open(const char *path, struct emd_source **source,
                                 struct emd_error *err);
 
+/* The same for a file that the caller has opened for reading (and closes: this takes a duplicate);
+ * 'path' is then a name for messages and for emd_source_unchanged. fd -1: opens 'path'. */
+enum emd_status emd_source_open_fd(int fd, const char *path, struct emd_source **source,
+                                   struct emd_error *err);
+
 /* NULL is allowed. */
 void emd_source_close(struct emd_source *source);
 

@@ -323,8 +323,11 @@ static enum emd_status guard_foreign(const struct emd_source *source, hid_t id, 
     const size_t n = sizeof(struct foreign_answer) + box->bytes;
     struct foreign_answer *answer = calloc(1, n);
     struct foreign_read f = {id, type, rank, box};
-    const struct emd_guard guard = {
-        .path = source->path, .work = read_foreign, .ctx = &f, .answer = answer, .answer_bytes = n};
+    const struct emd_guard guard = {.file_bytes = (uint64_t)source->id.size,
+                                    .work = read_foreign,
+                                    .ctx = &f,
+                                    .answer = answer,
+                                    .answer_bytes = n};
     enum emd_status status =
         answer ? emd_guard_run(&guard, err) : emd_fail(err, EMD_E_MEMORY, "out of memory");
     if (status == EMD_OK && answer->error.status != EMD_OK)

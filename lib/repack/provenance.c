@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "hdf5/fdfile.h"
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "repack/repack.h"
@@ -214,7 +215,13 @@ static void look(struct emd_output *output)
     } else {
         struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
         struct json_object *provenance = read_provenance(file->file);
-        compare(output, provenance, &st);
+        if (emd_fdfile_errno() != 0) {
+            output->state = EMD_OUTPUT_UNKNOWN;
+            emd_fail_errno(&output->why, EMD_E_IO, emd_fdfile_errno(), "cannot read %s",
+                           output->path);
+        } else {
+            compare(output, provenance, &st);
+        }
         json_object_put(provenance);
         emd_hdf5_quiet_end(&quiet);
         emd_source_close(file);

@@ -3,6 +3,7 @@
 #include "repack/repack.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <libgen.h>
 #include <stdarg.h>
@@ -57,6 +58,7 @@ void emd_repack_defaults(struct emd_repack_options *options)
     options->verify = EMD_VERIFY_CHUNK;
     options->chunking = EMD_CHUNK_AUTO;
     options->provenance = true;
+    options->input_fd = options->output_folder = -1;
     emd_codec_choice_parse("auto", &options->codec, NULL);
 }
 
@@ -85,9 +87,12 @@ void emd_repack_warn(const struct emd_repack_options *options, struct emd_repack
     options->warning(options->ctx, whole);
 }
 
+/* Asked all the time that a repack takes. */
 static bool is_cancelled(void *ctx)
 {
     const struct repacker *r = ctx;
+    if (r->file)
+        emd_safefile_refresh(r->file);
     return r->options->cancelled && r->options->cancelled(r->options->ctx);
 }
 
@@ -366,15 +371,14 @@ static enum emd_status check_output(const struct repacker *r, const char *output
                                     struct emd_error *err)
 {
     struct stat st;
-    char *temp = malloc(strlen(output) + 5);
-    if (!temp)
-        return emd_fail(err, EMD_E_MEMORY, "out of memory");
-    sprintf(temp, "%s.tmp", output);
-    bool is_temp = stat(temp, &st) == 0 && st.st_dev == r->source->id.device &&
-                   st.st_ino == r->source->id.inode;
-    free(temp);
-    if (is_temp)
-        return emd_fail(err, EMD_E_EXISTS, "the input is the temporary name of the output %s",
+    size_t stem;
+    const char *const slash = strrchr(r->source->path, '/'), *const last = strrchr(output, '/');
+    const char *const input = slash ? slash + 1 : r->source->path;
+    const char *const name = last ? last + 1 : output;
+    /* what a dead run left, and a new one for this output removes */
+    if (emd_safefile_is_temporary(input, &stem) && strncmp(input, name, stem) == 0)
+        return emd_fail(err, EMD_E_EXISTS,
+                        "the input has the name of a temporary file of the output %s; rename it",
                         output);
     if (stat(output, &st) == 0) {
         if (st.st_dev == r->source->id.device && st.st_ino == r->source->id.inode)
@@ -497,12 +501,15 @@ enum emd_status emd_repack_file(const char *input, const char *output,
     struct stat st;
     memset(result, 0, sizeof *result);
     snprintf(result->codec, sizeof result->codec, "%s", options->codec.text);
-    const struct emd_rehearse_options rehearsal = {.cancelled = is_cancelled, .ctx = &r};
+    const struct emd_rehearse_options rehearsal = {.cancelled = is_cancelled,
+                                                   .ctx = &r,
+                                                   .is_open = options->input_fd >= 0,
+                                                   .fd = options->input_fd};
     enum emd_status status = emd_hdf5_register_filters(err);
     if (status == EMD_OK)
         status = emd_tree_rehearse(input, &rehearsal, err);
     if (status == EMD_OK)
-        status = emd_source_open(input, &r.source, err);
+        status = emd_source_open_fd(options->input_fd, input, &r.source, err);
     if (status != EMD_OK)
         goto out;
     result->raw_bytes = (uint64_t)r.source->id.size;
@@ -524,7 +531,9 @@ enum emd_status emd_repack_file(const char *input, const char *output,
     if (status == EMD_OK && fstat(r.source->fd, &st) != 0)
         status = emd_fail_errno(err, EMD_E_IO, errno, "cannot ask for the source's mode");
     if (status == EMD_OK) /* writable for us whatever the source is */
-        status = emd_safefile_create_with_mode(output, (st.st_mode & 0666) | 0600, &r.file, err);
+        status =
+            emd_safefile_create_at(options->output_folder >= 0 ? options->output_folder : AT_FDCWD,
+                                   output, (st.st_mode & 0666) | 0600, &r.file, err);
     if (status == EMD_OK)
         status = write_file(&r, err);
     if (status == EMD_OK && options->verify != EMD_VERIFY_NONE)
@@ -533,12 +542,19 @@ enum emd_status emd_repack_file(const char *input, const char *output,
         status = emd_source_unchanged(r.source, err);
     if (status == EMD_OK && fstat(r.source->fd, &st) != 0)
         status = emd_fail_errno(err, EMD_E_IO, errno, "cannot ask for the source's mode");
-    if (status == EMD_OK)
-        status = emd_safefile_set_attributes(r.file, &st, err);
+    if (status == EMD_OK) {
+        struct emd_error missing;
+        emd_safefile_set_attributes(r.file, &st, &missing);
+        if (missing.text[0])
+            emd_repack_warn(options, result, output, missing.text);
+    }
+    const struct stat like = st;
     if (status == EMD_OK && fstat(emd_safefile_fd(r.file), &st) == 0)
         result->stored_bytes = (uint64_t)st.st_size;
     if (status == EMD_OK && inspector && inspector->finish)
         status = inspector->finish(inspector->ctx, r.source, &companion, err);
+    if (status == EMD_OK && companion)
+        emd_safefile_set_owner(companion, &like, NULL);
     if (status == EMD_OK) {
         /* the output last: whoever sees it finds its companion */
         struct emd_safefile *const files[] = {companion, r.file};

@@ -92,6 +92,8 @@ struct emd_repack_options {
     bool recompress; /* encode anew also what would become larger by it */
     bool dry_run;    /* plan only; no output */
     const struct emd_repack_inspector *inspector; /* may be NULL */
+    int input_fd;      /* >= 0: the input, open for reading; its name is then only a name */
+    int output_folder; /* >= 0: the open folder of the output, whose folder's name is ignored */
 
     /* Called on the calling thread; any may be NULL. */
     void *ctx;

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
@@ -186,7 +187,9 @@ enum emd_status emd_estimate_file(const struct emd_estimate_request *request,
         answer->frame[i] = (struct emd_frame_estimate){{NAN, NAN}, NAN};
     struct question question = {request, answer};
     const size_t seconds = SAMPLE_SECONDS + FRAME_SECONDS * request->frame_count;
-    const struct emd_guard guard = {.path = request->path,
+    struct stat st;
+    const struct emd_guard guard = {.file_bytes =
+                                        stat(request->path, &st) == 0 ? (uint64_t)st.st_size : 0,
                                     .seconds = seconds < 86400 ? (unsigned)seconds : 86400,
                                     .work = work,
                                     .ctx = &question,

@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "hdf5/chunks.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/filters.h"
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
@@ -169,23 +170,17 @@ out:
 }
 
 /* Does the file begin or end with zeros where content belongs? */
-static bool has_zero_ends(const char *path)
+static bool has_zero_ends(int fd)
 {
     struct stat st;
-    bool zero = false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
+    if (fstat(fd, &st) != 0 || st.st_size <= 0)
         return false;
-    if (fstat(fd, &st) == 0 && st.st_size > 0) {
-        const uint64_t size = (uint64_t)st.st_size;
-        const uint64_t n = size < SAMPLE_BYTES ? size : SAMPLE_BYTES;
-        zero = range_is_zero(fd, 0, size < 8 ? size : 8) || range_is_zero(fd, size - n, n);
-    }
-    close(fd);
-    return zero;
+    const uint64_t size = (uint64_t)st.st_size;
+    const uint64_t n = size < SAMPLE_BYTES ? size : SAMPLE_BYTES;
+    return range_is_zero(fd, 0, size < 8 ? size : 8) || range_is_zero(fd, size - n, n);
 }
 
-static enum emd_completeness judge(const char *path, enum emd_status status)
+static enum emd_completeness judge(int fd, enum emd_status status)
 {
     switch (status) {
     case EMD_E_BUSY:
@@ -194,31 +189,30 @@ static enum emd_completeness judge(const char *path, enum emd_status status)
     case EMD_E_CHANGED:
         return EMD_COMPLETE_NOT;
     case EMD_E_IO:
-        return access(path, R_OK) != 0 && errno == EACCES ? EMD_COMPLETE_BUSY
-                                                          : EMD_COMPLETE_UNREADABLE;
+        return EMD_COMPLETE_UNREADABLE;
     case EMD_E_MEMORY:
     case EMD_E_BUDGET:
         return EMD_COMPLETE_UNREADABLE;
     default:
         /* structures of zeros: the writer is not there yet */
-        return has_zero_ends(path) ? EMD_COMPLETE_NOT : EMD_COMPLETE_DAMAGED;
+        return has_zero_ends(fd) ? EMD_COMPLETE_NOT : EMD_COMPLETE_DAMAGED;
     }
 }
 
-static enum emd_completeness look_at(const char *path, struct emd_error *err)
+static enum emd_completeness look_at(int fd, const char *path, struct emd_error *err)
 {
     struct look look = {0};
     enum emd_completeness answer = EMD_COMPLETE;
     enum emd_status status = emd_hdf5_register_filters(err);
     if (status == EMD_OK)
-        status = emd_source_open(path, &look.source, err);
+        status = emd_source_open_fd(fd, path, &look.source, err);
     if (status != EMD_OK)
-        return judge(path, status);
+        return judge(fd, status);
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     status = emd_visit_datasets(look.source->file, look_at_dataset, NULL, &look, err);
     emd_hdf5_quiet_end(&quiet);
     if (status != EMD_OK) {
-        answer = judge(path, status);
+        answer = judge(fd, status);
     } else if (look.velox_stack && !look.any_frames) {
         emd_fail(err, EMD_E_EMPTY, "a movie without frames");
         answer = EMD_COMPLETE_EMPTY;
@@ -230,6 +224,11 @@ static enum emd_completeness look_at(const char *path, struct emd_error *err)
                  (uint64_t)look.source->id.size - look.source->end);
         answer = EMD_COMPLETE_ODD;
     }
+    /* what a share that fails hides is not missing */
+    if (answer != EMD_COMPLETE_UNREADABLE && emd_fdfile_errno() != 0) {
+        emd_fail_errno(err, EMD_E_IO, emd_fdfile_errno(), "cannot be read");
+        answer = EMD_COMPLETE_UNREADABLE;
+    }
     emd_source_close(look.source);
     return answer;
 }
@@ -239,22 +238,41 @@ struct answer {
     struct emd_error error;
 };
 
+struct question {
+    int fd;
+    const char *path;
+};
+
 static void work(void *ctx, void *out)
 {
+    const struct question *question = ctx;
     struct answer *answer = out;
-    answer->completeness = look_at(ctx, &answer->error);
+    answer->completeness = look_at(question->fd, question->path, &answer->error);
 }
 
-enum emd_completeness emd_complete_look(const char *path, struct emd_error *err)
+enum emd_completeness emd_complete_look(int fd, const char *path, struct emd_error *err)
 {
     struct answer answer = {.error = {.status = EMD_OK}};
-    const struct emd_guard guard = {.path = path,
+    struct stat st;
+    struct question question = {.fd = fd >= 0 ? fd : emd_open_regular(AT_FDCWD, path, O_RDONLY),
+                                .path = path};
+    if (question.fd < 0 || fstat(question.fd, &st) != 0) {
+        const int cause = errno;
+        emd_fail_errno(err, EMD_E_IO, cause, "cannot open");
+        return cause == EACCES || cause == EBUSY || cause == ETXTBSY ? EMD_COMPLETE_BUSY
+                                                                     : EMD_COMPLETE_UNREADABLE;
+    }
+    const struct emd_guard guard = {.file_bytes = (uint64_t)st.st_size,
                                     .work = work,
-                                    .ctx = (void *)path,
+                                    .ctx = &question,
                                     .answer = &answer,
                                     .answer_bytes = sizeof answer};
     const enum emd_status status = emd_guard_run(&guard, &answer.error);
     if (err)
         *err = answer.error;
-    return status == EMD_OK ? answer.completeness : judge(path, status);
+    const enum emd_completeness completeness =
+        status == EMD_OK ? answer.completeness : judge(question.fd, status);
+    if (question.fd != fd)
+        close(question.fd);
+    return completeness;
 }

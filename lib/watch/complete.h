@@ -19,9 +19,10 @@ enum emd_completeness {
     EMD_COMPLETE_UNREADABLE /* reading failed */
 };
 
-/* The text of *err says why, unless the answer is EMD_COMPLETE. Reads little: the superblock, the
- * objects, where each chunk lies, the begin of each frame's metadata and samples of its pixels. In
- * a process of its own (hdf5/guard.h): a file that HDF5 crashes on is damaged. */
-enum emd_completeness emd_complete_look(const char *path, struct emd_error *err);
+/* 'fd' is the movie, open for reading, 'path' its name for messages; fd -1: opens 'path'. The text
+ * of *err says why, unless the answer is EMD_COMPLETE. Reads little: the superblock, the objects,
+ * where each chunk lies, the begin of each frame's metadata and samples of its pixels. In a process
+ * of its own (hdf5/guard.h): a file that HDF5 crashes on is damaged. */
+enum emd_completeness emd_complete_look(int fd, const char *path, struct emd_error *err);
 
 #endif

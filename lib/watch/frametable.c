@@ -2,6 +2,8 @@
  * that workers need no lock and the sums are added in the same order whoever computed them. */
 #include "watch/frametable.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <hdf5.h>
 #include <inttypes.h>
 #include <math.h>
@@ -9,7 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/file.h"
 #include "base/safefile.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
@@ -25,6 +31,7 @@ static const uint64_t usual_document_bytes = 16384;
 
 struct emd_frametable {
     struct emd_repack_inspector inspector;
+    int folder;
     char *path;
     char *stack; /* path of the dataset, NULL before the first */
     enum emd_pixel_type type;
@@ -264,7 +271,10 @@ static enum emd_status write_table(const struct emd_frametable *t, const double 
                                    const struct emd_framestats *frame, struct emd_safefile *file,
                                    struct emd_error *err)
 {
-    FILE *f = fopen(emd_safefile_temp(file), "we");
+    const int fd = fcntl(emd_safefile_fd(file), F_DUPFD_CLOEXEC, 0);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!f && fd >= 0)
+        close(fd);
     if (!f)
         return emd_fail(err, EMD_E_IO, "cannot open %s", emd_safefile_temp(file));
     fputs(EMD_FRAMETABLE_HEADER, f);
@@ -282,6 +292,7 @@ static enum emd_status finish(void *ctx, struct emd_source *source, struct emd_s
                               struct emd_error *err)
 {
     struct emd_frametable *t = ctx;
+    struct stat st;
     if (atomic_load(&t->out_of_memory))
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     if (!t->stack)
@@ -300,7 +311,10 @@ static enum emd_status finish(void *ctx, struct emd_source *source, struct emd_s
         struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
         read_tilts(t, source->file, tilt);
         emd_hdf5_quiet_end(&quiet);
-        status = emd_safefile_create(t->path, companion, err);
+        status = fstat(source->fd, &st) == 0
+                     ? emd_safefile_create_at(t->folder, t->path, (st.st_mode & 0666) | 0600,
+                                              companion, err)
+                     : emd_fail_errno(err, EMD_E_IO, errno, "cannot look at the movie");
     }
     if (status == EMD_OK)
         status = write_table(t, tilt, frame, *companion, err);
@@ -309,7 +323,7 @@ static enum emd_status finish(void *ctx, struct emd_source *source, struct emd_s
     return status;
 }
 
-enum emd_status emd_frametable_new(const char *path, struct emd_frametable **out,
+enum emd_status emd_frametable_new(int folder, const char *path, struct emd_frametable **out,
                                    struct emd_error *err)
 {
     struct emd_frametable *table = calloc(1, sizeof *table);
@@ -318,6 +332,7 @@ enum emd_status emd_frametable_new(const char *path, struct emd_frametable **out
         free(table);
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     }
+    table->folder = folder;
     table->inspector = (struct emd_repack_inspector){
         .ctx = table, .begin = begin, .chunk = look_at_chunk, .finish = finish};
     *out = table;
@@ -343,12 +358,15 @@ char *emd_frametable_path(const char *output)
 {
     static const char emd[] = ".emd", suffix[] = ".frames.tsv";
     size_t n = strlen(output);
-    if (n > sizeof emd - 1 && strcmp(output + n - (sizeof emd - 1), emd) == 0)
+    if (n > sizeof emd - 1 && strcasecmp(output + n - (sizeof emd - 1), emd) == 0)
         n -= sizeof emd - 1;
-    char *path = malloc(n + sizeof suffix);
-    if (path) {
-        memcpy(path, output, n);
-        memcpy(path + n, suffix, sizeof suffix);
-    }
+    char *path = NULL, *stem = strndup(output, n);
+    const char *const slash = stem ? strrchr(stem, '/') : NULL;
+    char *name = stem ? emd_name_with_room(slash ? slash + 1 : stem, sizeof suffix - 1) : NULL;
+    if (name &&
+        asprintf(&path, "%.*s%s%s", slash ? (int)(slash + 1 - stem) : 0, stem, name, suffix) < 0)
+        path = NULL;
+    free(name);
+    free(stem);
     return path;
 }

@@ -14,15 +14,16 @@ struct emd_frametable;
 /* A table of the movie in one file; it fills itself through emd_frametable_inspector and is
  * committed by the repacker together with the output. Of several stacks of images in the file it
  * describes the one with most pixels; no file appears where there is none of a type that
- * framestats.h knows. 'path' is the table's own name. */
-enum emd_status emd_frametable_new(const char *path, struct emd_frametable **out,
+ * framestats.h knows. 'folder' and 'path' are those of emd_safefile_create_at for the table. */
+enum emd_status emd_frametable_new(int folder, const char *path, struct emd_frametable **out,
                                    struct emd_error *err);
 void emd_frametable_free(struct emd_frametable *table);
 
 /* For emd_repack_options.inspector; belongs to the table. */
 const struct emd_repack_inspector *emd_frametable_inspector(struct emd_frametable *table);
 
-/* "dir/NAME.frames.tsv" for "dir/NAME.emd"; the caller frees. NULL: out of memory. */
+/* "dir/NAME.frames.tsv" for "dir/NAME.emd" (a long NAME is shortened); the caller frees. NULL: out
+ * of memory. */
 char *emd_frametable_path(const char *output);
 
 #endif

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/safefile.h"
 
 struct names {
@@ -53,6 +54,14 @@ static char *join(const char *folder, const char *name)
     return asprintf(&path, "%s/%s", folder, name) < 0 ? NULL : path;
 }
 
+bool emd_scan_matches(const char *const *patterns, const char *name)
+{
+    for (; *patterns; patterns++)
+        if (fnmatch(*patterns, name, FNM_CASEFOLD) == 0)
+            return true;
+    return false;
+}
+
 static void set_id(struct emd_watch_id *id, const struct stat *st)
 {
     *id = (struct emd_watch_id){.device = st->st_dev,
@@ -87,13 +96,14 @@ static bool see_file(const struct emd_scan *scan, int target, const char *name,
 }
 
 /* The entries of one folder; folders in it go to 'todo'. */
-static bool scan_folder(const struct emd_scan *scan, const char *folder, int target,
+static bool scan_folder(const struct emd_scan *scan, const char *folder, int source, int target,
                         const struct stat *target_stat, struct names *todo, bool *all)
 {
-    char *path = *folder ? join(scan->source, folder) : strdup(scan->source);
-    DIR *dir = path ? opendir(path) : NULL;
-    const int cause = path ? errno : ENOMEM;
-    free(path);
+    const int fd = emd_open_beneath(source, folder, O_RDONLY | O_DIRECTORY);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    const int cause = errno;
+    if (!dir && fd >= 0)
+        close(fd);
     if (!dir) {
         *all = false;
         return scan->trouble(scan->ctx, folder, cause);
@@ -112,7 +122,7 @@ static bool scan_folder(const struct emd_scan *scan, const char *folder, int tar
         if (entry->d_name[0] == '.')
             continue;
         const bool wanted =
-            fnmatch(scan->pattern, entry->d_name, 0) == 0 && !ends_with(entry->d_name, ".tmp");
+            emd_scan_matches(scan->patterns, entry->d_name) && !ends_with(entry->d_name, ".tmp");
         if (!wanted && entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)
             continue;
         struct stat st;
@@ -124,7 +134,8 @@ static bool scan_folder(const struct emd_scan *scan, const char *folder, int tar
                 go_on = scan->trouble(scan->ctx, name ? name : folder, name ? errno : ENOMEM);
             }
         } else if (S_ISDIR(st.st_mode)) {
-            if (st.st_dev != target_stat->st_dev || st.st_ino != target_stat->st_ino) {
+            if (target_stat->st_nlink == 0 || st.st_dev != target_stat->st_dev ||
+                st.st_ino != target_stat->st_ino) {
                 *all = push(todo, name) && *all;
                 name = NULL;
             }
@@ -145,89 +156,130 @@ bool emd_scan_run(const struct emd_scan *scan)
     struct names todo = {0};
     struct stat target_stat = {0};
     bool all = push(&todo, strdup("")), go_on = true;
+    const int source = open(scan->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int cause = errno;
     const int target = open(scan->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (source < 0) {
+        scan->trouble(scan->ctx, "", cause);
+        go_on = false;
+    }
     if (target >= 0 && fstat(target, &target_stat) != 0)
         memset(&target_stat, 0, sizeof target_stat);
     while (todo.count > 0 && go_on) {
         char *folder = todo.name[--todo.count];
-        go_on = scan_folder(scan, folder, target, &target_stat, &todo, &all);
+        go_on = scan_folder(scan, folder, source, target, &target_stat, &todo, &all);
         free(folder);
     }
     free_names(&todo);
+    if (source >= 0)
+        close(source);
     if (target >= 0)
         close(target);
     return all && go_on;
 }
 
-/* "X" of "X.tmp" (and "X.owner.tmp") if X is a name that we give. */
-static char *name_of_temp(const char *path, const char *pattern)
+/* Whether a temporary name belongs to an output (or its table) that we would make. */
+static bool is_ours(const char *name, const char *const *patterns)
 {
-    static const char *const ends[] = {".owner.tmp", ".old.tmp", ".tmp"};
-    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
-        if (!ends_with(path, ends[i]))
-            continue;
-        char *name = strndup(path, strlen(path) - strlen(ends[i]));
-        const char *last = name ? strrchr(name, '/') : NULL;
-        if (last && last[1] != '.' &&
-            (fnmatch(pattern, last + 1, 0) == 0 || ends_with(last, ".frames.tsv")))
-            return name;
-        free(name);
-        return NULL;
-    }
-    return NULL;
+    enum { SHORTENED = 200 }; /* a stem with a checksum is longer */
+    size_t n;
+    if (name[0] == '.' || !emd_safefile_is_temporary(name, &n))
+        return false;
+    char *stem = strndup(name, n);
+    const bool ours = stem && (emd_scan_matches(patterns, stem) || ends_with(stem, ".frames.tsv") ||
+                               (n >= SHORTENED && strchr(stem, '~')));
+    free(stem);
+    return ours;
 }
 
-size_t emd_scan_clean(const char *target, const char *pattern, double wait)
+static size_t find_temporaries(int root, const char *const *patterns, struct names *found)
 {
-    struct names todo = {0}, found = {0};
-    struct stat *before = NULL, st;
-    size_t removed = 0;
-    push(&todo, strdup(target));
+    struct names todo = {0};
+    push(&todo, strdup(""));
     while (todo.count > 0) {
         char *folder = todo.name[--todo.count];
-        DIR *dir = opendir(folder);
+        const int fd = emd_open_beneath(root, folder, O_RDONLY | O_DIRECTORY);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        if (!dir && fd >= 0)
+            close(fd);
         const struct dirent *entry;
         while (dir && (entry = readdir(dir))) {
+            struct stat st;
             if (entry->d_name[0] == '.')
                 continue;
-            char *path = join(folder, entry->d_name), *name = NULL;
-            if (path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-                push(&todo, path);
-                path = NULL;
-            } else if (path && S_ISREG(st.st_mode) && (name = name_of_temp(path, pattern))) {
-                push(&found, name);
-            }
-            free(path);
+            const bool wanted = is_ours(entry->d_name, patterns);
+            if (!wanted && entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)
+                continue;
+            if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+                continue;
+            if (S_ISDIR(st.st_mode))
+                push(&todo, join(folder, entry->d_name));
+            else if (wanted && S_ISREG(st.st_mode))
+                push(found, join(folder, entry->d_name));
         }
         if (dir)
             closedir(dir);
         free(folder);
     }
-    before = calloc(found.count + 1, sizeof *before);
-    for (size_t i = 0; before && i < found.count; i++) {
-        char *temp;
-        if (asprintf(&temp, "%s.tmp", found.name[i]) >= 0) {
-            lstat(temp, &before[i]);
-            free(temp);
-        }
-    }
-    if (before && found.count > 0 && wait > 0) {
+    free_names(&todo);
+    return found->count;
+}
+
+/* The folder of a path below 'root', open, and the name in it. */
+static int open_parent(int root, const char *path, const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path)) : strdup("");
+    const int fd = folder ? emd_open_beneath(root, folder, O_RDONLY | O_DIRECTORY) : -1;
+    free(folder);
+    *name = slash ? slash + 1 : path;
+    return fd;
+}
+
+static bool look(int root, const char *path, struct stat *st)
+{
+    const char *name;
+    const int folder = open_parent(root, path, &name);
+    const bool there = folder >= 0 && fstatat(folder, name, st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (folder >= 0)
+        close(folder);
+    return there;
+}
+
+static bool is_unchanged(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+size_t emd_scan_clean(const char *target, const char *const *patterns, double wait)
+{
+    struct names found = {0};
+    struct stat *before = NULL, now;
+    size_t removed = 0;
+    const int root = open(target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0)
+        return 0;
+    const size_t count = find_temporaries(root, patterns, &found);
+    before = calloc(count + 1, sizeof *before);
+    for (size_t i = 0; before && i < count; i++)
+        look(root, found.name[i], &before[i]);
+    if (before && count > 0 && wait > 0) {
         const struct timespec t = {.tv_sec = (time_t)wait,
                                    .tv_nsec = (long)((wait - (double)(time_t)wait) * 1e9)};
         nanosleep(&t, NULL);
     }
-    for (size_t i = 0; before && i < found.count; i++) {
-        char *temp;
-        if (asprintf(&temp, "%s.tmp", found.name[i]) < 0)
-            continue;
-        if (lstat(temp, &st) == 0 && st.st_ino == before[i].st_ino &&
-            st.st_size == before[i].st_size && st.st_mtim.tv_sec == before[i].st_mtim.tv_sec &&
-            st.st_mtim.tv_nsec == before[i].st_mtim.tv_nsec && emd_safefile_clean(found.name[i]))
-            removed++;
-        free(temp);
+    for (size_t i = 0; before && i < count; i++) {
+        const char *name;
+        const int folder = open_parent(root, found.name[i], &name);
+        if (folder >= 0 && fstatat(folder, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
+            is_unchanged(&before[i], &now) && emd_safefile_clean(folder, name))
+            removed += !ends_with(name, ".lock.tmp");
+        if (folder >= 0)
+            close(folder);
     }
     free(before);
     free_names(&found);
-    free_names(&todo);
+    close(root);
     return removed;
 }

@@ -6,7 +6,7 @@
 
 struct emd_scan {
     const char *source, *target; /* folders */
-    const char *pattern;         /* of file names, fnmatch */
+    const char *const *patterns; /* of file names, NULL behind the last; see emd_scan_matches */
     void *ctx;
     /* A file, its output's name below the target, and what both are now. False stops the scan. */
     bool (*file)(void *ctx, const char *name, const char *output, const struct emd_watch_id *source,
@@ -22,9 +22,13 @@ struct emd_scan {
  * was seen. */
 bool emd_scan_run(const struct emd_scan *scan);
 
-/* Removes temporary files of dead processes below the target folder: NAME.tmp where NAME matches
- * the pattern or is a table of frames, whose lock can be taken and which did not change for 'wait'
+/* Whether a name matches one of the patterns (fnmatch), whatever the case of its letters: cameras'
+ * PCs write X.emd and X.EMD alike. */
+bool emd_scan_matches(const char *const *patterns, const char *name);
+
+/* Removes temporary files of dead processes below the target folder: those of outputs that match a
+ * pattern, or of tables of frames, whose lock can be taken and which did not change for 'wait'
  * seconds. Returns how many. */
-size_t emd_scan_clean(const char *target, const char *pattern, double wait);
+size_t emd_scan_clean(const char *target, const char *const *patterns, double wait);
 
 #endif

@@ -1,5 +1,7 @@
 #include "watch/statefile.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
@@ -7,7 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/safefile.h"
+
+/* Of a hundred thousand movies, 40 MB. */
+static const size_t most_bytes = (size_t)1 << 29;
 
 /* JSON texts are UTF-8 and file names are not always: other bytes, and '%', are written as %XX. */
 static char *encode_name(const char *name)
@@ -80,6 +86,13 @@ static bool id_from_json(struct json_object *o, struct emd_watch_id *id)
     return true;
 }
 
+/* Damage that is looked at once more is known all the same. */
+static bool is_aside(const struct emd_watch_entry *e)
+{
+    return e->state == EMD_WATCH_ASIDE ||
+           (e->state == EMD_WATCH_WAITING && e->outcome == EMD_OUTCOME_DAMAGED && e->said);
+}
+
 /* What is finished, and new, can be seen in the folders. */
 static struct json_object *entry_to_json(const struct emd_watch_entry *e)
 {
@@ -90,7 +103,7 @@ static struct json_object *entry_to_json(const struct emd_watch_entry *e)
     json_object_object_add(o, "id", id_to_json(&e->source));
     json_object_object_add(o, "state",
                            json_object_new_string(e->state == EMD_WATCH_RUNNING ? "running"
-                                                  : e->state == EMD_WATCH_ASIDE ? "aside"
+                                                  : is_aside(e)                 ? "aside"
                                                                                 : "waiting"));
     json_object_object_add(o, "outcome", json_object_new_int((int)e->outcome));
     json_object_object_add(o, "since", json_object_new_double(e->since));
@@ -103,43 +116,59 @@ static struct json_object *entry_to_json(const struct emd_watch_entry *e)
     return o;
 }
 
+/* An entry at a time: as one document a hundred thousand files would take 200 MB. */
+static bool print_all(FILE *f, const struct emd_watchlist *list,
+                      const struct emd_watch_totals *totals)
+{
+    char boot[64];
+    boot_id(boot);
+    fprintf(f,
+            "{\"version\": \"%s\", \"boot\": \"%s\", \"files\": %" PRIu64
+            ", \"raw_bytes\": %" PRIu64 ", \"stored_bytes\": %" PRIu64 ", \"seconds\": %.3f,\n"
+            "\"entries\": [",
+            EMDTOOLS_VERSION, boot, totals->files, totals->raw_bytes, totals->stored_bytes,
+            totals->seconds);
+    const char *before = "\n";
+    for (size_t i = 0; i < list->count; i++) {
+        const struct emd_watch_entry *e = list->entry[i];
+        if (e->state == EMD_WATCH_DONE || e->state == EMD_WATCH_CHECKING)
+            continue;
+        struct json_object *o = entry_to_json(e);
+        const char *text = json_object_to_json_string_ext(o, JSON_C_TO_STRING_SPACED |
+                                                                 JSON_C_TO_STRING_NOSLASHESCAPE);
+        fprintf(f, "%s%s", before, text ? text : "{}");
+        before = ",\n";
+        json_object_put(o);
+    }
+    fputs("\n]}\n", f);
+    return !ferror(f);
+}
+
 enum emd_status emd_statefile_write(const char *target, const struct emd_watchlist *list,
                                     const struct emd_watch_totals *totals, struct emd_error *err)
 {
-    char boot[64], *path = NULL;
+    char *path = NULL;
     struct emd_safefile *file = NULL;
-    enum emd_status status = EMD_OK;
-    boot_id(boot);
-    struct json_object *o = json_object_new_object(), *entries = json_object_new_array();
-    json_object_object_add(o, "version", json_object_new_string(EMDTOOLS_VERSION));
-    json_object_object_add(o, "boot", json_object_new_string(boot));
-    json_object_object_add(o, "files", json_object_new_int64((int64_t)totals->files));
-    json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)totals->raw_bytes));
-    json_object_object_add(o, "stored_bytes", json_object_new_int64((int64_t)totals->stored_bytes));
-    json_object_object_add(o, "seconds", json_object_new_double(totals->seconds));
-    for (size_t i = 0; i < list->count; i++)
-        if (list->entry[i]->state != EMD_WATCH_DONE && list->entry[i]->state != EMD_WATCH_CHECKING)
-            json_object_array_add(entries, entry_to_json(list->entry[i]));
-    json_object_object_add(o, "entries", entries);
-    size_t n;
-    const char *text = json_object_to_json_string_length(
-        o, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_NOSLASHESCAPE, &n);
-    if (!text || asprintf(&path, "%s/%s", target, EMD_STATE_NAME) < 0) {
-        path = NULL;
-        status = emd_fail(err, EMD_E_MEMORY, "out of memory");
-    }
-    if (status == EMD_OK)
-        status = emd_safefile_create(path, &file, err);
-    if (status == EMD_OK && write(emd_safefile_fd(file), text, n) != (ssize_t)n)
-        status = emd_fail(err, EMD_E_IO, "cannot write %s", emd_safefile_temp(file));
-    if (status == EMD_OK) {
-        status = emd_safefile_commit(&file, 1, true, err);
-        file = NULL;
-    }
-    emd_safefile_discard(file);
+    if (asprintf(&path, "%s/%s", target, EMD_STATE_NAME) < 0)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    enum emd_status status = emd_safefile_create(path, &file, err);
     free(path);
-    json_object_put(o);
-    return status;
+    if (status != EMD_OK)
+        return status;
+    const int fd = fcntl(emd_safefile_fd(file), F_DUPFD_CLOEXEC, 0);
+    FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!f && fd >= 0)
+        close(fd);
+    const bool printed = f && print_all(f, list, totals);
+    if (f && fclose(f) != 0)
+        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s", emd_safefile_temp(file));
+    else if (!printed)
+        status = emd_fail(err, EMD_E_IO, "cannot write %s", emd_safefile_temp(file));
+    if (status != EMD_OK) {
+        emd_safefile_discard(file);
+        return status;
+    }
+    return emd_safefile_commit(&file, 1, true, err);
 }
 
 static int64_t get_number(struct json_object *o, const char *key)
@@ -154,6 +183,21 @@ static const char *get_text(struct json_object *o, const char *key)
     return json_object_object_get_ex(o, key, &value) && json_object_is_type(value, json_type_string)
                ? json_object_get_string(value)
                : "";
+}
+
+/* Only what a scan sees is ever worked on; other names are not even kept. */
+static bool is_below(const char *name)
+{
+    for (const char *p = name; p; p = strchr(p, '/')) {
+        p += *p == '/' && p > name;
+        const size_t n = strcspn(p, "/");
+        if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && p[0] == '.' && p[1] == '.'))
+            return false;
+        p += n;
+        if (!*p)
+            break;
+    }
+    return *name != '\0';
 }
 
 static void read_entry(struct json_object *o, struct emd_watchlist *list, bool same_boot,
@@ -173,15 +217,17 @@ static void read_entry(struct json_object *o, struct emd_watchlist *list, bool s
     char *output = name ? emd_watch_output_name(name) : NULL;
     double since =
         json_object_object_get_ex(o, "since", &value) ? json_object_get_double(value) : 0;
-    if (output && *name &&
+    if (output && is_below(name) &&
         emd_watchlist_see(list, name, output, &id, &none, since, NULL) == EMD_OK) {
         struct emd_watch_entry *e = emd_watchlist_find(list, name);
         e->looks = (unsigned)get_number(o, "looks");
+        e->seen = false;
         if (aside) {
             /* who has the output's name may have changed meanwhile: that is asked again */
             if (outcome != EMD_OUTCOME_CONFLICT)
                 e->state = EMD_WATCH_ASIDE;
             e->outcome = (enum emd_watch_outcome)outcome;
+            e->said = outcome == EMD_OUTCOME_DAMAGED;
         }
         if (json_object_object_get_ex(o, "why", &value))
             e->why = decode_name(get_text(o, "why"));
@@ -193,12 +239,15 @@ static void read_entry(struct json_object *o, struct emd_watchlist *list, bool s
 void emd_statefile_read(const char *target, struct emd_watchlist *list,
                         struct emd_watch_totals *totals)
 {
-    char boot[64], *path;
+    char boot[64], *path, *text;
     struct json_object *entries, *value;
+    size_t n;
     memset(totals, 0, sizeof *totals);
     if (asprintf(&path, "%s/%s", target, EMD_STATE_NAME) < 0)
         return;
-    struct json_object *o = json_object_from_file(path);
+    text = emd_read_text_file(AT_FDCWD, path, most_bytes, &n);
+    struct json_object *o = text ? json_tokener_parse(text) : NULL;
+    free(text);
     free(path);
     boot_id(boot);
     const bool same_boot = *boot && strcmp(get_text(o, "boot"), boot) == 0;

@@ -3,16 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOOKS = 3, PATIENCE = 10 };
+enum { LOOKS = 3, PATIENCE = 10, VERDICTS = 2 };
 /* Another try is at most this far away, and what is gone is remembered as long: a share that is
  * unmounted for a while comes back to what is known of it. Seconds. */
 static const double longest = 3600;
 
 bool emd_watch_id_equal(const struct emd_watch_id *a, const struct emd_watch_id *b)
 {
-    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
-           a->mtime_s == b->mtime_s && a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s &&
-           a->ctime_ns == b->ctime_ns;
+    /* Some shares invent device and inode numbers anew at each mount or even look; what changes
+     * places with another file has another time of change. */
+    return (a->inode != 0) == (b->inode != 0) && a->size == b->size && a->mtime_s == b->mtime_s &&
+           a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns;
 }
 
 const char *emd_watch_outcome_text(enum emd_watch_outcome outcome)
@@ -151,8 +152,25 @@ static void forget_outcome(struct emd_watch_entry *e)
     e->why = NULL;
     e->outcome = EMD_OUTCOME_DONE;
     e->tries = 0;
+    e->verdicts = 0;
+    e->said = false;
     e->retry = 0;
     e->doubt_over = false;
+}
+
+void emd_watchlist_retry(struct emd_watchlist *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        struct emd_watch_entry *e = list->entry[i];
+        if (e->state != EMD_WATCH_ASIDE && e->state != EMD_WATCH_WAITING)
+            continue;
+        /* conflicts and names that contradict each other are found again by looking */
+        if (e->state == EMD_WATCH_ASIDE)
+            e->state = e->outcome == EMD_OUTCOME_CONFLICT ? EMD_WATCH_NEW : EMD_WATCH_WAITING;
+        e->tries = 0;
+        e->verdicts = 0;
+        e->retry = 0;
+    }
 }
 
 enum emd_status emd_watchlist_see(struct emd_watchlist *list, const char *name, const char *output,
@@ -166,6 +184,7 @@ enum emd_status emd_watchlist_see(struct emd_watchlist *list, const char *name, 
     if (!e && !(e = add_entry(list, name, output)))
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     e->round = list->round;
+    e->seen = true;
     e->missing = -1;
     if (is_new || !emd_watch_id_equal(&e->source, source)) {
         /* a failure is remembered for the content; a remounted share has other device numbers */
@@ -280,8 +299,8 @@ struct emd_watch_entry *emd_watchlist_due(struct emd_watchlist *list, double now
     for (size_t i = 0; i < list->count; i++) {
         struct emd_watch_entry *e = list->entry[i];
         const bool contested = e->rival && e->rival->missing < 0;
-        if (e->state == EMD_WATCH_WAITING && e->missing < 0 && !contested && now >= e->retry &&
-            is_settled(list, e, now)) {
+        if (e->state == EMD_WATCH_WAITING && e->seen && e->missing < 0 && !contested &&
+            now >= e->retry && is_settled(list, e, now)) {
             e->doubt_over =
                 list->settings.settle <= 0 || now - e->since >= PATIENCE * list->settings.settle;
             return e;
@@ -305,13 +324,22 @@ void emd_watchlist_checked(struct emd_watchlist *list, struct emd_watch_entry *e
     entry->state = done ? EMD_WATCH_DONE : EMD_WATCH_WAITING;
 }
 
+/* Seconds from one verdict to the next. */
+static double second_look(const struct emd_watch_settings *settings)
+{
+    const double most = 60, least = 1;
+    return settings->settle < least ? least : settings->settle > most ? most : settings->settle;
+}
+
 bool emd_watchlist_finish(struct emd_watchlist *list, struct emd_watch_entry *entry,
                           enum emd_watch_outcome outcome, const char *why, double now)
 {
     if (entry->state == EMD_WATCH_RUNNING)
         list->running--;
-    const bool news =
+    bool news =
         entry->outcome != outcome || !entry->why != !why || (why && strcmp(entry->why, why) != 0);
+    if (outcome != EMD_OUTCOME_DAMAGED)
+        entry->verdicts = 0;
     double delay = list->settings.poll;
     for (unsigned i = 0; i < entry->tries && delay < longest; i++)
         delay *= 2;
@@ -348,8 +376,19 @@ bool emd_watchlist_finish(struct emd_watchlist *list, struct emd_watch_entry *en
     case EMD_OUTCOME_TARGET:
         list->hold = now + list->settings.poll;
         break;
-    case EMD_OUTCOME_EMPTY:
     case EMD_OUTCOME_DAMAGED:
+        /* a share that has hiccups can show anything once: not said before it was seen twice */
+        entry->said = entry->said && !news;
+        news = false;
+        if (++entry->verdicts >= VERDICTS) {
+            entry->state = EMD_WATCH_ASIDE;
+            news = !entry->said;
+            entry->said = true;
+        } else {
+            entry->retry = now + second_look(&list->settings);
+        }
+        break;
+    case EMD_OUTCOME_EMPTY:
     case EMD_OUTCOME_CONFLICT:
         entry->state = EMD_WATCH_ASIDE;
         break;

@@ -11,7 +11,8 @@
  *    +---- any change of the source ----+
  *
  * Settled is a source whose size, times and inode were the same at three looks or more and for
- * 'settle' seconds. What looks complete but odd is believed after ten times that. */
+ * 'settle' seconds. Suspicious files are accepted after ten times that. A damaged one is set
+ * aside when two runs, some time apart, have found it so. */
 #ifndef EMD_WATCH_WATCHLIST_H
 #define EMD_WATCH_WATCHLIST_H
 
@@ -21,7 +22,8 @@
 
 #include "base/status.h"
 
-/* What tells this state of a file from any other; all zero: there is none. */
+/* What tells this state of a file from any other; all zero: there is none. Device and inode do not
+ * count, see emd_watch_id_equal. */
 struct emd_watch_id {
     uint64_t device, inode, size;
     int64_t mtime_s, ctime_s;
@@ -63,13 +65,16 @@ struct emd_watch_entry {
     char *why;                      /* text of that, or NULL */
     double since;                   /* of the first look at this state of the source */
     unsigned looks;
-    bool changed;    /* in the life of this list */
-    bool replace;    /* the output is of an earlier state of the source */
-    bool doubt_over; /* odd, but unchanged for long */
-    unsigned tries;  /* runs that asked to come again */
-    double retry;    /* not before */
-    double missing;  /* since when it is gone; < 0: it is there */
-    uint64_t round;  /* of the last look */
+    bool changed;      /* in the life of this list */
+    bool replace;      /* the output is of an earlier state of the source */
+    bool doubt_over;   /* odd, but unchanged for long */
+    unsigned tries;    /* runs that asked to come again */
+    unsigned verdicts; /* runs in a row that found it damaged */
+    bool said;         /* its damage is known and was news once */
+    bool seen;         /* by a look, and not only known from the state file */
+    double retry;      /* not before */
+    double missing;    /* since when it is gone; < 0: it is there */
+    uint64_t round;    /* of the last look */
     struct emd_watch_entry *next_hash;
     struct emd_watch_entry *rival; /* another source of the same output */
 };
@@ -121,6 +126,9 @@ bool emd_watchlist_finish(struct emd_watchlist *list, struct emd_watch_entry *en
 
 /* True while time alone can make an entry due: it settles, and has not been seen to change. */
 bool emd_watchlist_settling(const struct emd_watchlist *list);
+
+/* Tries everything again that failed: nothing is forgotten but the waiting. */
+void emd_watchlist_retry(struct emd_watchlist *list);
 
 /* "busy", "incomplete", ... */
 const char *emd_watch_outcome_text(enum emd_watch_outcome outcome);

@@ -553,7 +553,7 @@ class Arguments(Made):
         shim = os.path.join(os.environ["EMDTOOLS_BUILD_DIR"], "tests", "fault_shim.so")
         before = sorted(os.listdir())
         run = emdblanks("-q", "in.expt", "in.refl", code=-signal.SIGTERM,
-                        env=dict(os.environ, LD_PRELOAD=shim, EMD_FAULT="pwrite:2:term:not_blank.refl.tmp",
+                        env=dict(os.environ, LD_PRELOAD=shim, EMD_FAULT="pwrite:2:term:*not_blank.refl.[0-9a-f]*.tmp",
                                  ASAN_OPTIONS="verify_asan_link_order=0"))
         self.assertIn("stopped on request", run.stderr)
         self.assertEqual(sorted(os.listdir()), before)

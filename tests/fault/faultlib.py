@@ -1,5 +1,6 @@
 """What the fault tests share: running emdrepack under adverse conditions and judging what it left."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -52,12 +53,31 @@ def emdrepack(*args, fault=None, log=None, prefix=(), codes=None, timeout=TIMEOU
     return Outcome(run)
 
 
+# A fault's PART: the temporary file of out.emd, and not its lock.
+OUT_TEMPORARY = "*out.emd.[0-9a-f]*.tmp"
+
+
 def movie(name, *options, size=64, frames=12):
     """A simulated movie, made once."""
     if not os.path.exists(name):
         subprocess.run([EMDSIM, "-q", "--size", str(size), "--frames", str(frames), *options, name],
                        check=True)
     return name
+
+
+def temporary(output):
+    """The temporary file of an output that is being written, or None."""
+    found = glob.glob(glob.escape(output) + ".[0-9a-f]*.tmp")
+    return found[0] if found else None
+
+
+def is_growing(output, least=1):
+    """Whether so many bytes of an output are written to its temporary file."""
+    try:
+        name = temporary(output)
+        return name is not None and os.path.getsize(name) >= least
+    except FileNotFoundError:
+        return False
 
 
 def digest(name):

@@ -2,14 +2,16 @@
  *
  *   CALL:WHEN:WHAT:PART[;...]
  *
- *   CALL  pread pwrite write fsync rename (any kind of it) ftruncate
+ *   CALL  pread pwrite write fsync rename (any kind of it) ftruncate futimens fchmod
+ *         lock (fcntl's locks; "grant": granted whoever has them) statfs ("nfs": says it is NFS)
  *   WHEN  which of the matching calls, counted from 1 over all threads: "3" the third, "3+" from
  *         the third on, "*3" every third
  *   WHAT  an error (EIO ENOSPC EINTR EACCES EDQUOT EINVAL); "short": half the bytes are moved;
  *         "eof": nothing is; "flip": one bit in the middle of the written bytes is turned;
  *         "kill": the process dies at once, before the call; "term": it gets SIGTERM then;
- *         "crash", "spin": a process that it forked dies of SIGSEGV, or uses its processor for ever
- *   PART  the file's name must contain this text, "" any
+ *         "crash", "spin", "oom": a process that it forked dies of SIGSEGV, uses its processor for
+ *         ever, or is killed as by the kernel; "ERROR!" (as EIO!): that error in forked processes,
+ * too PART  the file's name must contain this text, or match it if it has a '*'; "" any
  *
  * With EMD_FAULT_LOG the numbers of matching calls are written to that file at exit, so that a test
  * can go through all of them. A rule that cannot be understood ends the process: a test must not
@@ -18,15 +20,19 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { MOST_RULES = 8, MOST_FLIPPED = 1 << 26 };
@@ -38,14 +44,17 @@ enum action {
     ACT_FLIP,
     ACT_KILL,
     ACT_TERM,
-    ACT_CRASH,
-    ACT_SPIN
+    ACT_GRANT,
+    ACT_NFS,
+    ACT_CRASH, /* from here on: in forked processes */
+    ACT_SPIN,
+    ACT_OOM
 };
 
 struct rule {
     char call[16], part[64];
     unsigned long at;
-    bool every, onwards;
+    bool every, onwards, anywhere;
     enum action action;
     int error;
     atomic_ulong seen;
@@ -75,7 +84,8 @@ static void parse_rule(const char *text)
         const char *name;
         int error;
     } errors[] = {{"EIO", EIO},       {"ENOSPC", ENOSPC}, {"EINTR", EINTR},
-                  {"EACCES", EACCES}, {"EDQUOT", EDQUOT}, {"EINVAL", EINVAL}};
+                  {"EACCES", EACCES}, {"EDQUOT", EDQUOT}, {"EINVAL", EINVAL},
+                  {"ESTALE", ESTALE}, {"EPERM", EPERM},   {"ENOSYS", ENOSYS}};
     char when[24], what[16];
     struct rule *rule = &rules[rule_count];
     if (rule_count++ == MOST_RULES)
@@ -102,6 +112,15 @@ static void parse_rule(const char *text)
         rule->action = ACT_CRASH;
     else if (strcmp(what, "spin") == 0)
         rule->action = ACT_SPIN;
+    else if (strcmp(what, "oom") == 0)
+        rule->action = ACT_OOM;
+    else if (strcmp(what, "grant") == 0)
+        rule->action = ACT_GRANT;
+    else if (strcmp(what, "nfs") == 0)
+        rule->action = ACT_NFS;
+    rule->anywhere =
+        rule->action == ACT_GRANT || rule->action == ACT_NFS || what[strlen(what) - 1] == '!';
+    what[strcspn(what, "!")] = '\0';
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++)
         if (strcmp(what, errors[i].name) == 0) {
             rule->action = ACT_ERROR;
@@ -137,6 +156,11 @@ __attribute__((destructor)) static void finish(void)
         fclose(log);
 }
 
+static bool has_part(const char *name, const char *part)
+{
+    return strchr(part, '*') ? fnmatch(part, name, 0) == 0 : strstr(name, part) != NULL;
+}
+
 /* What is to happen to this call; 'name' NULL: the file is known by its descriptor. */
 static const struct rule *match(const char *call, int fd, const char *name)
 {
@@ -144,14 +168,15 @@ static const struct rule *match(const char *call, int fd, const char *name)
     const bool own = is_worker();
     for (size_t i = 0; i < rule_count; i++) {
         struct rule *rule = &rules[i];
-        if (strcmp(rule->call, call) != 0 || own == (rule->action >= ACT_CRASH))
+        if (strcmp(rule->call, call) != 0 ||
+            (!rule->anywhere && own == (rule->action >= ACT_CRASH)))
             continue;
         if (!name && rule->part[0]) {
             snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
             ssize_t n = readlink(link, target, sizeof target - 1);
             target[n > 0 ? n : 0] = '\0';
         }
-        if (rule->part[0] && !strstr(name ? name : target, rule->part))
+        if (!has_part(name ? name : target, rule->part))
             continue;
         unsigned long number = atomic_fetch_add(&rule->seen, 1) + 1;
         bool now = rule->every     ? number % rule->at == 0
@@ -159,7 +184,7 @@ static const struct rule *match(const char *call, int fd, const char *name)
                                    : number == rule->at;
         if (!now)
             continue;
-        if (rule->action == ACT_KILL)
+        if (rule->action == ACT_KILL || rule->action == ACT_OOM)
             kill(getpid(), SIGKILL);
         if (rule->action == ACT_TERM)
             kill(getpid(), SIGTERM);
@@ -289,4 +314,61 @@ EXPORT int renameat2(int from_folder, const char *from, int to_folder, const cha
                ? -1
                : ((int (*)(int, const char *, int, const char *, unsigned))next("renameat2"))(
                      from_folder, from, to_folder, to, flags);
+}
+
+EXPORT int futimens(int fd, const struct timespec times[2])
+{
+    return refuse(match("futimens", fd, NULL))
+               ? -1
+               : ((int (*)(int, const struct timespec *))next("futimens"))(fd, times);
+}
+
+EXPORT int fchmod(int fd, mode_t mode)
+{
+    return refuse(match("fchmod", fd, NULL)) ? -1
+                                             : ((int (*)(int, mode_t))next("fchmod"))(fd, mode);
+}
+
+EXPORT int renameat(int from_folder, const char *from, int to_folder, const char *to)
+{
+    return refuse(match("rename", -1, to)) ? -1
+                                           : ((int (*)(int, const char *, int, const char *))next(
+                                                 "renameat"))(from_folder, from, to_folder, to);
+}
+
+EXPORT int fcntl64(int fd, int command, ...)
+{
+    va_list args;
+    va_start(args, command);
+    void *argument = va_arg(args, void *); /* an int fits in it, too */
+    va_end(args);
+    const bool sets = command == F_OFD_SETLK || command == F_SETLK;
+    const bool asks = command == F_OFD_GETLK || command == F_GETLK;
+    const struct rule *rule = sets || asks ? match("lock", fd, NULL) : NULL;
+    if (refuse(rule))
+        return -1;
+    if (rule && rule->action == ACT_GRANT) {
+        if (asks)
+            ((struct flock64 *)argument)->l_type = F_UNLCK;
+        return 0;
+    }
+    return ((int (*)(int, int, ...))next("fcntl64"))(fd, command, argument);
+}
+
+EXPORT int fcntl(int fd, int command, ...)
+{
+    va_list args;
+    va_start(args, command);
+    void *argument = va_arg(args, void *);
+    va_end(args);
+    return fcntl64(fd, command, argument);
+}
+
+EXPORT int fstatfs64(int fd, struct statfs64 *fs)
+{
+    const int result = ((int (*)(int, struct statfs64 *))next("fstatfs64"))(fd, fs);
+    const struct rule *rule = match("statfs", fd, NULL);
+    if (rule && rule->action == ACT_NFS)
+        fs->f_type = 0x6969;
+    return result;
 }

@@ -101,11 +101,11 @@ class BadInput(unittest.TestCase):
     def damaged(self, name, data):
         with open("bad.emd", "wb") as f:
             f.write(data)
-        for left in ("out.emd", "out.emd.tmp"):
+        for left in ("out.emd", "out.emd.lock.tmp"):
             if os.path.exists(left):
                 os.unlink(left)
         run = repack("bad.emd")
-        self.assertFalse(os.path.exists("out.emd.tmp"), name)
+        self.assertFalse(fl.temporary("out.emd") or os.path.exists("out.emd.lock.tmp"), name)
         self.assertEqual(os.path.exists("out.emd"), run.code == 0, name)
         if run.code != 0:
             self.assertIn("bad.emd: ", run.stderr)

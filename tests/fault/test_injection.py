@@ -81,19 +81,19 @@ class SystemCalls(Faulty):
         for plan, (_, memory) in PLANS.items():
             source = self.source(plan)
             for error, text in (("ENOSPC", os.strerror(errno.ENOSPC)), ("EIO", None)):
-                count = self.counted(source, "pwrite", ".tmp", "-m", memory)
+                count = self.counted(source, "pwrite", fl.OUT_TEMPORARY, "-m", memory)
                 self.assertGreater(count, 10)
                 for n in self.sample(count, 6):
                     with self.subTest(plan=plan, error=error, call=n, of=count):
-                        self.fails(source, "-m", memory, fault=f"pwrite:{n}+:{error}:.tmp",
+                        self.fails(source, "-m", memory, fault=f"pwrite:{n}+:{error}:{fl.OUT_TEMPORARY}",
                                    says=text)
 
     def test_a_single_failed_write_is_enough(self):
         source = self.source()
-        count = self.counted(source, "pwrite", ".tmp")
+        count = self.counted(source, "pwrite", fl.OUT_TEMPORARY)
         for n in self.sample(count):
             with self.subTest(call=n, of=count):
-                self.fails(source, fault=f"pwrite:{n}:EIO:.tmp")
+                self.fails(source, fault=f"pwrite:{n}:EIO:{fl.OUT_TEMPORARY}")
 
     def test_spilling_fails(self):
         """The temporary file of the strips has no name: it is told by the folder."""
@@ -112,7 +112,7 @@ class SystemCalls(Faulty):
 
     def test_synchronising_and_renaming_fail(self):
         source = self.source()
-        self.fails(source, fault="fsync:1:EIO:out.emd.tmp", says="to the disk")
+        self.fails(source, fault=f"fsync:1:EIO:{fl.OUT_TEMPORARY}", says="to the disk")
         self.fails(source, fault="rename:1:EIO:out.emd", says="rename")
 
     def test_a_folder_that_cannot_be_synchronised_is_said(self):
@@ -174,12 +174,12 @@ class SystemCalls(Faulty):
         """--verify=file reads back what was written: every turned bit in the data is found."""
         for plan, (_, memory) in PLANS.items():
             source = self.source(plan)
-            count = self.counted(source, "pwrite", "out.emd.tmp", "-m", memory)
+            count = self.counted(source, "pwrite", fl.OUT_TEMPORARY, "-m", memory)
             found = 0
             for n in self.sample(count):
                 with self.subTest(plan=plan, call=n, of=count):
                     run = emdrepack("-q", "-f", "-c", "zstd", "-m", memory, "--verify=file", source,
-                                    "here/out.emd", codes=(0, 1), fault=f"pwrite:{n}:flip:out.emd.tmp")
+                                    "here/out.emd", codes=(0, 1), fault=f"pwrite:{n}:flip:{fl.OUT_TEMPORARY}")
                     if run.code == 0:  # in bytes that mean nothing, or that are written again
                         self.assertIsNone(deepcompare.difference(source, "here/out.emd"))
                         os.unlink("here/out.emd")
@@ -324,7 +324,7 @@ class Locks(Faulty):
         """An instrument that wants its file back gets it, in the midst of a repack."""
         source = movie("slow.emd", size=512, frames=60)
         with subprocess.Popen([fl.EMDREPACK, "-q", "-j1", "-c", "zstd:19", source, "here/out.emd"]) as p:
-            while not os.path.exists("here/out.emd.tmp"):
+            while not fl.temporary("here/out.emd"):
                 time.sleep(0.01)
             with open(source, "r+b") as f:
                 fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -344,7 +344,7 @@ class Changes(Faulty):
         movie(source, "--layout", layout, size=512, frames=60)
         with subprocess.Popen([fl.EMDREPACK, "-q", "-j1", "-c", "zstd:19", source, "here/out.emd"],
                               stderr=subprocess.PIPE, text=True) as p:
-            while not os.path.exists("here/out.emd.tmp") or os.path.getsize("here/out.emd.tmp") < 9999:
+            while not fl.is_growing("here/out.emd", 9999):
                 self.assertIsNone(p.poll(), "it was too fast for this test")
                 time.sleep(0.01)
             p.send_signal(signal.SIGSTOP)
@@ -404,7 +404,7 @@ class Outputs(Faulty):
         source = movie("slow.emd", size=512, frames=60)
         with subprocess.Popen([fl.EMDREPACK, "-q", "-j1", "-c", "zstd:19", source, "here/out.emd"],
                               stderr=subprocess.PIPE, text=True) as p:
-            while not os.path.exists("here/out.emd.tmp"):
+            while not fl.temporary("here/out.emd"):
                 time.sleep(0.01)
             with open("here/out.emd", "wb") as f:
                 f.write(PRECIOUS)
@@ -419,7 +419,7 @@ class Outputs(Faulty):
         source = self.source()
         with open("here/out.emd", "wb") as f:
             f.write(PRECIOUS)
-        for fault in ("pwrite:5:EIO:.tmp", "fsync:1:EIO:.tmp", "rename:1:EIO:out.emd",
+        for fault in (f"pwrite:5:EIO:{fl.OUT_TEMPORARY}", f"fsync:1:EIO:{fl.OUT_TEMPORARY}", "rename:1:EIO:out.emd",
                       "pread:20+:EIO:frame.emd"):
             emdrepack("-q", "-f", source, "here/out.emd", codes=(1,), fault=fault)
             with open("here/out.emd", "rb") as f:
@@ -452,39 +452,99 @@ class Outputs(Faulty):
         self.assertTrue(all("failed: " in line for line in last), run.stderr)
 
 
+class Shares(Faulty):
+    """What network file systems do."""
+
+    def test_trouble_is_not_damage(self):
+        """A read that fails inside HDF5, here or in the child process that rehearses, says nothing
+        about the file."""
+        source = self.source()
+        for error in ("EIO", "ESTALE"):
+            for n in (1, 3, 5, 8, 12, 20):
+                with self.subTest(error=error, read=n):
+                    run = self.fails(source, fault=f"pread:{n}+:{error}!:{source}")
+                    self.assertNotIn("damaged", run.stderr)
+                    self.assertIn(os.strerror(getattr(errno, error)), run.stderr)
+
+    def test_a_kill_from_outside_is_not_damage(self):
+        source = self.source()
+        run = self.fails(source, fault=f"pread:3:oom:{source}")
+        self.assertNotIn("damaged", run.stderr)
+        self.assertIn("from outside", run.stderr)
+
+    def test_attributes_that_cannot_be_set(self):
+        source = self.source()
+        for fault, says in (("futimens:1+:EPERM:out", "time"), ("futimens:1+:ENOSYS:out", "time"),
+                            ("fchmod:1+:EINVAL:out", "mode"), ("fchmod:1+:EPERM:out", "mode")):
+            fl.fresh("here")
+            run = emdrepack(source, "here/out.emd", codes=(0,), fault=fault)
+            self.assertIn(f"here/out.emd: cannot set the {says}: ", run.stderr, fault)
+            self.nothing_left("out.emd")
+
+    def test_a_second_writer_where_locks_are_granted_to_everybody(self):
+        source = self.source()
+        slow = movie("slow.emd", size=512, frames=60)
+        env = dict(os.environ, LD_PRELOAD=fl.SHIM, EMD_FAULT="lock:1+:grant:;statfs:1+:nfs:")
+        with subprocess.Popen([fl.EMDREPACK, "-q", "-j1", "-c", "zstd:19", slow, "here/out.emd"],
+                              env=env) as p:
+            while not fl.is_growing("here/out.emd", 9999):
+                time.sleep(0.01)
+            name = fl.temporary("here/out.emd")
+            commands = [[]]
+            if fl.is_root() and shutil.which("unshare"):
+                commands.append(["unshare", "--pid", "--fork", "--mount-proc"])
+            for prefix in commands:
+                run = emdrepack("-q", source, "here/out.emd", codes=(3,), prefix=prefix, env=env)
+                self.assertIn("another process is writing", run.stderr)
+            self.assertEqual(fl.temporary("here/out.emd"), name)
+            self.assertEqual(p.wait(fl.TIMEOUT), 0)
+        self.nothing_left("out.emd")
+        emdrepack("-q", "--check", "here/out.emd", codes=(0,))
+
+
 class Temporaries(Faulty):
     def test_of_a_dead_process_is_replaced(self):
         source = self.source()
-        with open("here/out.emd.tmp", "wb") as f:
-            f.write(b"left behind")
+        slow = movie("slow.emd", size=512, frames=60)
+        with subprocess.Popen([fl.EMDREPACK, "-q", "-j1", "-c", "zstd:19", slow, "here/out.emd"]) as p:
+            while not fl.is_growing("here/out.emd", 9999):
+                time.sleep(0.01)
+            p.kill()
+        self.assertEqual(len(os.listdir("here")), 2)  # and its lock
         self.succeeds(source)
 
     def test_of_a_live_process_stays(self):
         source = self.source()
         slow = movie("slow.emd", size=512, frames=60)
         with subprocess.Popen([fl.EMDREPACK, "-q", "-j1", "-c", "zstd:19", slow, "here/out.emd"]) as p:
-            while not os.path.exists("here/out.emd.tmp") or os.path.getsize("here/out.emd.tmp") < 9999:
+            while not fl.is_growing("here/out.emd", 9999):
                 time.sleep(0.01)
-            inode = os.stat("here/out.emd.tmp").st_ino
+            name = fl.temporary("here/out.emd")
             run = emdrepack("-q", source, "here/out.emd", codes=(3,))
             self.assertIn("another process is writing", run.stderr)
-            self.assertEqual(os.stat("here/out.emd.tmp").st_ino, inode)
+            self.assertEqual(fl.temporary("here/out.emd"), name)
             p.send_signal(signal.SIGINT)
             self.assertEqual(p.wait(fl.TIMEOUT), -signal.SIGINT)
         self.nothing_left()
 
     def test_that_is_no_file_of_ours_stays(self):
         source = self.source()
-        os.symlink("elsewhere", "here/out.emd.tmp")
-        emdrepack("-q", source, "here/out.emd", codes=(3,))
-        self.nothing_left("out.emd.tmp")
-        self.assertTrue(os.path.islink("here/out.emd.tmp"))
+        os.symlink("elsewhere", "here/out.emd.lock.tmp")
+        emdrepack("-q", source, "here/out.emd", codes=(1,))
+        self.nothing_left("out.emd.lock.tmp")
+        self.assertTrue(os.path.islink("here/out.emd.lock.tmp"))
+        os.unlink("here/out.emd.lock.tmp")
+        for make in ("mkfifo", "mkdir", "ln -s /dev/zero"):
+            subprocess.run([*make.split(), "here/out.emd.lock.tmp"], check=True)
+            emdrepack("-q", source, "here/out.emd", codes=(1,), timeout=20)
+            self.nothing_left("out.emd.lock.tmp")
+            subprocess.run(["rm", "-r", "here/out.emd.lock.tmp"], check=True)
 
     def test_signals(self):
         source = movie("slow.emd", size=512, frames=60)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with subprocess.Popen([fl.EMDREPACK, "-q", "-c", "zstd:19", source, "here/out.emd"]) as p:
-                while not os.path.exists("here/out.emd.tmp"):
+                while not fl.temporary("here/out.emd"):
                     time.sleep(0.01)
                 p.send_signal(number)
                 self.assertEqual(p.wait(fl.TIMEOUT), -number)

@@ -1,5 +1,6 @@
 /* lib/base and tools/common: status texts, safe files, number parsing. */
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -7,30 +8,36 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
+#include "base/lockfile.h"
 #include "base/memory.h"
 #include "base/nearest.h"
 #include "base/safefile.h"
 #include "base/utf8.h"
 #include "common/message.h"
+#include "watch/scan.h"
 
 static char folder[64];
-static char path[128], temp[160];
+static char path[128], lock[160];
 
 static void setup(void)
 {
     strcpy(folder, "/tmp/emd_base_XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/out", folder);
-    snprintf(temp, sizeof temp, "%s.tmp", path);
+    snprintf(lock, sizeof lock, "%s.lock.tmp", path);
 }
 
 static void teardown(void)
 {
     unlink(path);
-    unlink(temp);
+    unlink(lock);
     ck_assert_int_eq(rmdir(folder), 0); /* nothing else is left behind */
 }
 
@@ -58,6 +65,29 @@ static char *get(const char *name)
     return text;
 }
 
+/* Temporary files, locks aside; one of them in 'temp'. */
+static char temp[400];
+static int temporaries(void)
+{
+    int count = 0;
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    size_t stem;
+    while ((entry = readdir(dir)))
+        if (emd_safefile_is_temporary(entry->d_name, &stem) && !strstr(entry->d_name, ".lock.")) {
+            snprintf(temp, sizeof temp, "%s/%s", folder, entry->d_name);
+            count++;
+        }
+    closedir(dir);
+    return count;
+}
+
+static size_t clean(void)
+{
+    static const char *const patterns[] = {"*", NULL};
+    return emd_scan_clean(folder, patterns, 0);
+}
+
 static struct emd_safefile *create(void)
 {
     struct emd_safefile *file;
@@ -70,9 +100,9 @@ static struct emd_safefile *create(void)
 START_TEST(commit_gives_the_final_name)
 {
     struct emd_safefile *file = create();
-    ck_assert(exists(temp) && !exists(path));
+    ck_assert(temporaries() == 1 && exists(lock) && !exists(path));
     ck_assert_int_eq(emd_safefile_commit(&file, 1, false, NULL), EMD_OK);
-    ck_assert(!exists(temp));
+    ck_assert(temporaries() == 0 && !exists(lock));
     ck_assert_str_eq(get(path), "new");
 }
 END_TEST
@@ -80,7 +110,7 @@ END_TEST
 START_TEST(discard_leaves_nothing)
 {
     emd_safefile_discard(create());
-    ck_assert(!exists(temp) && !exists(path));
+    ck_assert(temporaries() == 0 && !exists(lock) && !exists(path));
 }
 END_TEST
 
@@ -91,7 +121,7 @@ START_TEST(existing_output_stays)
     struct emd_safefile *file = create();
     ck_assert_int_eq(emd_safefile_commit(&file, 1, false, &err), EMD_E_EXISTS);
     ck_assert_str_eq(get(path), "old");
-    ck_assert(!exists(temp));
+    ck_assert_int_eq(temporaries(), 0);
     file = create();
     ck_assert_int_eq(emd_safefile_commit(&file, 1, true, &err), EMD_OK);
     ck_assert_str_eq(get(path), "new");
@@ -104,8 +134,11 @@ START_TEST(live_temporary_is_busy)
     struct emd_error err;
     ck_assert(emd_safefile_busy(path));
     ck_assert_int_eq(emd_safefile_create(path, &second, &err), EMD_E_BUSY);
-    ck_assert(!emd_safefile_clean(path));
-    ck_assert(exists(temp));
+    ck_assert_uint_eq(clean(), 0);
+    ck_assert_int_eq(temporaries(), 1);
+    unlink(lock); /* somebody tidied up too much: what is being written stays all the same */
+    ck_assert_uint_eq(clean(), 0);
+    ck_assert_int_eq(temporaries(), 1);
     emd_safefile_discard(file);
     ck_assert(!emd_safefile_busy(path));
 }
@@ -122,11 +155,15 @@ START_TEST(dead_temporary_is_replaced)
     ck_assert_int_eq(waitpid(child, &result, 0), child);
     ck_assert_int_eq(result, 0);
     ck_assert(!emd_safefile_busy(path));
-    ck_assert(exists(temp));
-    emd_safefile_discard(create());
+    ck_assert(temporaries() == 1 && exists(lock));
+    struct emd_safefile *file = create();
+    ck_assert_int_eq(temporaries(), 1);
+    emd_safefile_discard(file);
+    ck_assert_int_eq(temporaries(), 0);
+    snprintf(temp, sizeof temp, "%s.0123456789abcdef.tmp", path);
     put(temp, "stale");
-    ck_assert(emd_safefile_clean(path));
-    ck_assert(!exists(temp));
+    ck_assert_uint_eq(clean(), 1);
+    ck_assert(!exists(temp) && !exists(lock));
 }
 END_TEST
 
@@ -134,9 +171,16 @@ START_TEST(foreign_object_under_the_temporary_name_stays)
 {
     struct emd_safefile *file;
     struct emd_error err;
-    ck_assert_int_eq(symlink("/nonexistent", temp), 0);
-    ck_assert_int_eq(emd_safefile_create(path, &file, &err), EMD_E_BUSY);
-    ck_assert(exists(temp));
+    ck_assert_int_eq(symlink("/nonexistent", lock), 0);
+    ck_assert_int_eq(emd_safefile_create(path, &file, &err), EMD_E_EXISTS);
+    ck_assert(exists(lock));
+    unlink(lock);
+    put(lock, "not a lock");
+    ck_assert_int_eq(emd_safefile_create(path, &file, &err), EMD_E_EXISTS);
+    ck_assert_str_eq(get(lock), "not a lock");
+    unlink(lock);
+    ck_assert_int_eq(mkfifo(lock, 0600), 0);
+    ck_assert_int_eq(emd_safefile_create(path, &file, &err), EMD_E_EXISTS);
 }
 END_TEST
 
@@ -149,7 +193,7 @@ START_TEST(several_are_committed_all_or_none)
     files[0] = create();
     ck_assert_int_eq(emd_safefile_create(second_path, &files[1], NULL), EMD_OK);
     ck_assert_int_eq(emd_safefile_commit(files, 2, false, NULL), EMD_E_EXISTS);
-    ck_assert(!exists(path) && !exists(temp));
+    ck_assert(!exists(path) && temporaries() == 0);
     ck_assert_str_eq(get(second_path), "old");
     files[0] = create();
     ck_assert_int_eq(emd_safefile_create(second_path, &files[1], NULL), EMD_OK);
@@ -164,27 +208,28 @@ END_TEST
 static bool no_links;
 static const char *unrenamable;
 
-int link(const char *from, const char *to)
+int linkat(int from_folder, const char *from, int to_folder, const char *to, int flags)
 {
     if (no_links) {
         errno = EPERM;
         return -1;
     }
-    return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+    return (int)syscall(SYS_linkat, from_folder, from, to_folder, to, flags);
 }
 
-int rename(const char *from, const char *to)
+int renameat(int from_folder, const char *from, int to_folder, const char *to)
 {
-    if (unrenamable && strstr(from, unrenamable)) {
+    if (unrenamable && strncmp(from, unrenamable, strlen(unrenamable)) == 0 &&
+        !strstr(from, ".old.")) {
         errno = EIO;
         return -1;
     }
-    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+    return (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, 0);
 }
 
 START_TEST(old_outputs_survive_a_failed_commit)
 {
-    static const char *const failing[] = {"/second.tmp", "/out.tmp"};
+    static const char *const failing[] = {"second.", "out."};
     char second_path[128];
     snprintf(second_path, sizeof second_path, "%s/second", folder);
     no_links = _i % 2;
@@ -203,11 +248,138 @@ START_TEST(old_outputs_survive_a_failed_commit)
 }
 END_TEST
 
+/* The folder that was opened is the one that is written, whatever its name leads to by then. */
+START_TEST(an_exchanged_folder_leads_nowhere)
+{
+    char inner[128], moved[128], file_path[160], moved_path[160];
+    snprintf(inner, sizeof inner, "%s/inner", folder);
+    snprintf(moved, sizeof moved, "%s/moved", folder);
+    snprintf(file_path, sizeof file_path, "%s/inner/x", folder);
+    snprintf(moved_path, sizeof moved_path, "%s/moved/x", folder);
+    ck_assert_int_eq(mkdir(inner, 0700), 0);
+    struct emd_safefile *file;
+    ck_assert_int_eq(emd_safefile_create(file_path, &file, NULL), EMD_OK);
+    ck_assert(rename(inner, moved) == 0 && symlink("/nonexistent", inner) == 0);
+    ck_assert_int_eq(emd_safefile_commit(&file, 1, false, NULL), EMD_OK);
+    ck_assert(exists(moved_path));
+    ck_assert(unlink(moved_path) == 0 && unlink(inner) == 0 && rmdir(moved) == 0);
+}
+END_TEST
+
+START_TEST(long_names_have_shorter_temporaries)
+{
+    char name[256], long_path[400];
+    for (size_t n = 230; n <= 255; n += 5) {
+        struct emd_safefile *file;
+        struct emd_error err = {0};
+        memset(name, 'n', n);
+        name[n] = '\0';
+        snprintf(long_path, sizeof long_path, "%s/%s", folder, name);
+        ck_assert_msg(emd_safefile_create(long_path, &file, &err) == EMD_OK, "%s", err.text);
+        ck_assert(emd_safefile_busy(long_path));
+        ck_assert_int_eq(emd_safefile_commit(&file, 1, false, NULL), EMD_OK);
+        ck_assert(exists(long_path) && temporaries() == 0);
+        unlink(long_path);
+    }
+}
+END_TEST
+
+static const char *record_of(const char *boot, const char *namespace, long pid)
+{
+    static char text[400];
+    snprintf(text, sizeof text, "emdtools-lock 1 0123456789abcdef %ld 0 %s %s host note\n", pid,
+             namespace, boot);
+    return text;
+}
+
+/* On a local file system the kernel's lock decides, unless the process is seen alive. */
+START_TEST(records_of_others)
+{
+    struct emd_lockfile *held, *second;
+    char boot[64] = "", namespace[64] = "";
+    FILE *f = fopen("/proc/sys/kernel/random/boot_id", "r");
+    ck_assert(f && fscanf(f, "%63s", boot) == 1);
+    fclose(f);
+    ck_assert_int_gt(readlink("/proc/self/ns/pid", namespace, sizeof namespace - 1), 0);
+
+    put(lock, record_of(boot, namespace, (long)getppid()));
+    ck_assert(emd_lockfile_held(AT_FDCWD, lock));
+    ck_assert_int_eq(emd_lockfile_take(AT_FDCWD, lock, NULL, &held, NULL), EMD_E_BUSY);
+    ck_assert_int_eq(emd_lockfile_holder(AT_FDCWD, lock), getppid());
+
+    put(lock, record_of("another-boot", namespace, 1));
+    ck_assert(!emd_lockfile_held(AT_FDCWD, lock));
+    ck_assert_int_eq(emd_lockfile_take(AT_FDCWD, lock, "mine", &held, NULL), EMD_OK);
+    ck_assert_str_eq(emd_lockfile_left(held), "note");
+    ck_assert_int_eq(emd_lockfile_take(AT_FDCWD, lock, NULL, &second, NULL), EMD_E_BUSY);
+
+    unlink(lock); /* deleted: taken again */
+    ck_assert_int_eq(emd_lockfile_check(held, NULL), EMD_OK);
+    ck_assert(exists(lock) && emd_lockfile_held(AT_FDCWD, lock));
+    put(lock, record_of(boot, namespace, (long)getppid())); /* another's: lost, and left alone */
+    ck_assert_int_eq(emd_lockfile_check(held, NULL), EMD_E_BUSY);
+    emd_lockfile_release(held);
+    ck_assert(exists(lock));
+}
+END_TEST
+
+/* A share whose locks are granted to everybody, and on which processes cannot be asked for. */
+static bool nobody_locks;
+
+int fstatfs(int fd, struct statfs *fs)
+{
+    const int result = (int)syscall(SYS_fstatfs, fd, fs);
+    if (nobody_locks)
+        fs->f_type = 0x6969; /* NFS */
+    return result;
+}
+
+START_TEST(records_count_where_locks_do_not)
+{
+    struct emd_lockfile *held;
+    nobody_locks = true;
+    put(lock, record_of("another-boot", "pid:[1]", 1));
+    ck_assert(emd_lockfile_held(AT_FDCWD, lock));
+    ck_assert_int_eq(emd_lockfile_take(AT_FDCWD, lock, NULL, &held, NULL), EMD_E_BUSY);
+    const struct timespec old[2] = {{.tv_sec = time(NULL) - 600}, {.tv_sec = time(NULL) - 600}};
+    ck_assert_int_eq(utimensat(AT_FDCWD, lock, old, 0), 0); /* not refreshed for long */
+    ck_assert(!emd_lockfile_held(AT_FDCWD, lock));
+    ck_assert_int_eq(emd_lockfile_take(AT_FDCWD, lock, NULL, &held, NULL), EMD_OK);
+    emd_lockfile_release(held);
+    ck_assert(!exists(lock));
+    nobody_locks = false;
+}
+END_TEST
+
+START_TEST(links_are_not_followed_beneath)
+{
+    char inner[128], away[128];
+    snprintf(inner, sizeof inner, "%s/inner", folder);
+    snprintf(away, sizeof away, "%s/away", folder);
+    ck_assert(mkdir(inner, 0700) == 0 && symlink("inner", away) == 0);
+    const int root = open(folder, O_RDONLY | O_DIRECTORY);
+    int fd = emd_make_folder_beneath(root, "a/b/c/file");
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    fd = emd_open_beneath(root, "a//b/c", O_RDONLY | O_DIRECTORY);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    ck_assert_int_lt(emd_make_folder_beneath(root, "away/b/file"), 0);
+    ck_assert_int_lt(emd_open_beneath(root, "away", O_RDONLY | O_DIRECTORY), 0);
+    ck_assert_int_lt(emd_open_beneath(root, "a/../..", O_RDONLY | O_DIRECTORY), 0);
+    ck_assert(unlinkat(root, "a/b/c", AT_REMOVEDIR) == 0 &&
+              unlinkat(root, "a/b", AT_REMOVEDIR) == 0 && unlinkat(root, "a", AT_REMOVEDIR) == 0);
+    ck_assert(rmdir(inner) == 0 && unlink(away) == 0);
+    close(root);
+}
+END_TEST
+
 START_TEST(private_while_it_is_written)
 {
     struct emd_safefile *file;
     struct stat st;
-    ck_assert_int_eq(emd_safefile_create_with_mode(path, 0600, &file, NULL), EMD_OK);
+    ck_assert_int_eq(emd_safefile_create_at(AT_FDCWD, path, 0600, &file, NULL), EMD_OK);
+    ck_assert_int_eq(temporaries(), 1);
     ck_assert_int_eq(stat(temp, &st), 0);
     ck_assert_uint_eq(st.st_mode & 0777, 0600);
     emd_safefile_discard(file);
@@ -217,6 +389,7 @@ END_TEST
 START_TEST(removed_temporary_is_noticed)
 {
     struct emd_safefile *file = create();
+    ck_assert_int_eq(temporaries(), 1);
     unlink(temp);
     ck_assert_int_eq(emd_safefile_commit(&file, 1, false, NULL), EMD_E_IO);
     ck_assert(!exists(path));
@@ -393,6 +566,11 @@ int main(void)
     tcase_add_test(safe, several_are_committed_all_or_none);
     tcase_add_loop_test(safe, old_outputs_survive_a_failed_commit, 0, 4);
     tcase_add_test(safe, private_while_it_is_written);
+    tcase_add_test(safe, an_exchanged_folder_leads_nowhere);
+    tcase_add_test(safe, long_names_have_shorter_temporaries);
+    tcase_add_test(safe, records_of_others);
+    tcase_add_test(safe, records_count_where_locks_do_not);
+    tcase_add_test(safe, links_are_not_followed_beneath);
     tcase_add_test(safe, removed_temporary_is_noticed);
     tcase_add_test(text, sizes);
     tcase_add_test(text, numbers);

@@ -104,15 +104,39 @@ START_TEST(failures_wait_for_a_change)
 {
     struct emd_watch_entry *e = settled("a");
     emd_watchlist_start(&list, e);
+    /* one look is no verdict: a second one some time later is */
+    ck_assert(!emd_watchlist_finish(&list, e, EMD_OUTCOME_DAMAGED, "bad", now));
+    ck_assert_ptr_null(emd_watchlist_due(&list, now));
+    now += 61;
+    ck_assert_ptr_eq(emd_watchlist_due(&list, now), e);
+    emd_watchlist_start(&list, e);
     ck_assert(emd_watchlist_finish(&list, e, EMD_OUTCOME_DAMAGED, "bad", now));
     for (int i = 0; i < 100; i++) {
         now += 3600;
         look("a", 10, &none);
         ck_assert_ptr_null(emd_watchlist_due(&list, now));
     }
+    emd_watchlist_retry(&list); /* asked for, or a new start */
+    ck_assert_ptr_eq(emd_watchlist_due(&list, now), e);
+    emd_watchlist_start(&list, e);
+    ck_assert(!emd_watchlist_finish(&list, e, EMD_OUTCOME_DAMAGED, "bad", now));
     look("a", 12, &none);
     ck_assert_int_eq(e->state, EMD_WATCH_WAITING);
     ck_assert_ptr_null(e->why);
+}
+END_TEST
+
+START_TEST(trouble_between_two_verdicts)
+{
+    struct emd_watch_entry *e = settled("a");
+    static const enum emd_watch_outcome outcomes[] = {EMD_OUTCOME_DAMAGED, EMD_OUTCOME_TROUBLE,
+                                                      EMD_OUTCOME_DAMAGED};
+    for (size_t i = 0; i < 3; i++) {
+        emd_watchlist_start(&list, e);
+        emd_watchlist_finish(&list, e, outcomes[i], "why", now);
+        ck_assert_int_eq(e->state, EMD_WATCH_WAITING);
+        now += 3600;
+    }
 }
 END_TEST
 
@@ -154,12 +178,16 @@ END_TEST
 
 START_TEST(outputs_are_asked_when_they_change)
 {
-    const struct emd_watch_id out = {.inode = 3, .size = 4}, other = {.inode = 4, .size = 4};
+    const struct emd_watch_id out = {.inode = 3, .size = 4},
+                              renumbered = {.device = 2, .inode = 9, .size = 4},
+                              other = {.inode = 4, .size = 4, .ctime_ns = 1};
     struct emd_watch_entry *e = look("a", 10, &out);
     ck_assert_int_eq(e->state, EMD_WATCH_CHECKING);
     emd_watchlist_checked(&list, e, true, false, now);
     ck_assert_int_eq(e->state, EMD_WATCH_DONE);
     look("a", 10, &out);
+    ck_assert_int_eq(e->state, EMD_WATCH_DONE);
+    look("a", 10, &renumbered); /* a share that invents numbers */
     ck_assert_int_eq(e->state, EMD_WATCH_DONE);
     look("a", 10, &other);
     ck_assert_int_eq(e->state, EMD_WATCH_CHECKING);
@@ -243,8 +271,10 @@ START_TEST(state_survives)
     snprintf(path, sizeof path, "%s/%s", folder, EMD_STATE_NAME);
     static const char odd[] = "a \"b\"\n\xff%41/\xc3\xa9.emd";
     struct emd_watch_entry *e = settled(odd);
-    emd_watchlist_start(&list, e);
-    emd_watchlist_finish(&list, e, EMD_OUTCOME_DAMAGED, "bad \xff thing", now);
+    for (int i = 0; i < 2; i++) {
+        emd_watchlist_start(&list, e);
+        emd_watchlist_finish(&list, e, EMD_OUTCOME_DAMAGED, "bad \xff thing", now);
+    }
     ck_assert_msg(emd_statefile_write(folder, &list, &totals, &err) == EMD_OK, "%s", err.text);
     emd_watchlist_free(&list);
     emd_watchlist_init(&list, &usual);
@@ -256,14 +286,23 @@ START_TEST(state_survives)
     ck_assert_int_eq(e->state, EMD_WATCH_ASIDE);
     ck_assert_int_eq(e->outcome, EMD_OUTCOME_DAMAGED);
     ck_assert_str_eq(e->why, "bad \xff thing");
+    emd_watchlist_retry(&list);
+    ck_assert_ptr_null(emd_watchlist_due(&list, now + 1e6)); /* not before it is seen */
+    e->state = EMD_WATCH_ASIDE;
     look(odd, 10, &none);
     ck_assert_int_eq(e->state, EMD_WATCH_ASIDE);
     look(odd, 11, &none);
     ck_assert_int_eq(e->state, EMD_WATCH_WAITING);
 
     /* rubbish in its place is as good as nothing */
-    static const char *const rubbish[] = {"", "{", "[]", "{\"entries\":[1,{},{\"name\":\"x\"}]}",
-                                          "{\"entries\":7,\"files\":\"x\",\"version\":{}}"};
+    static const char *const rubbish[] = {
+        "",
+        "{",
+        "[]",
+        "{\"entries\":[1,{},{\"name\":\"x\"}]}",
+        "{\"entries\":[{\"name\":\"../x.emd\",\"id\":[1,1,1,1,1,1,1],"
+        "\"state\":\"waiting\",\"since\":1}]}",
+        "{\"entries\":7,\"files\":\"x\",\"version\":{}}"};
     for (size_t i = 0; i < sizeof rubbish / sizeof rubbish[0]; i++) {
         FILE *f = fopen(path, "w");
         fputs(rubbish[i], f);
@@ -286,6 +325,7 @@ int main(void)
     tcase_add_test(tests, settles_by_time_and_looks);
     tcase_add_test(tests, backs_off);
     tcase_add_test(tests, failures_wait_for_a_change);
+    tcase_add_test(tests, trouble_between_two_verdicts);
     tcase_add_test(tests, doubts_end_after_ten_times_the_settle_time);
     tcase_add_test(tests, a_bad_target_holds_everything_but_one_try);
     tcase_add_test(tests, outputs_are_asked_when_they_change);

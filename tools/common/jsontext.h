@@ -19,12 +19,21 @@ static inline struct json_object *emd_json_text(const char *text)
     return o;
 }
 
-/* Writes it on stdout, all on one line that it does not end, and frees it. */
+/* Writes it on stdout, all on one line that it does not end, and frees it. Control characters that
+ * JSON allows as they are (U+0080 to U+009F, DEL) are escaped, too: some terminals obey them. */
 static inline void emd_json_print(struct json_object *o)
 {
-    fputs(
-        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
-        stdout);
+    const char *p =
+        json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+    for (; p && *p; p++) {
+        const unsigned char next = (unsigned char)p[1];
+        if ((unsigned char)*p == 0xc2 && next >= 0x80 && next < 0xa0)
+            printf("\\u%04x", (unsigned char)*++p);
+        else if (*p == 0x7f)
+            fputs("\\u007f", stdout);
+        else
+            putchar(*p);
+    }
     json_object_put(o);
 }
 

@@ -122,13 +122,13 @@ static void end_job(struct trial_job *job, enum job_state state, const char *sta
 static char *lock_path(const struct trial_job *job)
 {
     char *path = NULL;
-    return asprintf(&path, "%s/.emdprocess-lock", job->folder) < 0 ? NULL : path;
+    return asprintf(&path, "%s/.emdprocess-lock.tmp", job->folder) < 0 ? NULL : path;
 }
 
 bool job_is_locked(const struct trial_job *job)
 {
     char *path = lock_path(job);
-    bool locked = path && emd_safefile_busy(path);
+    bool locked = path && emd_lockfile_held(AT_FDCWD, path);
     free(path);
     return locked;
 }
@@ -231,7 +231,7 @@ void job_open(struct trial_job *job)
     if (status == EMD_OK && !(path = lock_path(job)))
         status = emd_fail(&err, EMD_E_MEMORY, "out of memory");
     if (status == EMD_OK)
-        status = emd_safefile_create(path, &job->lock, &err);
+        status = emd_lockfile_take(AT_FDCWD, path, NULL, &job->lock, &err);
     free(path);
     if (status == EMD_E_BUSY) {
         end_job(job, JOB_NOT_READY, "", "another emdprocess works on it");
@@ -279,7 +279,7 @@ void job_open(struct trial_job *job)
 void job_close(struct trial_job *job)
 {
     emd_record_free(job->record);
-    emd_safefile_discard(job->lock);
+    emd_lockfile_release(job->lock);
     emd_stageplan_free(&job->plan);
     emd_recipe_free(&job->recipe);
     geometry_free(&job->geometry);
@@ -524,7 +524,7 @@ static void launch(struct trial_job *job)
                                             .environment = job->options->environment,
                                             .folder = folder,
                                             .log = log,
-                                            .keep = emd_safefile_fd(job->lock)};
+                                            .keep = emd_lockfile_fd(job->lock)};
     if (emd_run_start(&request, &job->run, &err) != EMD_OK) {
         fail_early(job, err.text, false);
         goto out;

@@ -3,7 +3,7 @@
 #ifndef EMD_TOOLS_TRIALJOB_H
 #define EMD_TOOLS_TRIALJOB_H
 
-#include "base/safefile.h"
+#include "base/lockfile.h"
 #include "emdprocess/emdprocess.h"
 #include "emdprocess/geometry.h"
 #include "process/runcommand.h"
@@ -34,7 +34,7 @@ struct trial_job {
     struct geometry geometry;
     struct emd_stageplan plan;
     struct emd_record *record;
-    struct emd_safefile *lock;
+    struct emd_lockfile *lock;
     enum job_state state;
     size_t stage;   /* index into the plan */
     size_t attempt; /* of its alternatives */

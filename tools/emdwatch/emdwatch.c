@@ -1,9 +1,11 @@
 /* emdwatch: every complete movie of a folder, compressed into another one, for as long as it runs.
  * See docs/man/emdwatch.1. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <limits.h>
+#include <json-c/json.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,21 +13,33 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/lockfile.h"
+#include "base/safefile.h"
+#include "common/jsontext.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "node.h"
 
+enum { MOST_PATTERNS = 32 };
+
 static const char usage[] =
     "Usage: emdwatch [OPTION]... RAW COMPRESSED\n"
-    "       emdwatch --status RAW COMPRESSED\n"
+    "       emdwatch --status [--json] RAW COMPRESSED\n"
+    "       emdwatch --retry RAW COMPRESSED\n"
     "Compress every complete movie below RAW into COMPRESSED, folder for folder, as\n"
     "soon as it has been written.\n"
     "\n"
-    "      --pattern GLOB        file names to take (default *.emd)\n"
-    "      --poll SECONDS        look at RAW so often (default 60)\n"
-    "      --settle SECONDS      a file must not have changed for so long (default 180)\n"
+    "      --pattern GLOB        file names to take, in either case; may be repeated\n"
+    "                            (default *.emd)\n"
+    "      --poll SECONDS        how often to scan RAW (default 60)\n"
+    "      --settle SECONDS      how long a file must be unchanged (default 180)\n"
     "      --once                until nothing is left to do, then a summary: for cron\n"
-    "      --status              say what is waiting, running, done and failed\n"
+    "      --wait                wait for a RAW that is not there yet\n"
+    "      --status              say what is waiting, running, done, failed and stuck\n"
+    "      --retry               have the running emdwatch retry what failed\n"
+    "      --on-done COMMAND     run COMMAND with a finished movie and its output\n"
+    "      --on-failure COMMAND  run COMMAND with a failed movie and the reason\n"
+    "      --metrics FILE        keep figures for Prometheus in FILE\n"
     "      --jobs N              files at a time, at most (default 8)\n"
     "  -j, --threads N           busy threads in all (default: all cores)\n"
     "  -m, --memory SIZE         memory budget in all (default: a quarter of the\n"
@@ -38,19 +52,67 @@ static const char usage[] =
     "  -q, --quiet               only what needs attention\n"
     "      --help, --version\n"
     "\n"
-    "TERM finishes what is running, a second one aborts; HUP and USR1 look at once.\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 files not ready or in use.\n";
+    "TERM finishes what is running, a second one aborts; HUP and USR1 scan at once and\n"
+    "retry what failed.\n"
+    "Exit status: 0 done, 1 failed (--status: or stuck), 2 wrong usage, 3 files not\n"
+    "ready or in use.\n";
 
 /* ---- --status -------------------------------------------------------------------------------- */
+
+enum kind { WAITING, RUNNING, DONE, FAILED, STUCK, KINDS };
+static const char *const row[KINDS] = {"waiting", "running", "done", "failed", "stuck"};
 
 struct status {
     const struct emd_node_options *options;
     struct emd_watchlist known;
-    size_t count[4]; /* waiting, running, done, failed */
-    uint64_t bytes[4], stored;
+    size_t count[KINDS];
+    uint64_t bytes[KINDS], stored;
+    struct json_object *files; /* with --json: those that are not done */
 };
 
-static const char *const row[] = {"waiting", "running", "done", "failed"};
+static bool is_done(const struct status *s, const char *name, const char *output,
+                    const struct emd_watch_id *source, const struct emd_watch_id *target)
+{
+    if (target->inode == 0)
+        return false;
+    if (target->mtime_s == source->mtime_s && target->mtime_ns == source->mtime_ns)
+        return true;
+    /* file systems with coarse times: the provenance knows */
+    char *in = emd_node_path(s->options->source, name);
+    char *out = emd_node_path(s->options->target, output);
+    const bool done = emd_repack_is_done(in, out);
+    free(in);
+    free(out);
+    return done;
+}
+
+static bool is_running(const struct status *s, const char *output)
+{
+    char *path = emd_node_path(s->options->target, output);
+    const bool running = emd_safefile_busy(path);
+    free(path);
+    return running;
+}
+
+static void show_file(const struct status *s, enum kind kind, const char *name, uint64_t bytes,
+                      const char *why)
+{
+    if (s->files) {
+        struct json_object *o = json_object_new_object();
+        json_object_object_add(o, "state", json_object_new_string(row[kind]));
+        json_object_object_add(o, "file", emd_json_text(name));
+        json_object_object_add(o, "bytes", json_object_new_int64((int64_t)bytes));
+        if (*why)
+            json_object_object_add(o, "why", emd_json_text(why));
+        json_object_array_add(s->files, o);
+        return;
+    }
+    printf("%-8s %10.1f MB  ", row[kind], (double)bytes / 1e6);
+    emd_print_text(name);
+    fputs(*why ? ": " : "", stdout);
+    emd_print_text(why);
+    putchar('\n');
+}
 
 static bool status_file(void *ctx, const char *name, const char *output,
                         const struct emd_watch_id *source, const struct emd_watch_id *target)
@@ -59,39 +121,22 @@ static bool status_file(void *ctx, const char *name, const char *output,
     const struct emd_watch_entry *e = emd_watchlist_find(&s->known, name);
     const bool same = e && e->source.size == source->size && e->source.mtime_s == source->mtime_s &&
                       e->source.mtime_ns == source->mtime_ns;
-    unsigned kind = 0;
-    const char *why = "";
-    bool done = target->inode != 0 && target->mtime_s == source->mtime_s &&
-                target->mtime_ns == source->mtime_ns;
-    if (!done && target->inode != 0) {
-        /* file systems with coarse times: the provenance knows */
-        char *in = emd_node_path(s->options->source, name);
-        char *out = emd_node_path(s->options->target, output);
-        done = emd_repack_is_done(in, out);
-        free(in);
-        free(out);
-    }
-    if (same && (e->state == EMD_WATCH_ASIDE || e->outcome == EMD_OUTCOME_CONFLICT)) {
-        kind = 3;
-        why = e->why ? e->why : "";
-    } else if (done) {
-        kind = 2;
-    } else if (same && e->state == EMD_WATCH_RUNNING) {
-        kind = 1;
-    } else if (same && e->why) {
-        why = e->why;
-    }
+    enum kind kind = WAITING;
+    if (same && ((e->state == EMD_WATCH_ASIDE && e->outcome != EMD_OUTCOME_EMPTY) ||
+                 e->outcome == EMD_OUTCOME_CONFLICT))
+        kind = FAILED;
+    else if (is_done(s, name, output, source, target))
+        kind = DONE;
+    else if (is_running(s, output))
+        kind = RUNNING;
+    else if (same && emd_node_is_stuck(e))
+        kind = STUCK;
     s->count[kind]++;
     s->bytes[kind] += source->size;
-    if (kind == 2)
+    if (kind == DONE)
         s->stored += target->size;
-    if (kind != 2) {
-        printf("%-8s %10.1f MB  ", row[kind], (double)source->size / 1e6);
-        emd_print_text(name);
-        fputs(*why ? ": " : "", stdout);
-        emd_print_text(why);
-        putchar('\n');
-    }
+    else
+        show_file(s, kind, name, source->size, same && e->why ? e->why : "");
     return true;
 }
 
@@ -102,6 +147,51 @@ static bool status_trouble(void *ctx, const char *name, int error)
     return true;
 }
 
+static void print_table(const struct status *s, const struct emd_watch_totals *totals)
+{
+    printf("%-8s %8s %14s %14s %7s\n", "", "files", "MB", "MB stored", "ratio");
+    for (enum kind i = WAITING; i < KINDS; i++) {
+        printf("%-8s %8zu %14.1f", row[i], s->count[i], (double)s->bytes[i] / 1e6);
+        if (i == DONE && s->stored > 0)
+            printf(" %14.1f %7.2f", (double)s->stored / 1e6,
+                   (double)s->bytes[i] / (double)s->stored);
+        putchar('\n');
+    }
+    if (totals->seconds > 0)
+        printf("so far   %8" PRIu64 " %14.1f %14.1f %7.2f   %.0f MB/s per file\n", totals->files,
+               (double)totals->raw_bytes / 1e6, (double)totals->stored_bytes / 1e6,
+               totals->stored_bytes ? (double)totals->raw_bytes / (double)totals->stored_bytes
+                                    : 0.0,
+               (double)totals->raw_bytes / 1e6 / totals->seconds);
+}
+
+static void print_json(struct status *s, const struct emd_watch_totals *totals, bool all,
+                       bool watched)
+{
+    struct json_object *o = json_object_new_object();
+    json_object_object_add(o, "event", json_object_new_string("status"));
+    json_object_object_add(o, "watched", json_object_new_boolean(watched));
+    json_object_object_add(o, "complete", json_object_new_boolean(all));
+    for (enum kind i = WAITING; i < KINDS; i++) {
+        struct json_object *sum = json_object_new_object();
+        json_object_object_add(sum, "files", json_object_new_int64((int64_t)s->count[i]));
+        json_object_object_add(sum, "bytes", json_object_new_int64((int64_t)s->bytes[i]));
+        if (i == DONE)
+            json_object_object_add(sum, "stored_bytes", json_object_new_int64((int64_t)s->stored));
+        json_object_object_add(o, row[i], sum);
+    }
+    struct json_object *sum = json_object_new_object();
+    json_object_object_add(sum, "files", json_object_new_int64((int64_t)totals->files));
+    json_object_object_add(sum, "raw_bytes", json_object_new_int64((int64_t)totals->raw_bytes));
+    json_object_object_add(sum, "stored_bytes",
+                           json_object_new_int64((int64_t)totals->stored_bytes));
+    json_object_object_add(sum, "seconds", json_object_new_double(totals->seconds));
+    json_object_object_add(o, "totals", sum);
+    json_object_object_add(o, "files", s->files);
+    s->files = NULL;
+    emd_json_print_line(o);
+}
+
 static int print_status(const struct emd_node_options *options)
 {
     struct status s = {.options = options};
@@ -109,59 +199,88 @@ static int print_status(const struct emd_node_options *options)
     const struct emd_watch_settings none = {0};
     emd_watchlist_init(&s.known, &none);
     emd_statefile_read(options->target, &s.known, &totals);
-    /* who runs now is not known to a reader of a state that says so after a crash: it is a hint */
-    for (size_t i = 0; i < s.known.count; i++) {
-        struct emd_watch_entry *e = s.known.entry[i];
-        struct stat st;
-        char *output = emd_node_path(options->target, e->output), *temp;
-        if (asprintf(&temp, "%s.tmp", output) >= 0) {
-            if (e->state != EMD_WATCH_ASIDE && stat(temp, &st) == 0)
-                e->state = EMD_WATCH_RUNNING;
-            free(temp);
-        }
-        free(output);
-    }
+    if (options->json)
+        s.files = json_object_new_array();
     const struct emd_scan scan = {.source = options->source,
                                   .target = options->target,
-                                  .pattern = options->pattern,
+                                  .patterns = options->patterns,
                                   .ctx = &s,
                                   .file = status_file,
                                   .trouble = status_trouble};
     const bool all = emd_scan_run(&scan);
-    printf("%-8s %8s %14s %14s %7s\n", "", "files", "MB", "MB stored", "ratio");
-    for (unsigned i = 0; i < 4; i++) {
-        printf("%-8s %8zu %14.1f", row[i], s.count[i], (double)s.bytes[i] / 1e6);
-        if (i == 2 && s.stored > 0)
-            printf(" %14.1f %7.2f", (double)s.stored / 1e6, (double)s.bytes[i] / (double)s.stored);
-        putchar('\n');
-    }
-    if (totals.seconds > 0)
-        printf("so far   %8" PRIu64 " %14.1f %14.1f %7.2f   %.0f MB/s a file\n", totals.files,
-               (double)totals.raw_bytes / 1e6, (double)totals.stored_bytes / 1e6,
-               totals.stored_bytes ? (double)totals.raw_bytes / (double)totals.stored_bytes : 0.0,
-               (double)totals.raw_bytes / 1e6 / totals.seconds);
+    char *lock = emd_node_path(options->target, EMD_NODE_LOCK);
+    const bool watched = emd_lockfile_held(AT_FDCWD, lock);
+    free(lock);
+    if (options->json)
+        print_json(&s, &totals, all, watched);
+    else
+        print_table(&s, &totals);
     emd_watchlist_free(&s.known);
-    return all ? EMD_EXIT_OK : EMD_EXIT_FAILED;
+    return all && s.count[FAILED] == 0 && s.count[STUCK] == 0 ? EMD_EXIT_OK : EMD_EXIT_FAILED;
+}
+
+/* ---- --retry --------------------------------------------------------------------------------- */
+
+/* A start looks again at all that failed; one that is running is told to. */
+static int retry(const struct emd_node_options *options)
+{
+    char *lock = emd_node_path(options->target, EMD_NODE_LOCK);
+    const pid_t pid = emd_lockfile_holder(AT_FDCWD, lock);
+    const bool held = emd_lockfile_held(AT_FDCWD, lock);
+    free(lock);
+    if (pid > 0 && kill(pid, SIGUSR1) == 0)
+        return EMD_EXIT_OK;
+    if (held) {
+        emd_message_error(
+            "%s: the emdwatch that works on it cannot be told from here; send it USR1",
+            options->target);
+        return EMD_EXIT_FAILED;
+    }
+    emd_message_info("%s: no emdwatch works on it; the next one looks again at what failed",
+                     options->target);
+    return EMD_EXIT_OK;
 }
 
 /* ---- options --------------------------------------------------------------------------------- */
 
-/* True if 'inner' is 'outer' or lies in it; both exist. */
+/* True if 'inner' is 'outer' or lies in it, also through a bind mount; both exist. */
 static bool lies_in(const char *inner, const char *outer)
 {
-    char a[PATH_MAX], b[PATH_MAX];
-    if (!realpath(inner, a) || !realpath(outer, b))
-        return false;
-    const size_t n = strlen(b);
-    return strncmp(a, b, n) == 0 && (a[n] == '\0' || a[n] == '/' || n == 1);
+    struct stat at, above, top;
+    int fd = open(inner, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool inside = false;
+    if (stat(outer, &top) != 0 || fd < 0 || fstat(fd, &at) != 0)
+        goto out;
+    for (;;) {
+        inside = at.st_dev == top.st_dev && at.st_ino == top.st_ino;
+        const int parent = inside ? -1 : openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (parent < 0)
+            break;
+        close(fd);
+        fd = parent;
+        if (fstat(fd, &above) != 0 ||
+            (above.st_dev == at.st_dev && above.st_ino == at.st_ino)) /* the root */
+            break;
+        at = above;
+    }
+out:
+    if (fd >= 0)
+        close(fd);
+    return inside;
 }
 
-static int check_folders(const struct emd_node_options *options, bool status)
+static int check_folders(const struct emd_node_options *options, bool only_look, bool wait)
 {
     struct stat st;
-    if (stat(options->source, &st) == 0 && !S_ISDIR(st.st_mode))
-        return emd_usage_error("%s is not a folder", options->source);
-    if (!status && mkdir(options->target, 0777) != 0 && errno != EEXIST) {
+    if (stat(options->source, &st) == 0) {
+        if (!S_ISDIR(st.st_mode))
+            return emd_usage_error("%s is not a folder", options->source);
+    } else if (!wait || only_look) {
+        emd_message_error("%s: cannot be read: %s%s", options->source, strerror(errno),
+                          only_look ? "" : "; --wait waits for it");
+        return EMD_EXIT_FAILED;
+    }
+    if (!only_look && mkdir(options->target, 0777) != 0 && errno != EEXIST) {
         emd_message_error("%s: cannot create the folder: %s", options->target, strerror(errno));
         return EMD_EXIT_FAILED;
     }
@@ -177,26 +296,51 @@ static int check_folders(const struct emd_node_options *options, bool status)
 
 int main(int argc, char **argv)
 {
-    enum { PATTERN = 256, POLL, SETTLE, ONCE, STATUS, JOBS, VERIFY, STATS, JSON, HELP, VERSION };
-    static const struct option long_options[] = {{"pattern", required_argument, NULL, PATTERN},
-                                                 {"poll", required_argument, NULL, POLL},
-                                                 {"settle", required_argument, NULL, SETTLE},
-                                                 {"once", no_argument, NULL, ONCE},
-                                                 {"status", no_argument, NULL, STATUS},
-                                                 {"jobs", required_argument, NULL, JOBS},
-                                                 {"threads", required_argument, NULL, 'j'},
-                                                 {"memory", required_argument, NULL, 'm'},
-                                                 {"codec", required_argument, NULL, 'c'},
-                                                 {"verify", required_argument, NULL, VERIFY},
-                                                 {"frame-stats", no_argument, NULL, STATS},
-                                                 {"json", no_argument, NULL, JSON},
-                                                 {"quiet", no_argument, NULL, 'q'},
-                                                 {"help", no_argument, NULL, HELP},
-                                                 {"version", no_argument, NULL, VERSION},
-                                                 {NULL, 0, NULL, 0}};
-    struct emd_node_options o = {.pattern = "*.emd", .watch = {.settle = 180, .poll = 60}};
+    enum {
+        PATTERN = 256,
+        POLL,
+        SETTLE,
+        ONCE,
+        WAIT,
+        STATUS,
+        RETRY,
+        ON_DONE,
+        ON_FAILURE,
+        METRICS,
+        JOBS,
+        VERIFY,
+        STATS,
+        JSON,
+        HELP,
+        VERSION
+    };
+    static const struct option long_options[] = {
+        {"pattern", required_argument, NULL, PATTERN},
+        {"poll", required_argument, NULL, POLL},
+        {"settle", required_argument, NULL, SETTLE},
+        {"once", no_argument, NULL, ONCE},
+        {"wait", no_argument, NULL, WAIT},
+        {"status", no_argument, NULL, STATUS},
+        {"retry", no_argument, NULL, RETRY},
+        {"on-done", required_argument, NULL, ON_DONE},
+        {"on-failure", required_argument, NULL, ON_FAILURE},
+        {"metrics", required_argument, NULL, METRICS},
+        {"jobs", required_argument, NULL, JOBS},
+        {"threads", required_argument, NULL, 'j'},
+        {"memory", required_argument, NULL, 'm'},
+        {"codec", required_argument, NULL, 'c'},
+        {"verify", required_argument, NULL, VERIFY},
+        {"frame-stats", no_argument, NULL, STATS},
+        {"json", no_argument, NULL, JSON},
+        {"quiet", no_argument, NULL, 'q'},
+        {"help", no_argument, NULL, HELP},
+        {"version", no_argument, NULL, VERSION},
+        {NULL, 0, NULL, 0}};
+    const char *patterns[MOST_PATTERNS + 1] = {"*.emd"};
+    struct emd_node_options o = {.patterns = patterns, .watch = {.settle = 180, .poll = 60}};
     struct emd_error error;
-    bool status = false;
+    bool status = false, again = false, wait = false;
+    size_t pattern_count = 0;
     long jobs = 8, threads = emd_cpu_count();
     int option;
     emd_message_init("emdwatch", EMD_NORMAL);
@@ -204,7 +348,9 @@ int main(int argc, char **argv)
     while ((option = getopt_long(argc, argv, "j:m:c:q", long_options, NULL)) != -1) {
         switch (option) {
         case PATTERN:
-            o.pattern = optarg;
+            if (pattern_count == MOST_PATTERNS)
+                return emd_usage_error("more than %d patterns", MOST_PATTERNS);
+            patterns[pattern_count++] = optarg;
             break;
         case POLL:
             if (!emd_parse_double(optarg, 0.01, 86400, &o.watch.poll))
@@ -217,8 +363,23 @@ int main(int argc, char **argv)
         case ONCE:
             o.once = true;
             break;
+        case WAIT:
+            wait = true;
+            break;
         case STATUS:
             status = true;
+            break;
+        case RETRY:
+            again = true;
+            break;
+        case ON_DONE:
+            o.on_done = optarg;
+            break;
+        case ON_FAILURE:
+            o.on_failure = optarg;
+            break;
+        case METRICS:
+            o.metrics = optarg;
             break;
         case JOBS:
             if (!emd_parse_long(optarg, 1, 256, &jobs))
@@ -278,8 +439,8 @@ int main(int argc, char **argv)
                                       .threads = (unsigned)threads,
                                       .memory = emd_repack_budget(&o.repack)};
     emd_progress_init(!o.quiet && !o.json);
-    int code = check_folders(&o, status);
+    int code = check_folders(&o, status || again, wait);
     if (code < 0)
-        code = status ? print_status(&o) : emd_node_run(&o);
+        code = status ? print_status(&o) : again ? retry(&o) : emd_node_run(&o);
     return emd_finish(code);
 }

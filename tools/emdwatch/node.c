@@ -15,14 +15,17 @@
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "base/safefile.h"
+#include "base/file.h"
+#include "base/lockfile.h"
 #include "common/crew.h"
 #include "common/message.h"
 #include "common/progress.h"
 #include "common/signals.h"
 #include "journal.h"
+#include "monitor.h"
 
 enum kind { SCAN, CHECK, CLEAN, REPACK };
 
@@ -36,6 +39,8 @@ static const double hopeless_silence = 3600;
 enum { many_checks = 1000 };
 /* How long an aborted worker may take to tidy up before it is killed. */
 static const double abort_grace = 10;
+/* Between looks at our lock, and between writings of the figures. */
+static const double lock_interval = 5;
 
 struct child {
     enum kind kind;
@@ -58,7 +63,11 @@ struct node {
     const struct emd_node_options *options;
     struct emd_watchlist list;
     struct emd_watch_totals totals;
-    struct emd_safefile *lock;
+    struct emd_lockfile *lock;
+    int target; /* the folder that we locked: it may be unmounted, or exchanged, later */
+    bool lock_lost, cannot_fork;
+    double lock_checked, measured, scan_time;
+    struct emd_monitor monitor;
     struct child *children;
     sigset_t old_mask;
     int signals, hints; /* signalfd, inotify */
@@ -86,7 +95,7 @@ static struct child *find_child(const struct node *node, enum kind kind)
 static void be_worker(struct node *node, const struct child *child)
 {
     const int fd = child->fd;
-    close(emd_safefile_fd(node->lock)); /* the lock lives and dies with the node */
+    close(emd_lockfile_fd(node->lock)); /* the lock lives and dies with the node */
     close(node->signals);
     close(node->hints);
     emd_signals_init();
@@ -122,9 +131,13 @@ static bool start_child(struct node *node, enum kind kind, struct emd_watch_entr
     if (c->pid == 0)
         be_worker(node, c);
     if (c->pid < 0) {
+        if (!node->cannot_fork)
+            emd_message_error("cannot start a worker: %s", strerror(errno));
+        node->cannot_fork = true;
         free(c);
         return false;
     }
+    node->cannot_fork = false;
     c->begun = c->heard = emd_node_now();
     c->next = node->children;
     node->children = c;
@@ -152,6 +165,23 @@ static void add_trouble(struct node *node, const char *name, int error)
     }
 }
 
+static void tell_failure(struct node *node, const struct emd_watch_entry *e)
+{
+    char *path = emd_node_path(node->options->source, e->name);
+    emd_monitor_run(&node->monitor, node->options->on_failure, path, e->why ? e->why : "",
+                    &node->old_mask);
+    free(path);
+}
+
+static void tell_done(struct node *node, const struct emd_watch_entry *e)
+{
+    char *path = emd_node_path(node->options->source, e->name);
+    char *output = emd_node_path(node->options->target, e->output);
+    emd_monitor_run(&node->monitor, node->options->on_done, path, output, &node->old_mask);
+    free(output);
+    free(path);
+}
+
 static void report_rivals(struct node *node)
 {
     for (size_t i = 0; i < node->list.count; i++) {
@@ -161,8 +191,10 @@ static void report_rivals(struct node *node)
             if (asprintf(&why, "%s and %s would both be written to %s; rename one", e->name,
                          e->rival->name, e->output) < 0)
                 continue;
-            if (emd_watchlist_finish(&node->list, e, EMD_OUTCOME_CONFLICT, why, emd_node_now()))
+            if (emd_watchlist_finish(&node->list, e, EMD_OUTCOME_CONFLICT, why, emd_node_now())) {
                 emd_journal_event(&node->journal, "conflict", e->name, why, NULL);
+                tell_failure(node, e);
+            }
             node->dirty = true;
             free(why);
         } else if (!e->rival && e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_CONFLICT &&
@@ -185,7 +217,16 @@ static void end_scan(struct node *node, bool clean)
     }
     report_rivals(node);
     node->scanned = true;
+    if (clean)
+        node->scan_time = (double)time(NULL);
     node->dirty = node->dirty || emd_watchlist_settling(&node->list);
+}
+
+bool emd_node_is_stuck(const struct emd_watch_entry *e)
+{
+    enum { OFTEN = 5 };
+    return e->missing < 0 && e->state == EMD_WATCH_WAITING && e->tries >= OFTEN &&
+           e->outcome == EMD_OUTCOME_TROUBLE;
 }
 
 static void checked(struct node *node, const char *name, const char *why,
@@ -202,8 +243,11 @@ static void checked(struct node *node, const char *name, const char *why,
         return;
     }
     const enum emd_watch_outcome outcome = unknown ? EMD_OUTCOME_TROUBLE : EMD_OUTCOME_CONFLICT;
-    if (emd_watchlist_finish(&node->list, e, outcome, why, emd_node_now()))
+    if (emd_watchlist_finish(&node->list, e, outcome, why, emd_node_now())) {
         emd_journal_event(&node->journal, emd_watch_outcome_text(outcome), e->name, e->why, NULL);
+        if (!unknown)
+            tell_failure(node, e);
+    }
     if (unknown)
         e->state = EMD_WATCH_NEW; /* nothing is done to it before the answer: asked again */
     node->dirty = true;
@@ -237,6 +281,9 @@ static void understand(struct node *node, struct child *c, const struct emd_repo
         break;
     case EMD_REPORT_PROGRESS:
         c->done_bytes = (uint64_t)r->number;
+        break;
+    case EMD_REPORT_WARNING:
+        emd_journal_event(&node->journal, "warning", c->entry ? c->entry->name : NULL, name, NULL);
         break;
     case EMD_REPORT_RESULT:
         c->result = *r;
@@ -309,6 +356,7 @@ static void finish_repack(struct node *node, struct child *c, int wait_status)
         node->totals.seconds += r->seconds;
         if (!node->options->quiet)
             emd_journal_event(&node->journal, "done", e->name, NULL, r);
+        tell_done(node, e);
     } else if (outcome == EMD_OUTCOME_TARGET) {
         if (!held)
             emd_journal_event(&node->journal, "waiting", e->name, why, NULL);
@@ -317,8 +365,10 @@ static void finish_repack(struct node *node, struct child *c, int wait_status)
                          outcome == EMD_OUTCOME_CONFLICT;
         if (bad || !node->options->quiet)
             emd_journal_event(&node->journal, emd_watch_outcome_text(outcome), e->name, why, NULL);
+        if (outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_CONFLICT)
+            tell_failure(node, e);
     }
-    node->failed += outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_CONFLICT;
+    node->failed += is_news && (outcome == EMD_OUTCOME_DAMAGED || outcome == EMD_OUTCOME_CONFLICT);
 }
 
 static void report_checked(const struct node *node, const struct child *c)
@@ -378,13 +428,34 @@ static bool hear(struct node *node, struct child *c)
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
-/* Whether the target is still the folder that we locked. */
+static void say_busy(const struct emd_node_options *options, const struct emd_error *holder)
+{
+    emd_message_error("%s: another emdwatch, %s, works on this folder", options->target,
+                      holder->text);
+}
+
+/* Whether the target is still the folder that we locked, and ours. A lock file that somebody
+ * deleted there is made anew; in another folder of that name (a share that is not mounted any more)
+ * nothing is made. */
 static bool target_is_there(struct node *node)
 {
     struct stat a, b;
-    const bool there = fstat(emd_safefile_fd(node->lock), &a) == 0 &&
-                       stat(emd_safefile_temp(node->lock), &b) == 0 && a.st_dev == b.st_dev &&
-                       a.st_ino == b.st_ino;
+    struct emd_error error = {.status = EMD_OK};
+    const bool same = fstat(node->target, &a) == 0 && stat(node->options->target, &b) == 0 &&
+                      a.st_dev == b.st_dev && (a.st_ino == b.st_ino || !emd_is_local(node->target));
+    char *path = emd_node_path(node->options->target, EMD_NODE_LOCK);
+    const bool there =
+        (same || access(path, F_OK) == 0) && emd_lockfile_check(node->lock, &error) == EMD_OK;
+    free(path);
+    node->lock_checked = emd_node_now();
+    if (error.status == EMD_E_BUSY || error.status == EMD_E_EXISTS) {
+        if (error.status == EMD_E_BUSY)
+            say_busy(node->options, &error);
+        else
+            emd_message_error("%s: %s", node->options->target, error.text);
+        node->lock_lost = true;
+        return false;
+    }
     if (there == node->target_lost) {
         emd_journal_event(
             &node->journal, there ? "going on" : "waiting", NULL,
@@ -441,6 +512,36 @@ static void start_repacks(struct node *node)
     }
 }
 
+static void write_figures(struct node *node)
+{
+    struct emd_error error;
+    struct emd_monitor_figures m = {.files = node->totals.files,
+                                    .raw_bytes = node->totals.raw_bytes,
+                                    .stored_bytes = node->totals.stored_bytes,
+                                    .seconds = node->totals.seconds,
+                                    .source_lost = node->source_lost,
+                                    .target_lost = node->target_lost,
+                                    .target_full = node->list.hold >= 0,
+                                    .scanned = node->scan_time};
+    node->measured = emd_node_now();
+    if (!node->options->metrics)
+        return;
+    for (size_t i = 0; i < node->list.count; i++) {
+        const struct emd_watch_entry *e = node->list.entry[i];
+        const bool stuck = emd_node_is_stuck(e);
+        if (e->missing >= 0)
+            continue;
+        m.stuck += stuck;
+        m.failed += e->state == EMD_WATCH_ASIDE && e->outcome != EMD_OUTCOME_EMPTY;
+        m.running += e->state == EMD_WATCH_RUNNING;
+        m.done += e->state == EMD_WATCH_DONE;
+        m.waiting += !stuck && (e->state == EMD_WATCH_WAITING || e->state == EMD_WATCH_NEW ||
+                                e->state == EMD_WATCH_CHECKING);
+    }
+    if (emd_monitor_write(node->options->metrics, &m, &error) != EMD_OK)
+        emd_message_warning("%s: %s", node->options->metrics, error.text);
+}
+
 static void watch_for_stalls(struct node *node)
 {
     const double settle = node->options->watch.settle;
@@ -486,6 +587,7 @@ static void take_signals(struct node *node)
         case SIGHUP:
         case SIGUSR1:
             node->next_scan = 0;
+            emd_watchlist_retry(&node->list);
             break;
         case SIGTERM:
         case SIGINT:
@@ -541,6 +643,8 @@ static void start_check(struct node *node)
 /* --once: nothing more can come of waiting. */
 static bool is_over(const struct node *node)
 {
+    if (node->cannot_fork && !node->children)
+        return true;
     if (!node->scanned || node->children || needing_check(node) > 0)
         return false;
     return node->source_lost || node->target_lost || !emd_watchlist_settling(&node->list);
@@ -570,6 +674,8 @@ static void wait_for_events(struct node *node)
     double wait = node->next_scan - now;
     if (find_child(node, SCAN))
         wait = 1;
+    if (wait > lock_interval)
+        wait = lock_interval;
     if (node->children && wait > 0.5)
         wait = 0.5;
     if (node->dirty && wait > node->saved + 1 - now)
@@ -617,6 +723,18 @@ static void run(struct node *node)
             if (node->options->once && is_over(node))
                 return;
         }
+        if (now - node->lock_checked >= lock_interval)
+            target_is_there(node);
+        if (node->lock_lost && node->aborted <= 0) {
+            /* what runs writes into files of its own; but two of us would do everything twice */
+            node->stops += 2;
+            node->aborted = now;
+            for (const struct child *c = node->children; c; c = c->next)
+                kill(c->pid, SIGTERM);
+        }
+        if (now - node->measured >= lock_interval)
+            write_figures(node);
+        emd_monitor_reap(&node->monitor, false);
         if (node->dirty && now - node->saved >= 1)
             save_state(node);
         watch_for_stalls(node);
@@ -641,37 +759,9 @@ static int summarise(const struct node *node)
     sum.before -= sum.before < sum.done ? sum.before : sum.done;
     emd_journal_summary(&node->journal, &sum);
     if (sum.failed > 0 || node->source_lost || node->target_lost || node->trouble ||
-        node->list.hold >= 0)
+        node->list.hold >= 0 || node->cannot_fork)
         return EMD_EXIT_FAILED;
     return sum.not_ready > 0 ? EMD_EXIT_NOT_READY : EMD_EXIT_OK;
-}
-
-/* One node a target folder. The lock's file says who has it. */
-static enum emd_status take_lock(const char *target, struct emd_safefile **lock,
-                                 struct emd_error *err)
-{
-    char host[64] = "", line[128] = "";
-    char *path = emd_node_path(target, ".emdwatch.lock");
-    const enum emd_status status = emd_safefile_create(path, lock, err);
-    if (status == EMD_OK) {
-        gethostname(host, sizeof host - 1);
-        dprintf(emd_safefile_fd(*lock), "%ld %s\n", (long)getpid(), host);
-    } else if (status == EMD_E_BUSY) {
-        char *temp = emd_node_path(target, ".emdwatch.lock.tmp");
-        long pid = 0;
-        FILE *f = fopen(temp, "re");
-        if (f && fgets(line, sizeof line, f) &&
-            sscanf(line, "%ld %63[-.0-9A-Za-z]", &pid, host) == 2)
-            emd_fail(err, status, "another emdwatch, process %ld on %s, works on this folder", pid,
-                     host);
-        else
-            emd_fail(err, status, "another emdwatch works on this folder");
-        if (f)
-            fclose(f);
-        free(temp);
-    }
-    free(path);
-    return status;
 }
 
 int emd_node_run(const struct emd_node_options *options)
@@ -682,9 +772,15 @@ int emd_node_run(const struct emd_node_options *options)
     sigset_t mask;
     int code = EMD_EXIT_OK;
     emd_watchlist_init(&node.list, &options->watch);
-    const enum emd_status status = take_lock(options->target, &node.lock, &error);
+    char *lock = emd_node_path(options->target, EMD_NODE_LOCK);
+    const enum emd_status status = emd_lockfile_take(AT_FDCWD, lock, NULL, &node.lock, &error);
+    free(lock);
+    node.target = open(options->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (status != EMD_OK) {
-        emd_message_error("%s: %s", options->target, error.text);
+        if (status == EMD_E_BUSY)
+            say_busy(options, &error);
+        else
+            emd_message_error("%s: %s", options->target, error.text);
         return emd_exit_for(status);
     }
     sigemptyset(&mask);
@@ -696,16 +792,20 @@ int emd_node_run(const struct emd_node_options *options)
     node.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
     if (node.signals < 0) {
         emd_message_error("cannot wait for signals: %s", strerror(errno));
-        emd_safefile_discard(node.lock);
+        emd_lockfile_release(node.lock);
         return EMD_EXIT_FAILED;
     }
     node.hints = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     emd_statefile_read(options->target, &node.list, &node.totals);
+    emd_watchlist_retry(&node.list); /* a new start looks again at what failed */
     run(&node);
-    save_state(&node);
+    if (!node.lock_lost)
+        save_state(&node);
+    write_figures(&node);
+    emd_monitor_reap(&node.monitor, true);
     if (options->once)
         code = summarise(&node);
-    if (node.aborted > 0)
+    if (node.aborted > 0 || node.lock_lost)
         code = EMD_EXIT_FAILED;
     emd_progress_end();
     close(node.signals);
@@ -714,6 +814,8 @@ int emd_node_run(const struct emd_node_options *options)
     free(node.trouble);
     free(node.new_trouble);
     emd_watchlist_free(&node.list);
-    emd_safefile_discard(node.lock);
+    emd_lockfile_release(node.lock);
+    if (node.target >= 0)
+        close(node.target);
     return code;
 }

@@ -9,12 +9,21 @@
 #include "watch/watchlist.h"
 
 struct emd_node_options {
-    const char *source, *target, *pattern;
+    const char *source, *target;
+    const char *const *patterns; /* NULL behind the last */
     struct emd_watch_settings watch;
     struct emd_repack_options repack;
     struct emd_crew_budget crew;
     bool once, json, frame_stats, quiet;
+    const char *on_done, *on_failure; /* commands, or NULL; see monitor.h */
+    const char *metrics;              /* file, or NULL */
 };
+
+/* The lock of a target folder that says who works on it, below it. */
+#define EMD_NODE_LOCK ".emdwatch.lock.tmp"
+
+/* A file that will not be done by itself: it failed, or did again and again. */
+bool emd_node_is_stuck(const struct emd_watch_entry *entry);
 
 /* Runs until a signal, or with 'once' until nothing is left to do; the exit code. */
 int emd_node_run(const struct emd_node_options *options);
@@ -28,6 +37,7 @@ enum emd_report_kind {
     EMD_REPORT_SCANNED,  /* the scan is over; number: all was seen */
     EMD_REPORT_CHECKED,  /* number: enum emd_output_state, name, output = why */
     EMD_REPORT_PROGRESS, /* number: bytes done */
+    EMD_REPORT_WARNING,  /* name: text */
     EMD_REPORT_RESULT,   /* number: enum emd_watch_outcome, name = why, result */
     EMD_REPORT_CLEANED   /* number: temporary files removed */
 };

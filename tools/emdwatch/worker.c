@@ -98,7 +98,7 @@ void emd_worker_scan(const struct emd_node_options *options, int fd)
     setvbuf(out, NULL, _IOFBF, 1 << 16);
     const struct emd_scan scan = {.source = options->source,
                                   .target = options->target,
-                                  .pattern = options->pattern,
+                                  .patterns = options->patterns,
                                   .ctx = out,
                                   .file = scanned_file,
                                   .folder = can_be_watched(options->source) ? scanned_folder : NULL,
@@ -145,7 +145,7 @@ void emd_worker_check(const struct emd_node_options *options, const struct emd_w
 void emd_worker_clean(const struct emd_node_options *options, int fd)
 {
     struct emd_report r = {.kind = EMD_REPORT_CLEANED};
-    r.number = (int64_t)emd_scan_clean(options->target, options->pattern, options->watch.settle);
+    r.number = (int64_t)emd_scan_clean(options->target, options->patterns, options->watch.settle);
     send(fd, &r, NULL, NULL);
 }
 
@@ -168,31 +168,89 @@ static void on_progress(void *ctx, uint64_t done, uint64_t total)
     send(run->fd, &r, NULL, NULL);
 }
 
+static void on_warning(void *ctx, const char *text)
+{
+    const struct run *run = ctx;
+    struct emd_report r = {.kind = EMD_REPORT_WARNING};
+    send(run->fd, &r, text, NULL);
+}
+
 static bool on_cancelled(void *ctx)
 {
     (void)ctx;
     return emd_signals_caught();
 }
 
-/* mkdir -p of the output's folder, below the target, which must exist. */
-static enum emd_status make_folder(const struct emd_node_options *options, const char *output,
-                                   struct emd_error *err)
+/* The output's folder, made if need be, below the target, which must exist. Whoever owns folders
+ * there must not lead us elsewhere: links are not followed. -1: *err says why. */
+static int make_folder(const struct emd_node_options *options, const char *output,
+                       struct emd_error *err)
 {
-    char *path = emd_node_path(options->target, output);
-    char *p = path + strlen(options->target), *last = p;
-    enum emd_status status = EMD_OK;
-    while (status == EMD_OK && (p = strchr(p + 1, '/'))) {
-        last = p;
-        *p = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            status = emd_fail_errno(err, EMD_E_IO, errno, "cannot create the folder %s", path);
-        *p = '/';
+    const int target = open(options->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int folder = target < 0 ? -1 : emd_make_folder_beneath(target, output);
+    if (folder >= 0 && faccessat(folder, ".", W_OK | X_OK, AT_EACCESS) != 0) {
+        const int refused = errno;
+        close(folder);
+        folder = -1;
+        errno = refused;
     }
-    *last = '\0';
-    if (status == EMD_OK && access(path, W_OK | X_OK) != 0)
-        status = emd_fail_errno(err, EMD_E_IO, errno, "cannot write into %s", path);
-    free(path);
-    return status;
+    const int cause = errno;
+    if (target >= 0)
+        close(target);
+    if (folder < 0 && (cause == ELOOP || cause == ENOTDIR))
+        emd_fail(err, EMD_E_EXISTS,
+                 "a folder of the output %s/%s is a link or a file; move it away", options->target,
+                 output);
+    else if (folder < 0)
+        emd_fail_errno(err, EMD_E_IO, cause, "cannot make the folder of %s/%s", options->target,
+                       output);
+    return folder;
+}
+
+/* Opens a movie below the source folder. Its folders must not be links; it may be one itself where
+ * that gives nobody more than he has: the link's owner must own the movie, or be root or ourselves.
+ * Else a user could have root publish what he may not read. -1: *err says why. */
+static int open_movie(const struct emd_node_options *options, const char *name,
+                      struct emd_error *err)
+{
+    struct stat link, movie;
+    const char *const slash = strrchr(name, '/'), *const last = slash ? slash + 1 : name;
+    char *parent = slash ? strndup(name, (size_t)(slash - name)) : strdup("");
+    const int source = open(options->source, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const int folder =
+        source < 0 || !parent ? -1 : emd_open_beneath(source, parent, O_RDONLY | O_DIRECTORY);
+    int fd = -1, cause = errno;
+    if (folder >= 0) {
+        fd = emd_open_regular(folder, last, O_RDONLY | O_NOFOLLOW);
+        cause = errno;
+    }
+    if (fd < 0 && cause == ELOOP && folder >= 0 &&
+        fstatat(folder, last, &link, AT_SYMLINK_NOFOLLOW) == 0) {
+        fd = emd_open_regular(folder, last, O_RDONLY);
+        cause = errno;
+        if (fd >= 0 && (fstat(fd, &movie) != 0 || (link.st_uid != movie.st_uid &&
+                                                   link.st_uid != geteuid() && link.st_uid != 0))) {
+            close(fd);
+            fd = -1;
+            cause = ELOOP;
+        }
+    }
+    if (folder >= 0)
+        close(folder);
+    if (source >= 0)
+        close(source);
+    free(parent);
+    if (fd >= 0)
+        return fd;
+    if (cause == ELOOP)
+        emd_fail(err, EMD_E_UNSUPPORTED, "a link to another user's file is not followed");
+    else if (cause == EINVAL)
+        emd_fail(err, EMD_E_IO, "not a regular file");
+    else
+        emd_fail_errno(
+            err, cause == EACCES || cause == EBUSY || cause == ETXTBSY ? EMD_E_BUSY : EMD_E_IO,
+            cause, "cannot open");
+    return -1;
 }
 
 /* Whether a failure is the target's and not the file's: it will be the next file's too. */
@@ -238,38 +296,42 @@ static enum emd_watch_outcome outcome_of(const struct emd_node_options *options,
 }
 
 /* A table of frames whose output never came: what a dead run left. */
-static void remove_orphan(const char *table)
+static void remove_orphan(int folder, const char *table)
 {
     char line[sizeof EMD_FRAMETABLE_HEADER] = "";
-    FILE *f = fopen(table, "re");
-    if (!f)
-        return;
-    const bool ours = fgets(line, sizeof line, f) && strcmp(line, EMD_FRAMETABLE_HEADER) == 0;
-    fclose(f);
-    if (ours)
-        unlink(table);
+    const char *slash = strrchr(table, '/'), *name = slash ? slash + 1 : table;
+    const int fd = emd_open_regular(folder, name, O_RDONLY | O_NOFOLLOW);
+    if (fd >= 0 && emd_pread_all(fd, line, sizeof line - 1, 0) == 0 &&
+        strcmp(line, EMD_FRAMETABLE_HEADER) == 0)
+        unlinkat(folder, name, 0);
+    if (fd >= 0)
+        close(fd);
 }
 
 static enum emd_watch_outcome repack(const struct emd_node_options *options,
-                                     const struct emd_watch_entry *entry, const char *input,
-                                     const char *output, unsigned threads, struct run *run,
-                                     struct emd_repack_result *result, struct emd_error *error)
+                                     const struct emd_watch_entry *entry, int movie, int folder,
+                                     const char *input, const char *output, unsigned threads,
+                                     struct run *run, struct emd_repack_result *result,
+                                     struct emd_error *error)
 {
     struct emd_repack_options repack = options->repack;
     struct emd_frametable *table = NULL;
     if (options->frame_stats) {
         char *path = emd_frametable_path(output);
         if (path && !entry->replace)
-            remove_orphan(path);
-        error->status = path ? emd_frametable_new(path, &table, error)
+            remove_orphan(folder, path);
+        error->status = path ? emd_frametable_new(folder, path, &table, error)
                              : emd_fail(error, EMD_E_MEMORY, "out of memory");
         free(path);
         if (error->status != EMD_OK)
             return EMD_OUTCOME_TROUBLE;
         repack.inspector = emd_frametable_inspector(table);
     }
+    repack.input_fd = movie;
+    repack.output_folder = folder;
     repack.ctx = run;
     repack.progress = on_progress;
+    repack.warning = on_warning;
     repack.cancelled = on_cancelled;
     repack.replace = entry->replace;
     repack.memory = emd_crew_memory(&options->crew, threads);
@@ -283,6 +345,28 @@ static enum emd_watch_outcome repack(const struct emd_node_options *options,
     return outcome_of(options, error, entry->source.size);
 }
 
+static enum emd_watch_outcome outcome_of_look(enum emd_completeness completeness,
+                                              const struct emd_watch_entry *entry)
+{
+    switch (completeness) {
+    case EMD_COMPLETE:
+        return EMD_OUTCOME_DONE;
+    case EMD_COMPLETE_ODD:
+        return entry->doubt_over ? EMD_OUTCOME_DONE : EMD_OUTCOME_DOUBTFUL;
+    case EMD_COMPLETE_EMPTY:
+        return EMD_OUTCOME_EMPTY;
+    case EMD_COMPLETE_NOT:
+        return EMD_OUTCOME_INCOMPLETE;
+    case EMD_COMPLETE_BUSY:
+        return EMD_OUTCOME_BUSY;
+    case EMD_COMPLETE_DAMAGED:
+        return EMD_OUTCOME_DAMAGED;
+    case EMD_COMPLETE_UNREADABLE:
+        break;
+    }
+    return EMD_OUTCOME_TROUBLE;
+}
+
 void emd_worker_repack(const struct emd_node_options *options, const struct emd_watch_entry *entry,
                        unsigned threads, int fd)
 {
@@ -292,36 +376,23 @@ void emd_worker_repack(const struct emd_node_options *options, const struct emd_
     const double begun = emd_node_now();
     char *input = emd_node_path(options->source, entry->name);
     char *output = emd_node_path(options->target, entry->output);
-    switch (emd_complete_look(input, &error)) {
-    case EMD_COMPLETE:
-        r.number = EMD_OUTCOME_DONE;
-        break;
-    case EMD_COMPLETE_ODD:
-        r.number = entry->doubt_over ? EMD_OUTCOME_DONE : EMD_OUTCOME_DOUBTFUL;
-        break;
-    case EMD_COMPLETE_EMPTY:
-        r.number = EMD_OUTCOME_EMPTY;
-        break;
-    case EMD_COMPLETE_NOT:
-        r.number = EMD_OUTCOME_INCOMPLETE;
-        break;
-    case EMD_COMPLETE_BUSY:
-        r.number = EMD_OUTCOME_BUSY;
-        break;
-    case EMD_COMPLETE_DAMAGED:
-        r.number = EMD_OUTCOME_DAMAGED;
-        break;
-    case EMD_COMPLETE_UNREADABLE:
-        r.number = EMD_OUTCOME_TROUBLE;
-        break;
-    }
+    int folder = -1;
+    const int movie = open_movie(options, entry->name, &error);
+    r.number = movie < 0 ? outcome_of(options, &error, 0)
+                         : outcome_of_look(emd_complete_look(movie, input, &error), entry);
     if (r.number == EMD_OUTCOME_DONE) {
         error = (struct emd_error){.status = EMD_OK};
-        if (make_folder(options, entry->output, &error) != EMD_OK)
-            r.number = EMD_OUTCOME_TARGET;
+        folder = make_folder(options, entry->output, &error);
+        if (folder < 0)
+            r.number = error.status == EMD_E_EXISTS ? EMD_OUTCOME_CONFLICT : EMD_OUTCOME_TARGET;
         else
-            r.number = repack(options, entry, input, output, threads, &run, &r.result, &error);
+            r.number = repack(options, entry, movie, folder, input, output, threads, &run,
+                              &r.result, &error);
     }
+    if (folder >= 0)
+        close(folder);
+    if (movie >= 0)
+        close(movie);
     r.seconds = emd_node_now() - begun;
     send(fd, &r, r.number == EMD_OUTCOME_DONE ? NULL : error.text, NULL);
     free(input);
