@@ -251,9 +251,9 @@ static bool is_trouble(enum emd_status status)
 enum emd_status emd_verify_file(const struct emd_verification *verification, struct emd_error *err)
 {
     struct emd_error said = {EMD_OK, ""}, local;
-    char path[48]; /* its name may be another file's by now */
-    snprintf(path, sizeof path, "/proc/self/fd/%d", verification->fd);
-    const struct emd_guard guard = {.path = path,
+    struct stat st;
+    const bool known = fstat(verification->fd, &st) == 0;
+    const struct emd_guard guard = {.file_bytes = known ? (uint64_t)st.st_size : 0,
                                     .work = work,
                                     .ctx = (void *)verification,
                                     .answer = &said,
