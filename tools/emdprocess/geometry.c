@@ -264,6 +264,9 @@ static void resolve_camera(struct resolving *r)
             snprintf(r->out->mask, sizeof r->out->mask, "pixels.mask");
         else if (mask)
             snprintf(r->out->mask, sizeof r->out->mask, "%s", mask->value);
+        if (!r->out->mask[0] && f->beam_stop)
+            warn(r, "mask: a beam stop is seen and nothing masks it: 'emdinfo --mask' writes its "
+                    "outline for dials.generate_mask");
         if (r->out->mask[0])
             note(r, "mask", r->out->mask,
                  strcmp(r->out->mask, "pixels.mask") == 0 ? "project" : mask->from);

@@ -59,6 +59,8 @@ static void take(struct json_object *image, struct movie_facts *f)
     for (size_t i = 0; beam && i < 2 && json_object_array_length(beam) == 2; i++)
         emd_json_get_double(json_object_array_get_idx(beam, i), &f->beam[i]);
     f->beam_sigma = number(image, "beam_centre_sigma_px");
+    struct json_object *stop;
+    f->beam_stop = json_object_object_get_ex(image, "beam_stop_px", &stop) && stop != NULL;
     f->saturation = number(image, "saturation");
     f->tilts = number(tilt, "known");
     f->step = number(tilt, "step_deg");

@@ -19,6 +19,7 @@ struct movie_facts {
     double gain_metadata, gain_pixels;
     double pedestal;            /* from the pixels */
     double beam[2], beam_sigma; /* from the pixels: fast, slow */
+    bool beam_stop;             /* seen in the pixels */
     double saturation;          /* pixel value */
     double tilts, step;         /* images with a tilt; degrees per image */
     double first, last;         /* images from 1 during which the stage turns */
