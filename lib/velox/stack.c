@@ -113,6 +113,22 @@ static enum emd_status choose_axes(bool velox, struct emd_stack *stack, struct e
     return EMD_OK;
 }
 
+/* HDF5 opens external raw data itself, whatever file a movie names: a picture of it would be one of
+ * any file that its reader may read. */
+static enum emd_status refuse_other_files(hid_t dataset, const char *path, struct emd_error *err)
+{
+    hid_t list = H5Dget_create_plist(dataset);
+    const int external = list < 0 ? -1 : H5Pget_external_count(list);
+    const H5D_layout_t layout = list < 0 ? H5D_LAYOUT_ERROR : H5Pget_layout(list);
+    emd_hdf5_close(&list);
+    if (external < 0 || layout == H5D_LAYOUT_ERROR)
+        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read the layout of %s", path);
+    if (external > 0 || layout == H5D_VIRTUAL)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "the data of %s are in other files: not read",
+                        path);
+    return EMD_OK;
+}
+
 enum emd_status emd_stack_open(hid_t file, const char *path, bool velox, struct emd_stack *stack,
                                struct emd_error *err)
 {
@@ -127,6 +143,8 @@ enum emd_status emd_stack_open(hid_t file, const char *path, bool velox, struct 
         status = emd_hdf5_fail(err, EMD_E_ARGUMENT, "cannot open the dataset %s", path);
         goto out;
     }
+    if ((status = refuse_other_files(stack->dataset, path, err)) != EMD_OK)
+        goto out;
     space = H5Dget_space(stack->dataset);
     type = H5Dget_type(stack->dataset);
     const int rank = space >= 0 ? H5Sget_simple_extent_ndims(space) : -1;
