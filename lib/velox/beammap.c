@@ -192,8 +192,8 @@ void emd_centre_search(const struct emd_cells *c, double centre[2])
     const size_t longest = c->width > c->height ? c->width : c->height;
     const size_t bin = (longest + COARSE - 1) / COARSE;
     const size_t width = c->width / bin, height = c->height / bin, n = width * height;
-    struct ranked order[COARSE * COARSE];
-    float rank[COARSE * COARSE];
+    struct ranked order[COARSE * COARSE] = {{0, 0}};
+    float rank[COARSE * COARSE] = {0};
     double best = -HUGE_VAL;
     for (size_t y = 0; y < height; y++)
         for (size_t x = 0; x < width; x++) {

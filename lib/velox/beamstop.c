@@ -10,6 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* From the centre to the middle of a cell. */
+static void offset(const struct emd_cells *c, size_t cell, const double centre[2], double *dx,
+                   double *dy)
+{
+    const size_t x = cell % c->width, y = cell / c->width;
+    *dx = (double)x + 0.5 - centre[0];
+    *dy = (double)y + 0.5 - centre[1];
+}
+
 enum { SMALLEST = 9 }; /* cells: less is no stop */
 
 /* What is to be seen at each distance if nothing is in the way: near the beam, where the stop hides
@@ -87,8 +96,8 @@ static size_t keep_largest(const struct emd_cells *c, const double centre[2], do
     size_t most = 0;
     uint8_t best = 0, label = 2;
     for (size_t i = 0; i < n && label < LABELS; i++) {
-        const double dx = (double)(i % c->width) + 0.5 - centre[0],
-                     dy = (double)(i / c->width) + 0.5 - centre[1];
+        double dx, dy;
+        offset(c, i, centre, &dx, &dy);
         if (mark[i] != 1 || hypot(dx, dy) >= reach)
             continue;
         const size_t count = fill(c, i, label, mark, stack);
@@ -123,8 +132,8 @@ static void draw_out(const struct emd_cells *c, const double centre[2], uint8_t 
     for (int pass = 0; pass < 2; pass++) {
         const double length = hypot(sx, sy);
         for (size_t i = 0; i < n; i++) {
-            const double dx = (double)(i % c->width) + 0.5 - centre[0],
-                         dy = (double)(i / c->width) + 0.5 - centre[1];
+            double dx, dy;
+            offset(c, i, centre, &dx, &dy);
             if (!mark[i] || hypot(dx, dy) < far / 2)
                 continue;
             if (pass == 0) {
@@ -143,8 +152,8 @@ static void draw_out(const struct emd_cells *c, const double centre[2], uint8_t 
     sy /= length;
     across = 2 * across / (double)count + 0.5; /* half the width is twice the mean distance */
     for (size_t i = 0; i < n; i++) {
-        const double dx = (double)(i % c->width) + 0.5 - centre[0],
-                     dy = (double)(i / c->width) + 0.5 - centre[1];
+        double dx, dy;
+        offset(c, i, centre, &dx, &dy);
         if (dx * sx + dy * sy > far / 2 && fabs(dy * sx - dx * sy) <= across)
             mark[i] = 1;
     }

@@ -18,7 +18,7 @@ enum {
     LAGS = 2 * LAG + 1,
     CLASSES = (LAG + 1) * (LAG + 2) / 2, /* distances that no camera tells apart */
     GROUP = 3,                           /* frames */
-    FRAMES = 24,
+    FRAMES = 48,
     BINS = 24, /* of equal shares, and the brightest again by halves */
     BINS_MAX = BINS + 6,
     PAIR_PIXELS = 1 << 20 /* of two frames that are looked at: enough for two percent */
@@ -170,7 +170,7 @@ static double sum_squares(const struct window *w, float sum[TILE][TILE])
     return usual / (double)w->count;
 }
 
-/* Leaves out what changed by more than noise does: a sum of 3 x 3 pixels that exceeds five times
+/* Leaves out what changed by more than noise does: a sum of 3 x 3 pixels that exceeds four times
  * its usual size is a reflection that came or went. */
 static void leave_out_spots(struct window *w)
 {
@@ -180,7 +180,7 @@ static void leave_out_spots(struct window *w)
         if (w->count < TILE * TILE / 2)
             return;
         /* 1.2533: from the mean deviation to the sigma of a normal distribution */
-        const float limit = (float)(5 * 1.2533 * sum_squares(w, sum));
+        const float limit = (float)(4 * 1.2533 * sum_squares(w, sum));
         bool any = false;
         for (int y = 0; y < TILE; y++)
             for (int x = 0; x < TILE; x++) {
@@ -639,11 +639,11 @@ static void find_pedestal(const struct emd_estimator *e, double *work, struct em
 static void combine(struct emd_estimator *e)
 {
     const size_t n = e->cells.width * e->cells.height;
-    double v[FRAMES];
+    float v[FRAMES];
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < e->frames; k++)
-            v[k] = (double)e->map[k][i];
-        e->combined[i] = (float)median_of(v, e->frames);
+            v[k] = e->map[k][i];
+        e->combined[i] = emd_select_rank(v, e->frames, (e->frames - 1) / 2);
     }
 }
 
@@ -652,7 +652,7 @@ static void combine(struct emd_estimator *e)
 static void find_levels(const struct emd_estimator *e, const struct emd_profile *p, double *dark,
                         double *bright)
 {
-    double level[EMD_PROFILE_MAX];
+    double level[EMD_PROFILE_MAX] = {0};
     size_t n = 0;
     const size_t inner = (size_t)emd_beam_reach(&e->cells) + 1;
     for (size_t i = inner; i < p->bins; i++)
@@ -688,7 +688,7 @@ static double stop_level(const struct emd_estimator *e)
 static bool stands_out(const struct emd_estimator *e)
 {
     const struct emd_profile *p = &e->profile;
-    double scatter[EMD_PROFILE_MAX], dark, bright;
+    double scatter[EMD_PROFILE_MAX] = {0}, dark, bright;
     size_t n = 0;
     for (size_t i = 0; i < p->bins; i++)
         if (p->count[i] >= 48 && !isnan(p->scatter[i]))

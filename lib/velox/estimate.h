@@ -57,7 +57,7 @@ enum emd_status emd_estimator_new(size_t height, size_t width, double clip,
 void emd_estimator_free(struct emd_estimator *estimator);
 
 /* Adds one to three frames, consecutive ones of the movie: without two there is no gain, without
- * three no pedestal but the darkest part. At most 24 frames in all; more are ignored. */
+ * three no pedestal but the darkest part. At most 48 frames in all; more are ignored. */
 enum emd_status emd_estimator_add(struct emd_estimator *estimator, const float *const frames[],
                                   size_t count, struct emd_error *err);
 

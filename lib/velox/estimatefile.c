@@ -58,7 +58,7 @@ enum emd_status emd_estimate_stack(const struct emd_stack *s, double clip,
     if (status != EMD_OK)
         return status;
     size_t groups = SAMPLE_PIXELS / (group * pixels);
-    groups = groups < 1 ? 1 : groups > 8 ? 8 : groups;
+    groups = groups < 1 ? 1 : groups > 16 ? 16 : groups;
     while (groups > 1 &&
            (groups * group > s->frames || (double)groups * touched > TOUCHED_BYTES_MAX))
         groups--;
