@@ -104,6 +104,10 @@ inside() {
   systemctl start emdwatch@data-nowhere || :
   expect_failed emdwatch@data-nowhere.service "/data/nowhere"
   echo "ok: no COMPRESSED"
+  echo RAW=/data/nowhere >"$etc/data-more.watch"
+  systemctl start emdwatch@data-more || :
+  expect_failed emdwatch@data-more.service "/data/nowhere"
+  echo "ok: no RAW"
   echo SRC=/data/nowhere/ >"$etc/data-more.sync"
   systemctl start emdsync@data-more || :
   expect_failed emdsync@data-more.service "/data/nowhere/"

@@ -880,7 +880,7 @@ class Hostile(Case):
     def test_folders(self):
         run = subprocess.run([EMDWATCH, "raww", "out"], capture_output=True, text=True, check=False,
                              timeout=PATIENCE)
-        self.assertEqual(run.returncode, 1)
+        self.assertEqual(run.returncode, 2)
         self.assertIn("--wait waits for it", run.stderr)
         with Watch("later", "out", "--wait") as w:
             w.wait("waiting")

@@ -276,9 +276,12 @@ static int check_folders(const struct emd_node_options *options, bool only_look,
         if (!S_ISDIR(st.st_mode))
             return emd_usage_error("%s is not a folder", options->source);
     } else if (!wait || only_look) {
+        /* A name that is not there is a wrong argument: a service that is restarted has it still.
+         */
+        const bool missing = errno == ENOENT || errno == ENOTDIR;
         emd_message_error("%s: cannot be read: %s%s", options->source, strerror(errno),
                           only_look ? "" : "; --wait waits for it");
-        return EMD_EXIT_FAILED;
+        return missing ? EMD_EXIT_USAGE : EMD_EXIT_FAILED;
     }
     if (!only_look && mkdir(options->target, 0777) != 0 && errno != EEXIST) {
         emd_message_error("%s: cannot create the folder: %s", options->target, strerror(errno));
