@@ -307,9 +307,9 @@ START_TEST(test_instruments)
                                "pedestal = -40\nsaturation=8000\npixel_size = 0.014\n";
     struct emd_instruments list = {0};
     struct emd_error err = {0};
-    ck_assert_msg(emd_instruments_parse(text, sizeof text - 1, "lab/instruments.conf", &list,
-                                        &err) == EMD_OK,
-                  "%s", err.text);
+    ck_assert_msg(
+        emd_instruments_parse(text, sizeof text - 1, "lab/instruments.conf", &list, &err) == EMD_OK,
+        "%s", err.text);
     ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, 670, "distance"), "618");
     ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, 851, "distance"), "784");
     ck_assert_str_eq(found(&list, "Talos Arctica 3456", "BM-Ceta", 2, 700, "distance"), "");
