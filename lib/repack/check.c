@@ -10,9 +10,9 @@
 #include "hdf5/rehearse.h"
 #include "hdf5/source.h"
 #include "hdf5/values.h"
+#include "hdf5/visit.h"
 #include "repack/dataset.h"
 #include "repack/repack.h"
-#include "repack/visit.h"
 
 /* A slice read by HDF5. */
 static const size_t slice_bytes = (size_t)8 << 20;

@@ -22,10 +22,10 @@
 #include "hdf5/rehearse.h"
 #include "hdf5/source.h"
 #include "hdf5/tree.h"
+#include "hdf5/visit.h"
 #include "repack/dataset.h"
 #include "repack/provenance.h"
 #include "repack/verify.h"
-#include "repack/visit.h"
 
 struct repacker {
     const struct emd_repack_options *options;

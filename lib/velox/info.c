@@ -13,6 +13,7 @@
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
+#include "hdf5/visit.h"
 #include "velox/readtext.h"
 #include "velox/stack.h"
 
@@ -125,36 +126,24 @@ static bool is_velox_image(const char *name)
     return slash && strcmp(slash, "/Data") == 0;
 }
 
-static herr_t visit_dataset(const char *name, struct gather *g)
+static enum emd_status visit_dataset(void *ctx, hid_t id, const char *path, struct emd_error *err)
 {
+    struct gather *g = ctx;
+    const char *name = path + 1;
+    (void)id;
+    (void)err;
     if (!g->info->is_velox || is_velox_image(name))
         add_name(&g->stacks, name);
     else if (strncmp(name, "Operations/", 11) == 0 && strchr(name + 11, '/'))
         add_name(&g->operations, name);
-    return 0;
+    return EMD_OK;
 }
 
-#if H5_VERSION_GE(1, 12, 0)
-static herr_t visit(hid_t object, const char *name, const H5O_info2_t *about, void *ctx)
+static void on_broken(void *ctx, const char *path, const struct emd_error *error)
 {
-    (void)object;
-    return about->type == H5O_TYPE_DATASET ? visit_dataset(name, ctx) : 0;
+    const struct gather *g = ctx;
+    add_problem(g->info, "%s: %s", path, error->text);
 }
-#define visit_all(file, ctx)                                                                       \
-    H5Ovisit3(file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, ctx, H5O_INFO_BASIC)
-#else
-static herr_t visit(hid_t object, const char *name, const H5O_info_t *about, void *ctx)
-{
-    (void)object;
-    return about->type == H5O_TYPE_DATASET ? visit_dataset(name, ctx) : 0;
-}
-#if H5_VERSION_GE(1, 10, 3)
-#define visit_all(file, ctx)                                                                       \
-    H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, ctx, H5O_INFO_BASIC)
-#else
-#define visit_all(file, ctx) H5Ovisit(file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, ctx)
-#endif
-#endif
 
 /* --- storage ----------------------------------------------------------------------------------*/
 
@@ -483,7 +472,7 @@ static enum emd_status gather(const struct emd_source *source, struct gather *g,
     }
     status = EMD_OK;
     read_provenance(file, info);
-    if (visit_all(file, g) < 0)
+    if (emd_visit_datasets(file, visit_dataset, on_broken, g, NULL) != EMD_OK)
         add_problem(info, "the tree of objects is damaged");
     if (g->stacks.failed)
         add_problem(info, "more than %d images: not all are listed", STACKS_MAX);

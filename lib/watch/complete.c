@@ -20,7 +20,7 @@
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
-#include "repack/visit.h"
+#include "hdf5/visit.h"
 
 struct look {
     struct emd_source *source;

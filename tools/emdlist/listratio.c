@@ -5,26 +5,18 @@
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
-
-/* The names without a version mean one or the other, as HDF5 was configured. */
-#if H5_VERSION_GE(1, 12, 0)
-typedef H5O_info2_t object_info;
-#else
-typedef H5O_info_t object_info;
-#endif
+#include "hdf5/visit.h"
 
 struct largest {
     double raw, stored;
 };
 
-static herr_t visit(hid_t object, const char *name, const object_info *info, void *data)
+static enum emd_status look_at_dataset(void *ctx, hid_t dataset, const char *path,
+                                       struct emd_error *err)
 {
-    struct largest *largest = data;
-    if (info->type != H5O_TYPE_DATASET)
-        return 0;
-    hid_t dataset = H5Dopen2(object, name, H5P_DEFAULT);
-    if (dataset < 0)
-        return 0;
+    struct largest *largest = ctx;
+    (void)path;
+    (void)err;
     hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
     double raw = 0;
     if (space >= 0 && type >= 0)
@@ -33,12 +25,16 @@ static herr_t visit(hid_t object, const char *name, const object_info *info, voi
         largest->raw = raw;
         largest->stored = (double)H5Dget_storage_size(dataset);
     }
-    if (type >= 0)
-        H5Tclose(type);
-    if (space >= 0)
-        H5Sclose(space);
-    H5Dclose(dataset);
-    return 0;
+    emd_hdf5_close(&type);
+    emd_hdf5_close(&space);
+    return EMD_OK;
+}
+
+static void pass_over(void *ctx, const char *path, const struct emd_error *error)
+{
+    (void)ctx;
+    (void)path;
+    (void)error;
 }
 
 static void look(void *ctx, void *answer)
@@ -46,11 +42,7 @@ static void look(void *ctx, void *answer)
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     struct emd_source *source = NULL;
     if (emd_source_open(ctx, &source, NULL) == EMD_OK)
-#if H5_VERSION_GE(1, 12, 0)
-        H5Ovisit3(source->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, answer, H5O_INFO_BASIC);
-#else
-        H5Ovisit2(source->file, H5_INDEX_NAME, H5_ITER_NATIVE, visit, answer, H5O_INFO_BASIC);
-#endif
+        emd_visit_datasets(source->file, look_at_dataset, pass_over, answer, NULL);
     emd_source_close(source);
     emd_hdf5_quiet_end(&quiet);
 }
