@@ -25,6 +25,7 @@
 #include "common/message.h"
 #include "common/progress.h"
 #include "common/signals.h"
+#include "comparefiles.h"
 #include "repack/repack.h"
 #include "watch/frametable.h"
 
@@ -32,6 +33,7 @@ static const char usage[] =
     "Usage: emdrepack [OPTION]... INPUT OUTPUT\n"
     "       emdrepack [OPTION]... -d DIR INPUT...\n"
     "       emdrepack --check FILE...\n"
+    "       emdrepack --compare FILE FILE\n"
     "Copy HDF5 files (Velox EMD movies above all) with their image data compressed\n"
     "and everything else as it is.\n"
     "\n"
@@ -59,6 +61,9 @@ static const char usage[] =
     "  -f, --force               replace existing outputs\n"
     "  -n, --dry-run             say what would be done; with -v how\n"
     "      --check               decode every chunk of FILEs and say what is damaged\n"
+    "      --compare             say whether two files hold the same, whatever their\n"
+    "                            storage: may the first one be deleted?\n"
+    "      --differences N       list the first N differences (default 10; 0: all)\n"
     "      --json                one JSON object a file on standard output\n"
     "  -q, --quiet               only errors\n"
     "  -v, --verbose             say more\n"
@@ -87,8 +92,8 @@ struct job_list {
 struct settings {
     struct emd_repack_options repack;
     const char *directory, *pattern;
-    bool recursive, keep_names, check, json, frame_stats;
-    long threads, jobs;
+    bool recursive, keep_names, check, compare, json, frame_stats;
+    long threads, jobs, differences;
 };
 
 /* Seconds that a process has for an orderly end. */
@@ -733,6 +738,8 @@ enum {
     OPT_JOBS,
     OPT_CHECKSUM,
     OPT_CHECK,
+    OPT_COMPARE,
+    OPT_DIFFERENCES,
     OPT_JSON,
     OPT_CHUNK,
     OPT_KEEP,
@@ -744,29 +751,32 @@ enum {
     OPT_VERSION
 };
 
-static const struct option long_options[] = {{"codec", required_argument, NULL, 'c'},
-                                             {"directory", required_argument, NULL, 'd'},
-                                             {"force", no_argument, NULL, 'f'},
-                                             {"jobs", required_argument, NULL, OPT_JOBS},
-                                             {"threads", required_argument, NULL, 'j'},
-                                             {"memory", required_argument, NULL, 'm'},
-                                             {"dry-run", no_argument, NULL, 'n'},
-                                             {"quiet", no_argument, NULL, 'q'},
-                                             {"recursive", no_argument, NULL, 'r'},
-                                             {"verbose", no_argument, NULL, 'v'},
-                                             {"verify", required_argument, NULL, OPT_VERIFY},
-                                             {"checksum", optional_argument, NULL, OPT_CHECKSUM},
-                                             {"check", no_argument, NULL, OPT_CHECK},
-                                             {"json", no_argument, NULL, OPT_JSON},
-                                             {"chunk", required_argument, NULL, OPT_CHUNK},
-                                             {"keep-names", no_argument, NULL, OPT_KEEP},
-                                             {"pattern", required_argument, NULL, OPT_PATTERN},
-                                             {"frame-stats", no_argument, NULL, OPT_FRAME_STATS},
-                                             {"no-provenance", no_argument, NULL, OPT_PROVENANCE},
-                                             {"recompress", no_argument, NULL, OPT_RECOMPRESS},
-                                             {"help", no_argument, NULL, OPT_HELP},
-                                             {"version", no_argument, NULL, OPT_VERSION},
-                                             {NULL, 0, NULL, 0}};
+static const struct option long_options[] = {
+    {"codec", required_argument, NULL, 'c'},
+    {"directory", required_argument, NULL, 'd'},
+    {"force", no_argument, NULL, 'f'},
+    {"jobs", required_argument, NULL, OPT_JOBS},
+    {"threads", required_argument, NULL, 'j'},
+    {"memory", required_argument, NULL, 'm'},
+    {"dry-run", no_argument, NULL, 'n'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"recursive", no_argument, NULL, 'r'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"verify", required_argument, NULL, OPT_VERIFY},
+    {"checksum", optional_argument, NULL, OPT_CHECKSUM},
+    {"check", no_argument, NULL, OPT_CHECK},
+    {"compare", no_argument, NULL, OPT_COMPARE},
+    {"differences", required_argument, NULL, OPT_DIFFERENCES},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"chunk", required_argument, NULL, OPT_CHUNK},
+    {"keep-names", no_argument, NULL, OPT_KEEP},
+    {"pattern", required_argument, NULL, OPT_PATTERN},
+    {"frame-stats", no_argument, NULL, OPT_FRAME_STATS},
+    {"no-provenance", no_argument, NULL, OPT_PROVENANCE},
+    {"recompress", no_argument, NULL, OPT_RECOMPRESS},
+    {"help", no_argument, NULL, OPT_HELP},
+    {"version", no_argument, NULL, OPT_VERSION},
+    {NULL, 0, NULL, 0}};
 
 /* -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, struct settings *settings)
@@ -833,6 +843,13 @@ static int parse_options(int argc, char **argv, struct settings *settings)
         case OPT_CHECK:
             settings->check = true;
             break;
+        case OPT_COMPARE:
+            settings->compare = true;
+            break;
+        case OPT_DIFFERENCES:
+            if (!emd_parse_long(optarg, 0, INT_MAX, &settings->differences))
+                return emd_usage_error("--differences %s: not a number", optarg);
+            break;
         case OPT_JSON:
             settings->json = true;
             break;
@@ -870,6 +887,26 @@ static int parse_options(int argc, char **argv, struct settings *settings)
     return -1;
 }
 
+/* --compare: the exit code. */
+static int compare(const struct settings *settings, int count, char **arguments)
+{
+    if (count != 2)
+        return emd_usage_error("--compare needs two files");
+    if (settings->check || settings->directory || settings->repack.dry_run || settings->recursive)
+        return emd_usage_error("--compare writes nothing: it goes with -j, -m, --differences, "
+                               "--json, -q and -v only");
+    struct emd_compare_request request = {.a = arguments[0],
+                                          .b = arguments[1],
+                                          .options = settings->repack,
+                                          .threads = settings->threads ? (unsigned)settings->threads
+                                                                       : emd_cpu_count(),
+                                          .most = (uint64_t)settings->differences,
+                                          .json = settings->json};
+    request.options.progress = on_progress;
+    request.options.cancelled = on_cancelled;
+    return emd_compare_files(&request);
+}
+
 static int collect_jobs(int count, char **arguments, struct settings *settings,
                         struct job_list *list)
 {
@@ -901,13 +938,15 @@ static int collect_jobs(int count, char **arguments, struct settings *settings,
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.pattern = "*.emd", .jobs = 1};
+    struct settings settings = {.pattern = "*.emd", .jobs = 1, .differences = 10};
     struct job_list list = {0};
     emd_message_init("emdrepack", EMD_NORMAL);
     emd_progress_init(true);
     emd_signals_init();
     emd_repack_defaults(&settings.repack);
     int code = parse_options(argc, argv, &settings);
+    if (code < 0 && settings.compare)
+        code = compare(&settings, argc - optind, argv + optind);
     if (code < 0)
         code = collect_jobs(argc - optind, argv + optind, &settings, &list);
     if (code >= 0)

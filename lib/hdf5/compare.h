@@ -48,6 +48,7 @@ struct emd_compare_options {
     /* Called for each difference; after 'most' of them (0: no limit) the comparison ends. NULL: it
      * ends with the first one. */
     void (*differs)(void *ctx, const char *path, const char *what);
+    void *differs_ctx; /* its own */
     uint64_t most;
 
     bool (*cancelled)(void *ctx); /* may be NULL */

@@ -319,12 +319,10 @@ static enum emd_status compare_values(struct reading *r, struct emd_error *err)
 static enum emd_status compare_fills(struct reading *r, struct emd_error *err)
 {
     H5D_fill_value_t defined[2];
-    H5D_fill_time_t time[2];
     enum emd_status status = EMD_OK;
     bool same = true;
     for (int side = 0; side < 2; side++)
-        if (H5Pfill_value_defined(r->list[side], &defined[side]) < 0 ||
-            H5Pget_fill_time(r->list[side], &time[side]) < 0)
+        if (H5Pfill_value_defined(r->list[side], &defined[side]) < 0)
             return emd_hdf5_fail(err, EMD_E_CORRUPT, "has a fill value that cannot be read");
     if (defined[0] != defined[1])
         return emd_differs(r->c, r->row, err, "has another fill value");
@@ -347,8 +345,6 @@ static enum emd_status compare_fills(struct reading *r, struct emd_error *err)
     }
     if (status == EMD_OK && !same)
         status = emd_differs(r->c, r->row, err, "has another fill value");
-    if (status == EMD_OK && time[0] != time[1])
-        status = emd_differs(r->c, r->row, err, "has another time of filling");
     return status;
 }
 

@@ -136,7 +136,7 @@ enum emd_status emd_differs(struct emd_comparison *c, uint32_t row, struct emd_e
     c->differences++;
     if (!c->options->differs)
         return emd_fail(err, EMD_E_VERIFY, "%s: %s", path, what);
-    c->options->differs(c->options->ctx, path, what);
+    c->options->differs(c->options->differs_ctx, path, what);
     if (c->options->most == 0 || c->differences < c->options->most)
         return EMD_OK;
     return emd_fail(err, EMD_E_VERIFY, "%s: %s", path, what);

@@ -171,4 +171,16 @@ enum emd_status emd_repack_check(const char *path, const struct emd_repack_optio
                                  void (*damage)(void *ctx, const char *object, const char *why),
                                  struct emd_repack_result *result, struct emd_error *err);
 
+/* Compares all that two files hold, whatever their storage (hdf5/compare.h says what): chunks,
+ * codecs and layouts may differ, emdrepack's own provenance is left out, floats are compared by
+ * their bits. 'differs' is called for each difference, up to 'most' of them (0: all); the result is
+ * then EMD_E_VERIFY. EMD_OK: no difference. Any other result: they could not be compared, such as
+ * EMD_E_CORRUPT where one is damaged; the text names that file. Each byte is read once, by all
+ * threads, within the budget of the options. */
+enum emd_status emd_repack_compare(const char *a, const char *b,
+                                   const struct emd_repack_options *options, struct emd_pool *pool,
+                                   void (*differs)(void *ctx, const char *object, const char *what),
+                                   uint64_t most, struct emd_repack_result *result,
+                                   struct emd_error *err);
+
 #endif

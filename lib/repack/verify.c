@@ -165,12 +165,16 @@ static enum emd_status verify_dataset(void *ctx, const struct emd_compare_pair *
     struct verifier *v = ctx;
     const struct emd_dataset *d = find_dataset(v, pair->address);
     enum emd_status status = EMD_OK;
+    H5D_fill_time_t when[2];
     hid_t list[2] = {H5Dget_create_plist(pair->a), H5Dget_create_plist(pair->b)};
-    if (list[0] < 0 || list[1] < 0)
+    if (list[0] < 0 || list[1] < 0 || H5Pget_fill_time(list[0], &when[0]) < 0 ||
+        H5Pget_fill_time(list[1], &when[1]) < 0)
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "has properties that cannot be read");
     else if (d ? !is_as_decided(d, list[1])
                : !is_changed(v, pair->address) && !is_stored_alike(list[0], list[1]))
         snprintf(difference, size, "has other chunks or filters");
+    else if (when[0] != when[1])
+        snprintf(difference, size, "has another time of filling");
     emd_hdf5_close(&list[0]);
     emd_hdf5_close(&list[1]);
     if (!d || status != EMD_OK || *difference)
