@@ -7,6 +7,8 @@
                            same movie in Velox's own layout
     repack.py checksum     the codecs that get fletcher32 with it and without
     repack.py threads      one thread against two, in a folder of --memory (tmpfs)
+    repack.py verify       what comparing the finished file costs of a repack, and --compare against
+                           reading both files, in a folder of --memory (tmpfs)
 
 The movies are made by emdsim once and read into the page cache. All contestants run in interleaved
 rounds; ratios are medians of the rounds' own ratios. emdrepack's times include its verification (as
@@ -14,7 +16,9 @@ named) and its fsync, those of cp and zstd an fsync; the script and h5repack do 
 """
 
 import os
+import statistics
 import subprocess
+import time
 
 import benchlib
 from benchlib import Run
@@ -26,7 +30,8 @@ UNLIMITED = "1024G"
 
 def arguments():
     p = benchlib.parser(__doc__)
-    p.add_argument("mode", nargs="?", default="codecs", choices=["codecs", "layouts", "checksum", "threads"])
+    p.add_argument("mode", nargs="?", default="codecs",
+                   choices=["codecs", "layouts", "checksum", "threads", "verify"])
     p.add_argument("--movies", default="1024x160,2048x80", metavar="SIDExFRAMES,...")
     p.add_argument("--codecs", default=",".join(CODECS), metavar="CODEC[:LEVEL],...")
     p.add_argument("--layouts", default="contiguous,tile,rows")
@@ -205,11 +210,53 @@ def compare_threads(bench, side, frames):
                         bench.args, [f"{bench.args.rounds} interleaved rounds on tmpfs"])
 
 
+def timed(argv, note, env):
+    """Seconds of a run in all, and from the line that contains 'note' to its end."""
+    begun, noted = time.monotonic(), None
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, env=env, text=True) as run:
+        for line in run.stderr:
+            if note in line:
+                noted = time.monotonic()
+    if run.returncode or noted is None:
+        raise benchlib.BenchError(f"{argv}: exit {run.returncode}, or '{note}' was not said")
+    end = time.monotonic()
+    return end - begun, end - noted
+
+
+def compare_verify(bench, side, frames):
+    source, target = bench.movie(side, frames), bench.output("out.emd")
+    raw = 2 * side * side * frames
+    table = benchlib.Table("codec", "wall s", "finished file s", "share %")
+    for codec in ("auto", "gzip", "edc"):
+        argv = [bench.emdrepack, "-v", "-f", "-c", codec, "-j", str(bench.args.threads), source, target]
+        rounds = [timed(argv, "comparing the output", bench.env) for _ in range(bench.args.rounds)]
+        wall, part = (statistics.median(r[i] for r in rounds) for i in (0, 1))
+        table.add(codec, wall, f"{part:.4f}",
+                  f"{100 * statistics.median(p / w for w, p in rounds):.2f}")
+    benchlib.record(
+        f"repack verify: {side} x {side} x {frames} int16", table, bench.args,
+        [f"{bench.args.rounds} rounds on tmpfs; finished file: from its comparison to the end of the "
+         "program, so that commit and exit are in it; share: median of the rounds' own"])
+    bench.repack("target", source, "auto").measure()
+    runs = [Run("cat both", ["cat", source, target]),
+            Run("emdrepack --check both", [bench.emdrepack, "-q", "--check", source, target]),
+            Run("emdrepack --compare", [bench.emdrepack, "-q", "-j", str(bench.args.threads),
+                                        "--compare", source, target])]
+    results = benchlib.interleave(runs, bench.args.rounds, ())
+    os.unlink(target)
+    table = benchlib.Table("contestant", "wall s", "MB/s", "CPU s", "peak MiB", "x --check")
+    for name, r in results.items():
+        table.add(name, r.wall, raw / r.wall / 1e6, r.cpu, r.rss / 2**20,
+                  benchlib.paired_ratio(r, results["emdrepack --check both"]))
+    benchlib.record(f"repack compare: {side} x {side} x {frames} int16 and its copy", table, bench.args,
+                    [f"{bench.args.rounds} interleaved rounds on tmpfs"])
+
+
 def main():
     args = arguments()
     compare = {"codecs": compare_codecs, "layouts": compare_layouts, "checksum": compare_checksum,
-               "threads": compare_threads}
-    with benchlib.scratch_folder(args, args.memory if args.mode == "threads" else None) as folder:
+               "threads": compare_threads, "verify": compare_verify}
+    with benchlib.scratch_folder(args, args.memory if args.mode in ("threads", "verify") else None) as folder:
         for movie in args.movies.split(","):
             side, frames = (int(n) for n in movie.split("x"))
             compare[args.mode](Bench(args, folder), side, frames)
