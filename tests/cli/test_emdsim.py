@@ -256,8 +256,8 @@ class Geometry(unittest.TestCase):
 
     def test_beam_stop(self):
         emdsim("-f", "--size", 256, "--frames", 8, "--beam-stop=12,90", "--dose", 60, "--noise", 0,
-               "stop.emd")
-        mean = np.median(pixels("stop.emd"), axis=2)
+               "shadow.emd")
+        mean = np.median(pixels("shadow.emd"), axis=2)
         self.assertLess(mean[120:136, 120:136].max(), -36)  # the disc
         self.assertLess(mean[250, 124:132].max(), -36)      # the rod, to the lower edge
         self.assertGreater(mean[105:112, 120:136].mean(), 20)
