@@ -563,9 +563,9 @@ static void clean_after(const struct job *job)
 
 static bool is_crash(int end)
 {
-    const int number = WIFSIGNALED(end) ? WTERMSIG(end) : 0;
-    return number == SIGSEGV || number == SIGBUS || number == SIGABRT || number == SIGFPE ||
-           number == SIGILL;
+    const int killer = WIFSIGNALED(end) ? WTERMSIG(end) : 0;
+    return killer == SIGSEGV || killer == SIGBUS || killer == SIGABRT || killer == SIGFPE ||
+           killer == SIGILL;
 }
 
 /* The process of a file has ended, and said how it went or not. */

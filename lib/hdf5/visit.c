@@ -118,7 +118,7 @@ enum emd_status emd_visit_datasets(hid_t file,
                                                   const struct emd_error *error),
                                    void *ctx, struct emd_error *err)
 {
-    struct emd_error local;
+    struct emd_error local = {EMD_OK, ""};
     struct visit v = {
         .job.src = file, .each = each, .broken = broken, .ctx = ctx, .err = err ? err : &local};
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
