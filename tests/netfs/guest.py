@@ -443,14 +443,15 @@ def check_power():
         child = emdwatch("--once", *FAST, "-j", "1", "--frame-stats", raw, "/mnt/power/out")
         sync = subprocess.Popen(["emdsync", "--interval", "0.1", raw + "/", "/mnt/power/dst"],
                                 stdout=subprocess.PIPE, text=True)
-        time.sleep(2 + 0.7 * cut)
+        if cut:  # between outputs, else before the first
+            wait_for(lambda: any(os.path.exists(f"/mnt/power/out/{o}") for o in pairs.values()), "an output")
+        time.sleep(random.uniform(0, 2))
         dm("power", device, DROPPED)
         child.kill()
         child.wait()
         sync.terminate()
-        copied = [line.split(" copied ")[1].split(",")[0] for line in sync.communicate()[0].splitlines()
-                  if " copied " in line]
-        run("umount", "/mnt/power")
+        sync.communicate()
+        wait_for(lambda: run("umount", "/mnt/power").returncode == 0, "the last to leave the disk")
         dm("power", device, GOOD)
         must("mount", "/dev/mapper/power", "/mnt/power")
         for source, output in pairs.items():
@@ -460,7 +461,6 @@ def check_power():
             if os.path.exists(f"/mnt/power/dst/{source}"):
                 must("cmp", f"{raw}/{source}", f"/mnt/power/dst/{source}")
                 seen += 1
-        del copied
         finish(emdwatch("--once", *FAST, "--frame-stats", raw, "/mnt/power/out"), 0)
         must("emdsync", "--once", "-q", raw + "/", "/mnt/power/dst")
         check_outputs(raw, "/mnt/power/out", pairs)
