@@ -693,7 +693,8 @@ echo "  format: <class '${READER:-FormatVeloxEMD.FormatVeloxEMD}'>"
 cat > imported.expt <<EXPT
 {"detector": [{"panels": [{"gain": 2.6, "pedestal": -40, "trusted_range": [-1000, 6204],
   "pixel_size": [0.112, 0.112], "fast_axis": [1, 0, 0], "slow_axis": [0, -1, 0],
-  "origin": [-1.792, 1.904, -618]}]}],
+  "origin": [-1.792, 1.904, -618]}], "hierarchy": {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0],
+  "origin": [-0.112, -0.224, 0]}}],
  "goniometer": [{"rotation_axis": [0, -1, 0]}], "scan": [{"image_range": [1, 12]}]}
 EXPT
 """
@@ -787,7 +788,7 @@ class Geometry(unittest.TestCase):
         used = json.loads(read("c/test/emdprocess.json"))["geometry"]
         self.assertEqual(used["reader"], "FormatVeloxEMD")
         self.assertEqual(used["distance_mm"], {"value": "618", "from": "metadata (nominal)"})
-        self.assertEqual(used["beam_centre_px"]["value"], "16.00,17.00")
+        self.assertEqual(used["beam_centre_px"]["value"], "17.00,15.00")
         self.assertEqual(used["pedestal"], {"value": "-40", "from": "recipe"})
         self.assertIn("not calibrated", used["warnings"][0])
         status = self.run_tool("--status")

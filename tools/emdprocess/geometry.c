@@ -383,15 +383,42 @@ static struct json_object *first_of(struct json_object *o, const char *key)
                                                         : NULL;
 }
 
-static double dot(struct json_object *a, const double b[3])
+static double dot(const double a[3], const double b[3])
 {
-    return number_at(a, 0) * b[0] + number_at(a, 1) * b[1] + number_at(a, 2) * b[2];
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+static void cross(const double a[3], const double b[3], double out[3])
+{
+    for (size_t i = 0; i < 3; i++)
+        out[i] = a[(i + 1) % 3] * b[(i + 2) % 3] - a[(i + 2) % 3] * b[(i + 1) % 3];
 }
 
 static void vector(struct json_object *a, double v[3])
 {
     for (size_t i = 0; i < 3; i++)
         v[i] = number_at(a, i);
+}
+
+/* A panel's vectors are relative to the detector's own frame, its "hierarchy": dials.import puts a
+ * beam centre there. */
+static void to_laboratory(struct json_object *hierarchy, double origin[3], double fast[3],
+                          double slow[3])
+{
+    double zero[3], axes[3][3], *const vectors[] = {origin, fast, slow};
+    if (!hierarchy)
+        return;
+    vector(emd_json_member(hierarchy, "origin", json_type_array), zero);
+    vector(emd_json_member(hierarchy, "fast_axis", json_type_array), axes[0]);
+    vector(emd_json_member(hierarchy, "slow_axis", json_type_array), axes[1]);
+    cross(axes[0], axes[1], axes[2]);
+    for (size_t k = 0; k < 3; k++) {
+        double out[3];
+        for (size_t i = 0; i < 3; i++)
+            out[i] = (k == 0 ? zero[i] : 0) + vectors[k][0] * axes[0][i] +
+                     vectors[k][1] * axes[1][i] + vectors[k][2] * axes[2][i];
+        memcpy(vectors[k], out, sizeof out);
+    }
 }
 
 /* Who gave it, as far as it is not the reader itself. */
@@ -438,14 +465,15 @@ struct json_object *geometry_used(const struct geometry *g, const char *expt, co
     used = json_object_new_object();
     geometry_reader(log, log_length, reader, sizeof reader);
     json_object_object_add(used, "reader", json_object_new_string(reader));
-    struct json_object *origin = emd_json_member(panel, "origin", json_type_array),
-                       *pixel = emd_json_member(panel, "pixel_size", json_type_array),
+    struct json_object *pixel = emd_json_member(panel, "pixel_size", json_type_array),
                        *range = emd_json_member(panel, "trusted_range", json_type_array), *value;
-    double fast[3], slow[3], gain = NAN, pedestal = NAN, normal[3];
+    double origin[3], fast[3], slow[3], gain = NAN, pedestal = NAN, normal[3];
+    vector(emd_json_member(panel, "origin", json_type_array), origin);
     vector(emd_json_member(panel, "fast_axis", json_type_array), fast);
     vector(emd_json_member(panel, "slow_axis", json_type_array), slow);
-    for (size_t i = 0; i < 3; i++)
-        normal[i] = fast[(i + 1) % 3] * slow[(i + 2) % 3] - fast[(i + 2) % 3] * slow[(i + 1) % 3];
+    to_laboratory(emd_json_member(first_of(doc.root, "detector"), "hierarchy", json_type_object),
+                  origin, fast, slow);
+    cross(fast, slow, normal);
     if (json_object_object_get_ex(panel, "gain", &value))
         emd_json_get_double(value, &gain);
     if (json_object_object_get_ex(panel, "pedestal", &value))
