@@ -12,20 +12,26 @@
  *
  * What does not, being storage or nondeterministic: object time stamps; shared-message tables, file
  * space strategy, B-tree and address sizes of the file; the chunk index kind; the option to leave
- * partial edge chunks unfiltered.
+ * partial edge chunks unfiltered. Nothing of the source's storage gets into the new file: what
+ * objects are created with is made anew (treefresh.c).
  *
- * What cannot be carried over is an error that names it, never left out: user-defined links
- * (EMD_E_UNSUPPORTED), virtual datasets and external raw data (they live in other files), filters
- * that are not available, new-style references (H5T_STD_REF), a reference fill value that is not
- * null, references to objects that are gone (EMD_E_CORRUPT) or that no link reaches, link names
- * that no path can say.
+ * What is carried over without looking into it, with a remark: chunks of filters that are not
+ * installed (as they are stored), virtual datasets and external raw data (names as they are; the
+ * data stay in the other files). User-defined links are carried over with their bytes. References
+ * to objects that are gone, or that no link leads to, become null, with a remark; undefined ones
+ * stay undefined.
  *
- * Soft and external links are copied, never followed; nothing but the source file is opened.
+ * What is refused by name: new-style references (H5T_STD_REF); link names that no path can say
+ * (with a slash, or "."); variable-length data and references behind a filter that is not
+ * installed; a fill value that refers to its own dataset, and more than 64 that refer to each
+ * other; filters of more than 256 parameters; types nested deeper than 64 levels.
+ *
+ * Soft and external links are copied, never followed. What a virtual dataset without a fixed extent
+ * is made of may be opened by HDF5, which asks it for its extent.
  *
  * Memory: about 64 bytes and its name for each object of the source, the names in one
  * group, the attribute at hand, and options->buffer_bytes for raw data; what a file claims is
- * checked against its size before it is allocated. Depth of nesting costs no stack; a type nested
- * deeper than 64 levels is an error. The output depends on the source's content alone: two copies
+ * checked against its size before it is allocated. Depth of nesting costs no stack. The output depends on the source's content alone: two copies
  * are byte-identical.
  *
  * Threads: the HDF5 thread (h5call.h); the callbacks are called on it. */
