@@ -29,10 +29,10 @@
  * Soft and external links are copied, never followed. What a virtual dataset without a fixed extent
  * is made of may be opened by HDF5, which asks it for its extent.
  *
- * Memory: about 64 bytes and its name for each object of the source, the names in one
- * group, the attribute at hand, and options->buffer_bytes for raw data; what a file claims is
- * checked against its size before it is allocated. Depth of nesting costs no stack. The output depends on the source's content alone: two copies
- * are byte-identical.
+ * Memory: about 64 bytes and its name for each object of the source, the names in one group, the
+ * attribute at hand, and options->buffer_bytes for raw data; what a file claims is checked against
+ * its size before it is allocated. Depth of nesting costs no stack. The output depends on the
+ * source's content alone: two copies are byte-identical.
  *
  * Threads: the HDF5 thread (h5call.h); the callbacks are called on it. */
 #ifndef EMD_HDF5_TREE_H
