@@ -196,7 +196,7 @@ class FinishedFile(Faulty):
         source = self.source()
         limited = ("sh", "-c", 'ulimit -St 2; exec "$@"', "sh")
         for fault, says in (("crash", "HDF5 crashes on it"), ("spin", "takes too long")):
-            run = self.fails(source, fault=f"pread:2:{fault}:out.emd.tmp", prefix=limited,
+            run = self.fails(source, fault=f"pread:2:{fault}:{fl.OUT_TEMPORARY}", prefix=limited,
                              says="the output, read back")
             self.assertIn(says, run.stderr)
 
@@ -205,14 +205,14 @@ class FinishedFile(Faulty):
         with open("here/out.emd", "wb") as f:
             f.write(PRECIOUS)
         emdrepack("-q", "-f", source, "here/out.emd", codes=(1,),
-                  fault="pwrite:1:flip:out.emd.tmp;pwrite:2:flip:out.emd.tmp")
+                  fault=f"pwrite:1:flip:{fl.OUT_TEMPORARY};pwrite:2:flip:{fl.OUT_TEMPORARY}")
         with open("here/out.emd", "rb") as f:
             self.assertEqual(f.read(), PRECIOUS)
 
     def test_without_verification_it_is_not_opened(self):
         source = self.source()
         emdrepack("-q", "--verify=none", source, "here/out.emd", codes=(0,),
-                  fault="pread:1:crash:out.emd.tmp")
+                  fault=f"pread:1:crash:{fl.OUT_TEMPORARY}")
 
     def test_turned_bits_in_all_but_bulk_data(self):
         """In a file of which little goes through the engine: every turned bit is seen or harmless, or
@@ -223,10 +223,10 @@ class FinishedFile(Faulty):
         compare = [sys.executable, os.path.join(interop, "deepdiff.py"), "--storage-may-differ",
                    "--ignore-root-attribute", "emdrepack", "nasty.h5", "here/out.emd"]
         self.sources["nasty.h5"] = fl.digest("nasty.h5")
-        count = self.counted("nasty.h5", "pwrite", "out.emd.tmp")
+        count = self.counted("nasty.h5", "pwrite", fl.OUT_TEMPORARY)
         found = 0
         for n in self.sample(count, 10):
-            fault = f"pwrite:{n}:flip:out.emd.tmp"
+            fault = f"pwrite:{n}:flip:{fl.OUT_TEMPORARY}"
             with self.subTest(call=n, of=count):
                 run = emdrepack("-q", "-c", "gzip:1", "nasty.h5", "here/out.emd", codes=(0, 1),
                                 fault=fault)
