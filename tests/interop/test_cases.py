@@ -83,11 +83,13 @@ def check(name, case, source):
     before = len(failures)
     for codec in CODECS:
         where = "%s, %s" % (name, codec)
-        result = run(EMDREPACK, "-f", "-c", codec, "--verify=file" if FULL else "--verify=chunk", source, "copy.h5")
+        result = run(EMDREPACK, "-f", "--recompress", "-c", codec, "--verify=file" if FULL else "--verify=chunk", source, "copy.h5")
         missing = [word for word in case.words if word not in result.stderr]
         if missing:
             failures.append("%s: %s not said: %s" % (where, missing, result.stderr))
-        if case.outcome == EQUAL and not case.words and "warning" in result.stderr:
+        warned = [line for line in result.stderr.splitlines()
+                  if "warning" in line and "larger than the input" not in line]
+        if case.outcome == EQUAL and not case.words and warned:
             failures.append("%s: warned: %s" % (where, result.stderr))
         if result.returncode != (case.outcome == REFUSED):
             failures.append("%s: exit %d: %s" % (where, result.returncode, result.stderr))
