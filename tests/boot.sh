@@ -5,7 +5,7 @@
 #   tests/boot.sh FOLDER
 #
 # FOLDER/base, a system made by debootstrap, is kept for the next time (0.3 GB). Needs systemd-nspawn,
-# debootstrap and a Debian mirror (EMDTOOLS_DEBIAN_MIRROR, default http://deb.debian.org/debian); the build
+# debootstrap and a Debian mirror (EMDTOOLS_DEBIAN_MIRROR, default debootstrap's own); the build
 # is EMDTOOLS_BUILD_DIR. Exit status: 0 all is right, 1 not, 77 cannot run here.
 set -eu
 
@@ -150,7 +150,7 @@ release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
 [ -e "$folder/made" ] || {
   rm -rf "$folder/base"
   debootstrap --variant=minbase --include=systemd,systemd-sysv,rsync,passwd,procps "$release" "$folder/base" \
-    "${EMDTOOLS_DEBIAN_MIRROR-http://deb.debian.org/debian}" >"$folder/debootstrap.log" 2>&1 ||
+    ${EMDTOOLS_DEBIAN_MIRROR:+"$EMDTOOLS_DEBIAN_MIRROR"} >"$folder/debootstrap.log" 2>&1 ||
     cannot "debootstrap failed: $(tail -n 1 "$folder/debootstrap.log")"
   touch "$folder/made"
 }

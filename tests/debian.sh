@@ -11,7 +11,7 @@
 # CTest's default option: -LE nightly; for an emulated machine better -L quick. FOLDER is made if it is
 # not there (1 to 2 GB in the end) and kept for the next time; its /src is replaced by the files that git
 # knows here. Needs debootstrap and a Debian mirror (EMDTOOLS_DEBIAN_MIRROR, default
-# http://deb.debian.org/debian). The tests see the data of EMDTOOLS_TEST_DATA read-only. Ends with
+# debootstrap's own). The tests see the data of EMDTOOLS_TEST_DATA read-only. Ends with
 # ctest's status.
 #
 # FOLDER/src/build/fingerprints are the checksums of what emdsim and emdrepack write: the same for all
@@ -145,7 +145,7 @@ if [ ! -e "$folder/etc/debian_version" ]; then
     exit 1
   }
   debootstrap --variant=minbase --arch="$architecture" "$suite" "$folder" \
-    "${EMDTOOLS_DEBIAN_MIRROR-http://deb.debian.org/debian}" >&2
+    ${EMDTOOLS_DEBIAN_MIRROR:+"$EMDTOOLS_DEBIAN_MIRROR"} >&2
 fi
 folder=$(cd "$folder" && pwd)
 exec unshare --mount --propagation private "$here/tests/debian.sh" --outside "$folder" "$here" \

@@ -6,7 +6,7 @@
 #
 # FOLDER/base, a system made by debootstrap, and FOLDER/build are kept for the next time (0.7 GB);
 # everything else is removed. Needs debootstrap and a Debian mirror (EMDTOOLS_DEBIAN_MIRROR, default
-# http://deb.debian.org/debian). Exit 77: cannot run here.
+# debootstrap's own). Exit 77: cannot run here.
 set -eu
 
 say() { printf '%s\n' "packages.sh: $*" >&2; }
@@ -187,7 +187,7 @@ trap 'exit 1' INT TERM
 rm -rf "$root" "$folder/debs"
 if [ ! -e "$folder/base/etc/debian_version" ]; then
   debootstrap --variant=minbase bookworm "$folder/base" \
-    "${EMDTOOLS_DEBIAN_MIRROR-http://deb.debian.org/debian}" >&2
+    ${EMDTOOLS_DEBIAN_MIRROR:+"$EMDTOOLS_DEBIAN_MIRROR"} >&2
 fi
 cd "$here"
 for release in 1 2; do

@@ -457,6 +457,7 @@ static void print_json(const struct settings *settings, const struct job *job)
     json_object_object_add(o, "verified", json_object_new_boolean(r->verified));
     json_object_object_add(o, "kept", json_object_new_int64((int64_t)r->kept));
     json_object_object_add(o, "need_plugin", json_object_new_int64((int64_t)r->need_plugin));
+    json_object_object_add(o, "unchecked", json_object_new_int64((int64_t)r->unchecked));
     json_object_object_add(o, "warnings", json_object_new_int64((int64_t)r->warnings));
     emd_json_print_line(o);
     fflush(stdout);
@@ -679,10 +680,11 @@ static int run_files(const struct settings *settings, struct job_list *list)
 static void summarise(const struct settings *settings, const struct job_list *list, double seconds)
 {
     uint64_t raw = 0, stored = 0;
-    size_t done = 0, skipped = 0, failed = 0;
+    size_t done = 0, skipped = 0, failed = 0, partly = 0;
     for (size_t i = 0; i < list->count; i++) {
         const struct job *job = &list->job[i];
         done += job->state == DONE;
+        partly += job->state == DONE && job->result.unchecked > 0;
         skipped += job->state == SKIPPED;
         failed += job->state == FAILED;
         if (job->state == DONE) {
@@ -690,7 +692,11 @@ static void summarise(const struct settings *settings, const struct job_list *li
             stored += job->result.stored_bytes;
         }
     }
-    if (settings->check)
+    if (settings->check && partly > 0)
+        emd_message_info(
+            "%zu file%s sound, %zu not checked whole, %zu damaged or unreadable, %.1f s",
+            done - partly, done - partly == 1 ? "" : "s", partly, failed, seconds);
+    else if (settings->check)
         emd_message_info("%zu file%s sound, %zu not, %.1f s", done, done == 1 ? "" : "s", failed,
                          seconds);
     else if (settings->repack.dry_run)

@@ -7,7 +7,7 @@
 # FOLDER/base, a system made by debootstrap, and FOLDER/modules, Debian's kernel, are kept for the next
 # time (0.7 GB). CHECK is the beginning of names of checks in guest.py; all of them without. Needs
 # qemu-system-x86_64 (emulation is enough: half an hour on two cores), debootstrap, cpio and a Debian
-# mirror (EMDTOOLS_DEBIAN_MIRROR, default http://deb.debian.org/debian). Builds are found by EMDTOOLS_BIN
+# mirror (EMDTOOLS_DEBIAN_MIRROR, default debootstrap's own). Builds are found by EMDTOOLS_BIN
 # and EMDTOOLS_PLUGINS. Prints a line per check. Exit status: 0 all passed, 1 not, 77 cannot run here.
 set -eu
 
@@ -43,7 +43,7 @@ if [ ! -e "$folder/base.cpio" ]; then
   [ -e "$folder/debootstrapped" ] || {
     rm -rf "$folder/base"
     debootstrap --variant=minbase --include="$packages" "$release" "$folder/base" \
-      "${EMDTOOLS_DEBIAN_MIRROR-http://deb.debian.org/debian}" >"$folder/debootstrap.log" 2>&1 ||
+      ${EMDTOOLS_DEBIAN_MIRROR:+"$EMDTOOLS_DEBIAN_MIRROR"} >"$folder/debootstrap.log" 2>&1 ||
       cannot "debootstrap failed: $(tail -n 1 "$folder/debootstrap.log")"
     touch "$folder/debootstrapped"
   }
