@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "base/safefile.h"
+#include "watch/statefile.h"
 
 struct names {
     char **name;
@@ -178,13 +179,16 @@ bool emd_scan_run(const struct emd_scan *scan)
     return all && go_on;
 }
 
-/* Whether a temporary name belongs to an output (or its table) that we would make. */
+/* Whether a temporary name belongs to an output (or its table) that we would make, or to the state
+ * file: after a power cut the lock that names it may be empty. */
 static bool is_ours(const char *name, const char *const *patterns)
 {
     enum { SHORTENED = 200 }; /* a stem with a checksum is longer */
     size_t n;
-    if (name[0] == '.' || !emd_safefile_is_temporary(name, &n))
+    if (!emd_safefile_is_temporary(name, &n))
         return false;
+    if (name[0] == '.')
+        return n == strlen(EMD_STATE_NAME) && strncmp(name, EMD_STATE_NAME, n) == 0;
     char *stem = strndup(name, n);
     const bool ours = stem && (emd_scan_matches(patterns, stem) || ends_with(stem, ".frames.tsv") ||
                                (n >= SHORTENED && strchr(stem, '~')));
@@ -205,9 +209,9 @@ static size_t find_temporaries(int root, const char *const *patterns, struct nam
         const struct dirent *entry;
         while (dir && (entry = readdir(dir))) {
             struct stat st;
-            if (entry->d_name[0] == '.')
-                continue;
             const bool wanted = is_ours(entry->d_name, patterns);
+            if (!wanted && entry->d_name[0] == '.')
+                continue;
             if (!wanted && entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)
                 continue;
             if (fstatat(fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)

@@ -97,6 +97,20 @@ static struct emd_safefile *create(void)
     return file;
 }
 
+/* After a power cut a temporary file may be there without the lock that names it. */
+START_TEST(state_files_are_cleaned)
+{
+    char state[4096], other[4096];
+    snprintf(state, sizeof state, "%s/.emdwatch.json.0123456789abcdef.tmp", folder);
+    snprintf(other, sizeof other, "%s/.other.json.0123456789abcdef.tmp", folder);
+    put(state, "{}");
+    put(other, "{}");
+    ck_assert_uint_eq(clean(), 1);
+    ck_assert(!exists(state) && exists(other));
+    unlink(other);
+}
+END_TEST
+
 START_TEST(commit_gives_the_final_name)
 {
     struct emd_safefile *file = create();
@@ -557,6 +571,7 @@ int main(void)
     TCase *safe = tcase_create("safefile"), *text = tcase_create("text"),
           *memory = tcase_create("memory");
     tcase_add_checked_fixture(safe, setup, teardown);
+    tcase_add_test(safe, state_files_are_cleaned);
     tcase_add_test(safe, commit_gives_the_final_name);
     tcase_add_test(safe, discard_leaves_nothing);
     tcase_add_test(safe, existing_output_stays);
