@@ -46,8 +46,8 @@ void list_write_classic(FILE *out, const struct list_rows *rows,
         const struct emd_trial *t = row->trial;
         put_plain(out, t->path);
         if (t->outcome != EMD_OUTCOME_GOOD) {
-            fprintf(out, " -     %s at %s: ",
-                    t->not_ready ? "not ready" : list_outcome_name(t->outcome),
+            fprintf(out,
+                    " -     %s at %s: ", t->not_ready ? "not ready" : list_outcome_name(t->outcome),
                     emd_stage_name(t->stage));
             put_plain(out, t->reason);
         } else {

@@ -28,14 +28,14 @@ static const char usage[] =
     "Usage: emdprocess [OPTION]... RECIPE [CRYSTAL]...\n"
     "       emdprocess --init PROJECT\n"
     "       emdprocess --instrument [MOVIE]...\n"
-    "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. What is done\n"
-    "is not done again; what broke off goes on. Shipped recipes: P1, mP.\n"
+    "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. Finished\n"
+    "stages are skipped, interrupted ones are repeated. Shipped recipes: P1, mP.\n"
     "\n"
     "  -D NAME=VALUE             set a variable of the recipe\n"
     "      --trial NAME          name of the trial (default: of the recipe)\n"
     "      --list FILE           crystals or movies, one a line\n"
     "      --one CRYSTAL         this crystal only\n"
-    "      --frames-min N        movies with fewer images are no crystals (default 10)\n"
+    "      --frames-min N        leave out movies with fewer images (default 10)\n"
     "      --project DIR         the folder with images/ (default: here or above)\n"
     "      --dials DIR           where DIALS is (default: on PATH)\n"
     "\n"
@@ -57,7 +57,8 @@ static const char usage[] =
     "      --json                one JSON object an event\n"
     "  -q, --quiet; -v, --verbose; --help; --version\n"
     "\n"
-    "Exit status: 0 done, 1 a crystal failed, 2 wrong usage, 3 a crystal is not ready.\n";
+    "Exit status: 0 done, 1 a crystal failed, 2 wrong usage, 3 a crystal is not\n"
+    "ready.\n";
 
 enum option_code {
     OPT_TRIAL = 256,
