@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # From a fresh Debian 12 to working tools:
 #   ./setup.sh demo      install what is needed, build, compress a simulated movie, read it back
 #   ./setup.sh test      install what the tests need, build, run the tests
@@ -154,7 +156,7 @@ install)
   cmake --install build
   ;;
 *)
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '4,/^set/s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac

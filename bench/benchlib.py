@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """What all benchmarks of emdtools share: measuring processes, interleaved rounds, paired medians,
 tables, and a dated entry in bench/RESULTS.md.
 

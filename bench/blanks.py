@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdblanks on a million reflections, with and without shoeboxes, against cp and DIALS' Python; and
 on the samples.
 

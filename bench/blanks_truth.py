@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Blank images found by emdblanks and by the published analysis, against simulated truth.
 
 For every variant emdsim writes a movie of a rotating crystal with blank ends, holes or fading, DIALS

@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Frame codecs side by side: bits a pixel, and MB/s of pixels encoded and decoded by one core.
 
 All frames of a folder (NAME.i2.WIDTH, NAME.u2.WIDTH), one frame a chunk, in memory; best of

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Measures codecs on raw frames, in memory, one frame a chunk:
  *
  *     codecbench [-t SECONDS] [-r ROUNDS] [-c CODEC] FRAME...

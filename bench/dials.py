@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """dials.import and dials.find_spots on one movie, uncompressed and by codec; and what emdprocess adds to
 the bare commands of the same stages.
 

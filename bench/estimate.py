@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdinfo's estimates against the truth of simulated movies: beam centre, pedestal, gain, and the
 shadow of the beam stop, over doses, gains, offsets and sizes.
 

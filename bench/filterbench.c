@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Writes and reads frames through one HDF5 filter, in memory, and prints
  *   write MB/s, read MB/s, raw bytes / stored bytes
  * of raw data, in processor time (one thread in memory, so what else runs matters little), and the

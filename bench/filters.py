@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """HDF5 filters on 2048 x 2048 int16 frames: ours against Debian's plugin of the same id, against the
 least filter around libzstd (Debian has no zstd plugin), and against no filter. H5Dwrite and H5Dread
 of whole frames in memory, on one thread, in processor time."""

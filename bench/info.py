@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdinfo on a movie of 2048 x 2048 x 150 frames, as Velox writes it and repacked: the text, a contact
 sheet of some 16 frames, a single frame, the projections.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdlist against the shell loop that it replaces, on synthetic folders of processed crystals, and
 the report page in a headless Chromium.
 

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # What emdlist replaces, as a laboratory writes it: find, awk, grep and sed once a crystal.
 # Usage: list_shell.sh FOLDER TRIAL
 cd "$1" || exit 1

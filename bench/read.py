@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Reading a simulated movie through h5py, frame by frame: as it is, and as emdrepack's codecs leave it.
 
 One process a file and round, which reads every frame twice: as an array of its own (data[:, :, i])

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdrepack against what it replaces, on simulated movies.
 
     repack.py [codecs]     every codec against the frame-by-frame h5py script (repack_h5py.py),

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """What laboratories do today, and the incumbent of bench/repack.py: a frame-by-frame script.
 
 Reads each frame through h5py, shuffles its bytes in NumPy, compresses with zlib and writes the chunk

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """What emdwatch costs when nothing happens, and what --frame-stats costs while it works.
 
     watch.py [idle] [stats]

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # Warnings, sanitizers and the definitions that every target shares.
 option(EMDTOOLS_WERROR "Treat warnings as errors" OFF)
 set(EMDTOOLS_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # Debian packages by cpack (./setup.sh packages): emdtools-hdf5-plugins, emdtools, emdtools-dev.
 # Included after all install rules.
 #

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # Where things are installed.
 set(EMDTOOLS_PLUGIN_DIR "${CMAKE_INSTALL_LIBDIR}/emdtools/plugins" CACHE STRING
     "Where the plugins are installed; relative to the prefix or absolute")

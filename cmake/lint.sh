@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # lint.sh BUILD_DIR: format, static analysis and shell checks of the whole tree; quiet when clean.
 set -u
 build=$1
@@ -30,4 +32,10 @@ git ls-files | while read -r file; do
   *) head -c 64 "$file" 2>/dev/null | head -n 1 | grep -aqE '^#!.*(/|env )(ba|da)?sh( |$)' && echo "$file" ;;
   esac
 done | xargs -r shellcheck || status=1
+unlicensed=$(git grep -L 'SPDX-License-Identifier: BSD-3-Clause' -- '*.c' '*.h' '*.py' '*.sh' '*.js' \
+  '*.css' '*.cmake' '*CMakeLists.txt')
+if [ -n "$unlicensed" ]; then
+  printf '%s\n' "$unlicensed" | sed 's/$/: no licence line/' >&2
+  status=1
+fi
 exit $status

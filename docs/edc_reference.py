@@ -1,4 +1,6 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Decodes EDC streams; written from docs/edc-format.md, independent of the C code.
 
     edc_reference.py STREAM OUTPUT

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See filter.h. HDF5 hands over a malloc'ed buffer that the filter replaces by its own; on failure
  * it returns 0 and leaves everything as it was. */
 #include "filter.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A codec as an HDF5 filter plugin: each h5z*.c is this header and one line. */
 #ifndef EMD_PLUGIN_FILTER_H
 #define EMD_PLUGIN_FILTER_H

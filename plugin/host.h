@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The HDF5 library that is calling a plugin.
  *
  * A plugin must not be linked to one libhdf5: in a host with a bundled, renamed or static one (a

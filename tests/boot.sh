@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # Boots a Debian with systemd in a container and sets the services up as the manual pages say; then all the
 # mistakes that one makes there. As root:
 #
@@ -131,7 +133,7 @@ fi
 # ---- outside ----
 
 [ $# -eq 1 ] || {
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '4,/^set/s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 [ "$(id -u)" -eq 0 ] || cannot "needs root: it makes a Debian system and boots it"

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # Builds and tests this tree in a Debian of another release or for another machine, in a folder made by
 # debootstrap. Run by hand as root:
 #
@@ -112,7 +114,7 @@ case ${1-} in
 esac
 
 usage() {
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '4,/^set/s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 

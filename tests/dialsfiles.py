@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """DIALS reflection tables and experiment lists without DIALS: for tests, benchmarks and seeds.
 
 A table here is a plain dict of columns in the order of the file, each a pair (type, list of row

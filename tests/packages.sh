@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # Builds the Debian packages and tries them in a clean Debian 12: installed with apt, used without
 # any variable, with Debian's own plugins beside them, upgraded, purged. As root:
 #
@@ -163,7 +165,7 @@ case ${1-} in
 --inside) inside && exit ;;
 --outside) outside "$2" ;;
 "" | -*)
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '4,/^set/s/^# \{0,1\}//p' "$0" >&2
   exit 2
   ;;
 esac

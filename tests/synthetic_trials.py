@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Folders of processed crystals, as DIALS 3.12 to 3.18 would leave them, from a random generator:
 for the tests of emdlist, its benchmark and the picture in the README. Nothing in them was measured.
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdrepack --compare: whether two files hold the same, said to people or as JSON. */
 #ifndef EMD_TOOLS_COMPAREFILES_H
 #define EMD_TOOLS_COMPAREFILES_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdinfo: what is in an EMD file, as text, JSON, a table or a picture. */
 #include <errno.h>
 #include <getopt.h>

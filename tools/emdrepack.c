@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdrepack: HDF5 movies compressed, everything else as it was. See docs/man/emdrepack.1. */
 #include <dirent.h>
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdsim: a simulated MicroED movie in a Velox-like file. */
 #include <errno.h>
 #include <getopt.h>

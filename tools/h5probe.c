@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What h5plugin-config needs a C program for: loading plugins, and asking the HDF5 library. Its
  * output is for that script: one line each, fields separated by tabs.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What this process may use of the machine: SIMD instructions (the kernels of lib/codec and
  * lib/repack dispatch on them once, so that one binary runs on every machine of its architecture),
  * and cores. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Whole reads and writes at an offset: what is short is an error, what is interrupted goes on. */
 #ifndef EMD_BASE_FILE_H
 #define EMD_BASE_FILE_H

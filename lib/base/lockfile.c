@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See lockfile.h. A file is taken over by moving it away and making a new one with O_EXCL: of two
  * who find the same dead record only one gets the name, also where locks mean nothing. */
 #include "base/lockfile.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A lock on a name in a folder, for as long as a process lives: a small file that says who holds
  * it.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Memory for buffers, and how much there is for this process. */
 #ifndef EMD_BASE_MEMORY_H
 #define EMD_BASE_MEMORY_H

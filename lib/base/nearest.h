@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The name that somebody meant who misspelt it: "did you mean ...?". */
 #ifndef EMD_BASE_NEAREST_H
 #define EMD_BASE_NEAREST_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See pool.h. One mutex and one condition: jobs here take milliseconds, so neither is ever busy. */
 #include "base/pool.h"
 

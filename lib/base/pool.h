@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* An ordered worker pool: jobs run on several threads, their results come back in order.
  *
  * A run has jobs 0 .. count-1. Each passes through up to three callbacks:

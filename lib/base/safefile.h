@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Output files that appear complete or not at all.
  *
  * The bytes go into a temporary file of a name that nobody else has (OUTPUT.<16 digits>.tmp) in the

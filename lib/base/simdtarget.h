@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Code for one SIMD level within a source that is compiled for every machine of its architecture:
  *
  *     #include <immintrin.h>           before, for clang

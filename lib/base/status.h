@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* How every function of lib/ reports success and failure.
  *
  * A function that can fail returns an emd_status and takes, as its last parameter, a pointer to an

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* UTF-8 in texts that may be anything: file names, logs. */
 #ifndef EMD_BASE_UTF8_H
 #define EMD_BASE_UTF8_H

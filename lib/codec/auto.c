@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See auto.h. The candidates are what won somewhere among 60 combinations of shuffle, zstd level,
  * block size and zstd parameters. Bits a pixel and MB/s of one Zen 4 core for encoding and decoding
  * in a row (shuffles included), on simulated Ceta frames (movie recipe; with high gain; with low

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Chooses how to compress a dataset, by trying on a few of its chunks. */
 #ifndef EMD_CODEC_AUTO_H
 #define EMD_CODEC_AUTO_H

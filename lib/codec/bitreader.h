@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Numbers of a few bits one after another, the most significant bit first: how HDF5's n-bit and
  * scale-offset filters pack (H5Znbit.c and H5Zscaleoffset.c). For the codecs of this folder only.
  */

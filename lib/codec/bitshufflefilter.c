@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5 filter 32008: bitshuffle, alone or with LZ4 or zstd.
  *
  * - cd_values: major and minor version (0.4: the first with zstd), item size, items of a block (0:

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5 filter 32001: one Blosc-1 chunk. All integers are little-endian; at byte
  *
  * - 0: u8, format version, 2

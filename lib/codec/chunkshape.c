@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 #include "codec/codec.h"
 
 size_t emd_chunk_bytes(const struct emd_chunk_shape *shape)

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The one interface of all compressors: what an HDF5 filter does to a chunk, on plain buffers.
  *
  * A codec is an HDF5 filter without HDF5: it turns the bytes of a chunk into the bytes that the

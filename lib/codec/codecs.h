@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The codecs, for the registry and the plugins. */
 #ifndef EMD_CODEC_CODECS_H
 #define EMD_CODEC_CODECS_H

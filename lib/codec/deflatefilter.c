@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5 filter 1: one zlib stream (RFC 1950) a chunk; cd_values = level, 0 to 9.
  *
  * Levels 1 to 5 are written by zlibwriter.c, which is made for shuffled camera frames: smaller than

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5's filter 5, n-bit: of each number only the bits that its type says are significant. Read
  * only: the other bits are lost on the way, which is not for us to do.
  *

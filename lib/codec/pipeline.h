@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A row of codecs as an HDF5 dataset applies them: shuffle then deflate, or blosc alone. */
 #ifndef EMD_CODEC_PIPELINE_H
 #define EMD_CODEC_PIPELINE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5's filter 6, scale-offset: numbers as differences to the smallest, in as many bits as the
  * largest difference takes; floating-point numbers are first made decimal integers (which loses
  * what they have beyond that). Read only: what this project writes is lossless for every input.

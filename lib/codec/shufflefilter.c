@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5's own filters 2 and 3: shuffle and Fletcher's checksum. Their formats: H5Zshuffle.c and
  * H5Zfletcher32.c, and the HDF5 file format specification, "Filter Pipeline message". */
 #include <endian.h>

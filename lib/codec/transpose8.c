@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See transpose8.h.
  *
  * All sizes that matter are powers of two, and a shuffle of 2^k bytes is k rounds of one step:

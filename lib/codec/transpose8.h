@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Byte and bit shuffles: the bytes of all items regrouped by their place within the item, so that
  * what changes slowly from item to item lies together.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What a thread keeps from chunk to chunk; for the codecs of this folder only. */
 #ifndef EMD_CODEC_WORK_H
 #define EMD_CODEC_WORK_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See zlibwriter.h.
  *
  * After a byte shuffle a camera frame is a plane of low bytes, noise that no match search shortens,

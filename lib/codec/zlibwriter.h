@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A fast writer of zlib streams (RFC 1950, RFC 1951) for shuffled camera frames. */
 #ifndef EMD_CODEC_ZLIBWRITER_H
 #define EMD_CODEC_ZLIBWRITER_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5 filter 32015: one bare Zstandard frame (RFC 8878) a chunk; cd_values = level or nothing.
  *
  * Our frames always hold the content size, which readers of this filter need, and zstd's content

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See blankfilter.h. The rows are sorted once into buckets, one an experiment and one an image set
  * for its unindexed spots, so that hundreds of crystals in one table cost no more than one. */
 #include "dials/blankfilter.h"

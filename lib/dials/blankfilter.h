@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Blank images removed from a pair of DIALS files: the library behind emdblanks.
  *
  * emd_blankfilter_analyse reads both files and finds, experiment by experiment, which images are

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Which images of a scan are blank: the analysis of dials.detect_blanks
  * (dials/util/detect_blanks.py, unchanged from DIALS 3.8 to 3.30) on plain arrays, without its
  * defects.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Facts from the logs of DIALS programs, version 3.8 to 3.30.
  *
  * All functions take any bytes, never read outside [text, text + length), and allocate only where

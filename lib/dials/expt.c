@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See expt.h. A selection builds a new root object beside the old one: new lists of models, whose
  * entries are the old ones by reference or cut copies. */
 #include "dials/expt.h"

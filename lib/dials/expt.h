@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* DIALS experiment lists (.expt): read, cut to some images of some experiments, written back.
  *
  * A list holds experiments, which are indices into lists of models (beam, detector, goniometer,

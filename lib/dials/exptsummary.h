@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What a summary wants from a DIALS .expt file: cells, scans and the image file. Both forms of the
  * file (dxtbx up to 3.17 and from 3.18 on) agree in these. */
 #ifndef EMD_DIALS_EXPTSUMMARY_H

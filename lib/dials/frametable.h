@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Per-frame statistics that emdrepack and emdwatch write beside a movie: NAME.frames.tsv, a header
  * line with the names of the columns, of which 'image' (from 1) and 'spots' are read here. */
 #ifndef EMD_DIALS_FRAMETABLE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Files compressed by gzip, as DIALS writes reflection tables with DIALS_USE_GZIP_REFL.
  *
  * zlib, not libdeflate: it streams. A table of gigabytes never stands in memory, and input that

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See jsondoc.h. json-c parses; what it would change in silence (integers beyond 64 bits, unpaired
  * surrogates, a NUL in a key) is looked for before. Its own printer was no choice: its indented
  * style is not Python's, it escapes '/', and it writes what is not ASCII as it is. */

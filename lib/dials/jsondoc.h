@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* JSON documents that are read, changed in places and written back as they were.
  *
  * DIALS writes its .expt files with Python's json module, either indented or on one line, with NaN

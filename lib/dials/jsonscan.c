@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See jsonscan.h. The one hot path is stepping over long arrays of numbers, which is a byte loop
  * over a 256-entry table; strings are stepped over with memchr. */
 #include "dials/jsonscan.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A forward reader of JSON text that allocates nothing and parses only what it is asked for.
  *
  * DIALS' scaled.json is up to megabytes of plots of which a summary needs one hundredth, and there

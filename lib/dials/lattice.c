@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See lattice.h.
  *
  * A cluster has a reference cell. Another cell belongs to it if three of its short lattice vectors,

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Unit cells as lattices: compared whatever their setting, grouped, and odd ones found.
  *
  * One lattice has many cells: axes permuted, angles acute or obtuse (beta 88.7 or 91.3), centred or

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See mergetable.h.
  *
  * dials.scale prints its table with fixed widths but at least two blanks between the values, so it

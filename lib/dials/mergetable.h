@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Merging statistics by resolution shell, as dials.scale reports them.
  *
  * Two sources: the table of dials.scale.log (rounded; every version from 3.8 to 3.30: columns are

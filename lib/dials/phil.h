@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* PHIL, the parameter language of DIALS (libtbx.phil), as far as parameters are given in it:
  *
  *     phi_step = 4            # a comment

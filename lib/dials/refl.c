@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See refl.h. Heads are decoded here, since msgpack-c's unpackers want the whole object, with the
  * binary columns, in memory; msgpack-c packs what is written around the columns.
  *

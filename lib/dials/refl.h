@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* DIALS reflection tables (.refl): opened, single columns read, written with some of the rows.
  *
  * The format is MessagePack, ["dials::af::reflection_table", version, {"identifiers": {id: text},

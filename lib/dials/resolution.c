@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See resolution.h.
  *
  * The fit has two parameters and a few dozen points, so a plain Levenberg-Marquardt iteration is

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The resolution at which CC1/2 falls to a limit, by three methods. */
 #ifndef EMD_DIALS_RESOLUTION_H
 #define EMD_DIALS_RESOLUTION_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See scanslice.h. Which entries belong to images and which to scan points is dxtbx's and DIALS'
  * rule (dxtbx/model, dials/util/slice.py), the same in all versions. */
 #include "dials/scanslice.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Slices of the models in a DIALS experiment list: what depends on the images of a scan, cut to
  * some of them. Each function returns a new model (one reference, the caller's) that shares what
  * did not change with the original, which stays as it is.

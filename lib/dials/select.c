@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See select.h. The expression becomes a tree in an array; children stand before their parents. */
 #include "dials/select.h"
 

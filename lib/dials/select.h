@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The language that chooses crystals: "resolution < 1.0 and cc_half > 0.9 and not path ~ '*bad*'".
  *
  *     comparisons   COLUMN < VALUE, also <=, >, >=, = (or ==), !=; of texts = and != compare whole

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Whole small files (logs, JSON) in a buffer that is kept from file to file.
  *
  * read(), not mmap(): a log can shrink while DIALS rewrites it, and a mapping would turn that into

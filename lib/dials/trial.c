@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See trial.h.
  *
  * A good crystal costs three or four small files (the logs of scale, integrate and symmetry); only

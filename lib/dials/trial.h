@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What became of one crystal in one processing trial, from the folder that DIALS left behind.
  *
  * Layout: WORK/.../CRYSTAL/TRIAL, where TRIAL is one component ("P1") or more ("P1/not_blank": the

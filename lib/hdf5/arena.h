@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Memory for the variable-length values of one slice of data: a bounded heap of which everything is
  * given back at once. HDF5 takes its functions (H5Pset_vlen_mem_manager); a read that fails half
  * way loses nothing, and a file that claims gigabytes is refused. Private to lib/hdf5. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See arrays.h. One array after the other, each with a scratch buffer of zeros. */
 #include "hdf5/arrays.h"
 

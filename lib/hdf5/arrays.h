@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A mended conversion of arrays for the HDF5 of this process.
  *
  * HDF5 1.10's own keeps one scratch buffer for all the arrays of a call. Where an array holds

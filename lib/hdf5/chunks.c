@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See chunks.h. What HDF5 tells is checked here before anyone computes with it. */
 #include "hdf5/chunks.h"
 

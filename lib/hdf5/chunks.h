@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Where the stored chunks of a chunked dataset lie, so that worker threads can pread them outside
  * HDF5's lock.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See compare.h. A queue of pairs of objects, breadth first, opened by address; what is met again
  * by another link must be the same pair again. One pass over the queue compares all but values that
  * hold references, which can be followed when all pairs are known: a second pass over the objects

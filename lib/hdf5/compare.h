@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Whether two HDF5 files hold the same: the check behind a copy of a tree (tree.h).
  *
  * Compared: groups and links by name (hard links to one object stay links to one object; soft,

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See comparejob.h. The values of two datasets: stored chunks as they are where both files store
  * them alike, everything else read in pieces. What was never written is the fill value and is only
  * read where the other file has something there. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The inside of a comparison, shared by comparetable.c (pairs of objects, lists of names),
  * comparevalues.c (elements), comparedata.c (datasets) and compare.c (the walk over both trees).
  * Private to lib/hdf5.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See comparejob.h. The values of a type are compared along a tree of its parts, made once a
  * dataset or attribute, since asking HDF5 about the type at every element would take longer than
  * reading it. */

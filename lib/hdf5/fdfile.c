@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See fdfile.h. The driver does what HDF5's "sec2" does, down to its features and free-space map,
  * so that files come out byte for byte as from it; the differences are those that fdfile.h names.
  * Callbacks that are left out (superblock data, locks, allocation, vectors) have defaults. */

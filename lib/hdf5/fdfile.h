@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5 on descriptors that we opened: a small virtual file driver.
  *
  * HDF5's own drivers open a file by its name, a second time and for themselves. Whoever may write

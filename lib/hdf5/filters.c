@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See filters.h. HDF5's filter callback is not told which filter it is, so each registered codec
  * needs a function of its own: a few slots, made by a macro, lead to one common body. */
 #include "hdf5/filters.h"

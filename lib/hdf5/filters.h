@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Between HDF5's filter lists and our codecs (codec/pipeline.h).
  *
  * Threads: the HDF5 thread (h5call.h). The filters that HDF5 calls in-process are re-entrant. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A question to HDF5 about a file that may be damaged, asked by a process of its own.
  *
  * HDF5 1.10 trusts parts of a file that have no checksum: of 3600 random damages to small files, 18

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See h5call.h. Property lists are closed by H5Idec_ref's general way, objects by their own
  * function: those remove the identifier even where the flush behind it fails. */
 #include "hdf5/h5call.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* How this project calls HDF5: its errors as emd_error, its own printing off, one place for what
  * differs between versions 1.10.2 and 2.x.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Is a file safe to give to HDF5? Its structure is first copied once, into memory, by a child
  * process that may die of it (guard.h): what a real copy will ask of HDF5 except the raw data of
  * plain datasets, which is our own codecs' work. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The names in a group or of an object's attributes, in the order in which they were made. Private
  * to lib/hdf5.
  *

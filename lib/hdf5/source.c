@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See source.h. The superblock is read here and not by HDF5, because HDF5 1.10 answers "truncated
  * file" for a file that is still growing only after it has tried to read it, gives one and the same
  * error for an empty file and for a picture, and takes a lock while it looks.

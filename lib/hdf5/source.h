@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A source file, opened without disturbing whoever writes it, and looked at before HDF5 does.
  *
  * HDF5 itself reports a file that is still growing, empty or cut short as one and the same failure,

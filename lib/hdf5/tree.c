@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See tree.h. Two passes over a table of objects that is at the same time the queue of the walk:
  *
  *   1. breadth first through the groups: every object is created without a name and linked where

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Copies everything of an HDF5 file into a new one: objects, links, attributes, types, data.
  *
  * What survives, besides values: groups and hard links (an object reached by several paths stays

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See treejob.h. Stored chunks are taken as they are where both files mean the same by them; all
  * else goes through H5Dread and H5Dwrite in slices, references translated on the way. */
 #include "hdf5/treejob.h"

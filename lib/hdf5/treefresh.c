@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See treejob.h. What HDF5 tells of an object is more than its properties: types, spaces and
  * creation lists remember where the source keeps them (a heap of shared messages, an index, a
  * version of a message), and an object created with them would point there in the new file. So

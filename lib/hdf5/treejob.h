@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The inside of a tree copy, shared by its sources treetable.c (the table of objects), treecreate.c
  * (the new file and its formats), treefresh.c (what objects are created with), treeobject.c (empty
  * objects), treelink.c, treeattribute.c, treereference.c, treedata.c (raw data) and tree.c (the

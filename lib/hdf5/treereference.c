@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See treejob.h. References of the old kinds: an object by its address, a region by an entry of the
  * file's heap. */
 #include "hdf5/treejob.h"

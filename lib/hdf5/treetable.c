@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See treejob.h. An open-addressing hash table of rows, by the address in the source. */
 #include "hdf5/treejob.h"
 

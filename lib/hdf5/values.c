@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See values.h. A tree of the parts that lead to references; plain parts are not in it, so that
  * elements without references cost nothing. Recursion is bounded by NESTING_MAX; HDF5 itself
  * recurses when it decodes such a type. */

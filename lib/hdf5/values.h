@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What lies inside the elements of a type that means nothing outside its file: variable-length data
  * and references. Private to lib/hdf5.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See visit.h. The table of objects is the tree copy's (treejob.h), and the queue of the walk. */
 #include "hdf5/visit.h"
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Every dataset of a file, once, whatever links lead to it. Groups are opened by their addresses:
  * deep trees cost no stack and no repeated walks from the root, as H5Ovisit's do. */
 #ifndef EMD_HDF5_VISIT_H

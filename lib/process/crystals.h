@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The movies of a project and the folders of their crystals.
  *
  * PROJECT/images/ (a link to the compressed movies, folders in it are searched too) holds movies;

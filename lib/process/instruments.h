@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Instrument files: what a laboratory has measured of its microscopes and cameras, once, instead of
  * typing it in every project. The format is documented in docs/man/emdtools-instruments.5:
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See recipe.h. A line is a declaration ("set NAME = VALUE", "stage NAME", ...) or, below a stage,
  * one of its properties. Everything is checked here that can be without a crystal; what depends on
  * the values of variables is checked by the plan. */

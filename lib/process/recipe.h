@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Recipes: the stages of a processing run as a short text that people read, copy and change. The
  * format is documented in docs/man/emdprocess-recipe.5; here is what becomes of it. */
 #ifndef EMD_PROCESS_RECIPE_H

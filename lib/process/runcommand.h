@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Commands that run beside us and never outlive us.
  *
  * Each command has a process group of its own and, in it, a keeper: a small fork of this process

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A recipe for one crystal: the stages in the order in which they run, with their commands as words
  * and their files, and which stage waits for which. A pure function of its arguments: no file is
  * looked at. */

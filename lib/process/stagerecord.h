@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* TRIAL/emdprocess.json: what was done in a trial's folder, from which files, with which commands,
  * and how it ended. A stage counts as done only if this file says so and everything still fits, so
  * that no crash, no copy and no change of a parameter can pass off old results as new ones.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* One line of text as the words of a command: quotes and ${variables}, no shell.
  *
  * Words are separated by blanks. In single quotes everything stands for itself; in double quotes

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See box.h. Two inner loops do all the work: memcpy of runs, and the transpose where the chunks
  * are one element thick on the fastest axis (single frames out of interleaved ones). */
 #include "repack/box.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Boxes of elements in a C-order grid, and the copy of one box into the chunks that it touches. */
 #ifndef EMD_REPACK_BOX_H
 #define EMD_REPACK_BOX_H

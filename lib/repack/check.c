@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Decoding all that a file stores, as xz -t does: stored chunks by the workers, with our codecs;
  * everything else by HDF5, slice by slice. */
 #include <inttypes.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Codec names of command lines and what they stand for. */
 #include <stdio.h>
 #include <stdlib.h>

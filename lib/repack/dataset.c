@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See dataset.h. Decisions depend on the source alone (never on threads or budget, except for the
  * plan), so that the same source gives the same output everywhere. */
 #include "repack/dataset.h"

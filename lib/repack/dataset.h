@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What is decided about one dataset before it is copied: whether it is image-like, its target
  * chunks, codec and plan. */
 #ifndef EMD_REPACK_DATASET_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Whether two files hold the same, whatever their storage: emd_repack_compare of repack.h.
  *
  * Structure, attributes and small data are compared by hdf5/compare.h. Bulk data travel as in a

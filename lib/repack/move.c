@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See move.h and plan.h. All plans share their two ends: load_chunk (pread, decode) and
  * encode_chunk (encode, decode again, compare). GATHER is STRIPS with nothing left for strips. */
 #include "repack/move.h"

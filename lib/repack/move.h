@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Moves the data of one dataset as its plan says. Knows files and codecs; what must go
  * through HDF5 (the output, and sources that only HDF5 can decode) goes through two callbacks on
  * the calling thread. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See plan.h. Candidates are tried from the cheapest to the dearest; the cost model is the peak
  * alone, since every plan reads its source once. */
 #include "repack/plan.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* How a dataset travels from its source layout to its target chunks: a pure function, no I/O.
  *
  * Everything is a box of a C-order grid. The source is read in "bands" (one or several source

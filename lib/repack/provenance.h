@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Provenance: the attribute "emdrepack" of an output's root group ("emdrepack.provenance" where the
  * source has an "emdrepack" of its users), one JSON object that says which
  * file it was made from (name, folder, size, modification time), with which codec and version. All

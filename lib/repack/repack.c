@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See repack.h. One call is one struct repacker; the tree copy asks it about each dataset (choose)
  * and hands it those that it took (copy). */
 #include "repack/repack.h"

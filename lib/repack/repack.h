@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The repacker's face: one file in, one smaller file out, everything else the same.
  *
  *   source --> tree copy (lib/hdf5): groups, links, attributes, types, small data as they are

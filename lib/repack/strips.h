@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The store of a layout change that does not fit memory: strips go in one after another and come
  * out in any order. They lie in memory up to a limit and beyond it in one temporary file that has
  * no name, so that nothing is left behind however the program ends. What comes back from that file

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See transpose.h.
  *
  * A transpose by single items moves 0.2 GB/s: every read or every write touches a new cache line.

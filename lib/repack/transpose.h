@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The transpose at the heart of every layout change: a movie stored pixel by pixel (frames on the
  * last axis) becomes rows of single frames. */
 #ifndef EMD_REPACK_TRANSPOSE_H

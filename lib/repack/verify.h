@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Opens a finished file anew, as any reader would, and compares it with its source.
  *
  * Everything but the bulk of the data is read from both files: objects, links, types, extents,

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What was written of a dataset's chunks, in constant memory: their number, and sums of hashes of
  * (place, stored size) and of (place, stored size, filter mask), which do not depend on the order.
  * The finished file must list the same. */

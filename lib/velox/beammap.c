@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See beammap.h: cells, profiles and centres.
  *
  * Tried and lost: the centroid of all that is bright (half the shift of a beam that is off the

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Inside of estimate.h: a frame as means of small blocks ("cells"), the radial profile around a
  * centre on it, the centre itself, and the shadow of a beam stop. Pure functions on buffers. */
 #ifndef EMD_VELOX_BEAMMAP_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See beammap.h: the shadow of a beam stop.
  *
  * Dark is a cell that has less than six tenths of what its distance from the beam says, above the

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See documents.h. Keys and spelling (all values are strings, numbers with 17 digits) are those of
  * Velox 2.11; the values describe a simulated Talos. */
 #include "velox/documents.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The JSON documents and the thumbnail inside a Velox file, as text and bytes. */
 #ifndef EMD_VELOX_DOCUMENTS_H
 #define EMD_VELOX_DOCUMENTS_H

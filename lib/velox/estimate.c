@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See estimate.h. Statistics are of tiles of 32 x 32 pixels: small enough that the mean is one,
  * large enough for the covariances of neighbours.
  *

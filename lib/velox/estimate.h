@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What the pixels of a diffraction movie say about the camera and the beam: gain, pedestal, centre
  * of the beam, shadow of a beam stop. For movies whose metadata do not say it, and to check what
  * they say.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The estimates of estimate.h from a movie in a file. */
 #ifndef EMD_VELOX_ESTIMATEFILE_H
 #define EMD_VELOX_ESTIMATEFILE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See exact.h. Degrees of the series: the first term left out is below 2^-56 of the result on the
  * reduced interval. */
 #include "velox/exact.h"

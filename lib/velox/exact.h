@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Elementary functions that give the same bits on every machine.
  *
  * C's libm may differ in the last place between systems and versions; the simulator promises the

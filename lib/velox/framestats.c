@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See framestats.h. The kernels are plain C in framestats_kernel.h, compiled for the base level of
  * the architecture and, on x86-64, again for AVX2, where 16-bit pixels have their own sums. From
  * the cache they take half the time that memory takes to bring the pixels: the repacker shows them

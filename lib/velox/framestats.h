@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Mean, maximum and count of spot-like pixels of a frame, in one pass over memory: enough to tell a
  * blank or dead crystal from a diffracting one while its frames are being repacked.
  *

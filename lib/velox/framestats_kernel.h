@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The statistics of integer pixels, included by framestats.c once for each type and SIMD level:
  *   KERNEL    name of the function
  *   TARGET    function attribute of the level, or nothing

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See info.h. One visit of the file collects the names; details follow, dataset by dataset, so that
  * damage in one place costs only what it is about. */
 #include "velox/info.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What is in an EMD file: everything that emdinfo shows, gathered without reading the pixels.
  *
  * Threads: the HDF5 thread (hdf5/h5call.h). */

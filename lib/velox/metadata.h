@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What the JSON document of a frame says.
  *
  * Any bytes are safe: what is missing, of another type, not finite or absurd stays unknown (NaN, 0,

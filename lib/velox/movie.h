@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What a movie is, as the writer of Velox files and its sources of pixels see it. */
 #ifndef EMD_VELOX_MOVIE_H
 #define EMD_VELOX_MOVIE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See moviefile.h. One job makes a block: all rows of one frame, or a band of rows of a group of
  * frames. A group is made frame by frame and turned over into (y, x, frame) order on the worker;
  * the main thread then only hands finished chunks to HDF5. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Writes a movie as Velox does: the same groups, datasets, types, chunks, fill settings and JSON
  * documents as version 8 of its file format (docs/velox.md; h5dump -p -H tells no difference but
  * the sizes). No object carries a time stamp, so that the same movie gives the same bytes. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Pictures of a stack: a frame, a contact sheet of many, or a projection of them, as PNG.
  *
  * Threads: emd_picture_make belongs to the HDF5 thread; the rest is plain data. */

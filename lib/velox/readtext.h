@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Reads Velox's JSON documents: datasets of one string, nearly always of variable length.
  *
  * HDF5 (seen with 1.10.8) believes what a damaged global heap says about the length of a string and

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See simulate.h for the physics and the promise.
  *
  * The noise decides the speed: two random variates a pixel. Counts up to a mean of 32 come from

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A simulated MicroED experiment: the pixels of a rotating crystal on a blurring, noisy camera.
  *
  * Physics. Electrons of 'voltage' travel along -z; the crystal turns about (0, -1, 0); a reflection

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See stack.h. HDF5 reads the stored numbers as they are and we widen them to float: its own
  * conversion to float costs ten times as much. */
 #include "velox/stack.h"

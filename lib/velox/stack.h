@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The image stacks of an HDF5 file, Velox or not, and reading frames from them.
  *
  * A stack is a dataset of numbers with at least two axes. In a Velox file those under /Data/Image

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See complete.h. HDF5 alone cannot tell a complete file from one that was given its final size
  * before its content: the copy of a movie that is three quarters done opens, and its last frames
  * are zeros. Each frame's metadata begin with '{' once they are written, and pixels of a camera are

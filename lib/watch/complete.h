@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Is a movie complete? What can be told from the file itself, cheapest evidence first; that it does
  * not change any more is for the watcher to see. */
 #ifndef EMD_WATCH_COMPLETE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See frametable.h. Each plane of each target chunk has a place of its own for its statistics, so
  * that workers need no lock and the sums are added in the same order whoever computed them. */
 #include "watch/frametable.h"

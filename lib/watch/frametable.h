@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* NAME.frames.tsv: what a repack saw of each image while its pixels passed through memory, one line
  * an image: number (from 1), tilt, mean, maximum, spot-like pixels (velox/framestats.h). */
 #ifndef EMD_WATCH_FRAMETABLE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See scan.h. One folder is open at a time and names are kept, so that depth costs no descriptors;
  * links to folders are not followed, so that there are no loops. */
 #include "watch/scan.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* One look at a source folder: every file that matches, and the output that belongs to it. */
 #ifndef EMD_WATCH_SCAN_H
 #define EMD_WATCH_SCAN_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* TARGET/.emdwatch.json: what cannot be seen in the folders. Which sources failed and why, since
  * when others are known, sums. Losing it costs nothing but another look at what failed. */
 #ifndef EMD_WATCH_STATEFILE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What is known of every source file and what to do next: the memory of emdwatch, as a pure state
  * machine. No I/O and no clock: looks, outcomes and times (seconds of one monotonic clock) come
  * from outside.

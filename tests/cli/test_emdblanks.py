@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdblanks: what DIALS' logs say, every deliberate difference, complete slices, hostile input."""
 
 import copy

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdinfo: on real Velox files, simulated, compressed and damaged ones; h5py is the judge."""
 
 import glob

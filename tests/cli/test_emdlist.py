@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdlist on folders made for the purpose: lines, tables, orders, failures, and hostile names."""
 
 import csv

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdlist on what DIALS wrote: the lines of the published list.sh, the tables of all versions."""
 
 import json

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdprocess with recipes of small shell commands: what runs, what does not run again, what survives.
 
 Real DIALS is in tests/interop/test_emdprocess_dials.py. Crystals are tiny simulated movies.

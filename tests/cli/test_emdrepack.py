@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdrepack: codecs, layouts, sources of other programs, budgets, names, exit codes, JSON, provenance, dry runs, --check."""
 
 import ctypes

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdsync: one per SRC and DST wherever it was started, several SRC into one DST, what is left behind by
 whom, and when a file counts as copied. The way from emdwatch through ssh and a daemon is in
 test_emdwatch.py."""

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdwatch and emdsync with real writers, kills, full disks, odd names; see each test.
 
 With EMDWATCH_CHURN=full (the nightly run) a thousand movies and fifty kills instead of a few, with

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdrepack --frame-stats: the table against numpy, whatever the layout, the threads and the codec."""
 
 import os

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """h5plugin-config in the source tree, the build tree, an installation, a moved one and behind a link;
 in every shell that is there; and its doctor on healthy and broken set-ups."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The help of every program: within 80 columns, and its options in manual and completions, too."""
 
 import os

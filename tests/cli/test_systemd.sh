@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # The units: systemd understands them, they are closed as tightly as they say, and the programs work
 # where they can write to one folder only.
 set -eu

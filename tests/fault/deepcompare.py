@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Whether two HDF5 files hold the same, read by h5py: tree, links, attributes, types and values;
 storage (chunks, filters, addresses) does not count.
 

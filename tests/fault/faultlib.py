@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """What the fault tests share: running emdrepack under adverse conditions and judging what it left."""
 
 import glob

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A library for LD_PRELOAD that makes system calls fail on purpose. EMD_FAULT says what happens:
  *
  *   CALL:WHEN:WHAT:PART[;...]

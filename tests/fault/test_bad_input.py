@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Damaged sources: cut short, tail zeroed, bits turned. emdrepack may refuse them or copy what HDF5
 reads of them; it must not crash, hang, take memory without bound, or succeed with other data.
 

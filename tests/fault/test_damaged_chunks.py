@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Damage that HDF5 itself does not see: stored chunks that decode to less than a chunk (it then hands
 out memory that is not theirs, or crashes), and an index of chunks that lists what no look-up finds
 (a reader gets fill values). emdrepack must say damaged, in --check as in a repack, with any codec,

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Damaged files through the tree copy: an error, or a copy that equals what HDF5 reads of the damaged
 file (but for counts of links, which are counted anew); no crash, no hang, no unbounded memory.
 

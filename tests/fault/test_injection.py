@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Faults around a repack: failing system calls, full disks, locks, permissions, sources that change,
 outputs that must not be touched, stale and busy temporary files, signals. After each: the right exit
 code, a message that names the file, the source untouched, nothing replaced, no temporary file."""

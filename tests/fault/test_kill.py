@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """kill -9 at any moment of a repack: the source is untouched, the final name is absent or complete,
 and the next run succeeds, whatever the killed one left.
 

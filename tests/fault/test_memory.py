@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Peak memory stays within the budget: VmHWM of emdrepack is at most -m SIZE + 64 MiB, whatever the
 plan, the codec, the number of threads and of frames; and where emdrepack says that SIZE is too small,
 the size that it asks for is enough.

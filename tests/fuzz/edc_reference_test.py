@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The decoder written from the specification gives the C encoder's pixels back, bit for bit: of
 small images of every kind, and of the test frames where they are."""
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Writes EDC streams of every kind into a folder, for fuzzing and for the reference decoder:
  *
  *     edcseeds FOLDER [FRAME ...]

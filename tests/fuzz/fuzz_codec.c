@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Fuzz target for the codec EMD_FUZZ_CODEC, in both directions.
  *
  * Input: one byte of choices, three bytes for cd_values and tuning, then the data. Damaged chunks

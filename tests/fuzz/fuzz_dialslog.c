@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* All readers of DIALS' logs and JSON on the same bytes. A NUL divides log from scaled.json. */
 #include <math.h>
 #include <stdint.h>

@@ -1,4 +1,6 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # fuzz_edc.sh decode|encode MUTATIONS: a fuzz target over all seeds and mutations of them.
 set -eu
 rm -rf corpus

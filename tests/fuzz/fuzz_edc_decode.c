@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Fuzz target: any bytes into the EDC decoder, through the interface that the filter uses, and into
  * the comparison that emdrepack verifies with. */
 #include <stdint.h>

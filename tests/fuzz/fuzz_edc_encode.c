@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Fuzz target: any pixels as any image through encoder and decoder; all SIMD levels must write the
  * same bytes, and the pixels must come back. */
 #include <stdint.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Experiment lists: what is read is written as a text that reads and writes the same again, and so
  * is any cut of it. */
 #include <stdbool.h>

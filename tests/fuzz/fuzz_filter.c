@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Fuzz target for the plugins' callbacks, with the codec that the input chooses and under a real
  * HDF5 library, which gets the errors: memory handed over and taken back as HDF5 does, parameters
  * from property lists.

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* PHIL of any bytes: parsed; what it defines is found and quoted, and read back as it was. */
 #include <stdbool.h>
 #include <stdint.h>

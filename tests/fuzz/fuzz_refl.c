@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The reader and writer of reflection tables: whatever opens is read, filtered and written, and
  * what was written must open again with the rows that were kept. */
 #include <stdbool.h>

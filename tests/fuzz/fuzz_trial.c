@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The reader of a processed crystal, and that of per-frame statistics, on the files of a folder.
  * The input is cut at each byte 0xff, which no UTF-8 text has; the first byte of a piece says which
  * file the rest is: 'a', 'b', ... in P1, 'A', 'B', ... in P1/not_blank. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Runs a fuzz target over the files of a folder, without libFuzzer: each whole, cut at 64 places,
  * and with single bytes changed, in buffers of exactly their size. */
 #include <dirent.h>

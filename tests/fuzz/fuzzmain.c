@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Drives a fuzz target without libFuzzer: inputs made by encoding data with the codec itself and
  * then damaged, a given number of them, the same in every run; or the files given. Also writes the
  * undamaged ones as a seed corpus:

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Runs a libFuzzer target without libFuzzer: over files (AFL: over stdin), and with -m N also over
  * N simple mutations of each file, which are the same in every run. Any compiler. */
 #include <stdint.h>

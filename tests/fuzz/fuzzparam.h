@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What the fuzz targets of codecs and filters share: the meaning of the first bytes of an input. */
 #ifndef FUZZPARAM_H
 #define FUZZPARAM_H

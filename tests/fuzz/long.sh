@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # long.sh BUILD TARGET SECONDS DIR: one slice of long fuzzing with libFuzzer, to be repeated.
 #   BUILD   a build with -DEMDTOOLS_FUZZ=ON (see CMakeLists.txt here)
 #   TARGET  deflate zstd blosc bitshuffle fletcher32 filter dialslog expt refl trial recipe
@@ -9,7 +11,7 @@
 # Prints the total; exits 1 if the slice found anything.
 set -eu
 [ $# -eq 4 ] || {
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '4,/^set/s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 build=$1 target=$2 seconds=$3 dir=$4

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Golden samples (tests/data/golden): streams as a codec once wrote them.
  *
  *     goldensamples decode < LIST     lines "CODEC CD,CD,... BYTES FILE OUTPUT": decodes each FILE,

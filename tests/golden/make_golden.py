@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Writes tests/data/golden with today's encoders. Run once per format, never to make a test pass: samples
 that are there already must go on decoding to the same bytes.
 

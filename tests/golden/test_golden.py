@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Samples that earlier encoders wrote decode to the same bytes, with every SIMD level, by the decoder that is
 written from edc's specification, and as whole files; damaged ones are refused with what is wrong."""
 

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """deepdiff.py OLD NEW: is NEW a faithful copy of OLD?
 
 Compares two HDF5 files object by object, down to what h5diff does not see: kinds and targets of

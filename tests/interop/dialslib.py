@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """What the tests with DIALS share: a quiet environment, waiting, and results that can be compared.
 
 Importing it ends the test as skipped (exit 77) where DIALS is not installed: on Debian,

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A host of filter plugins for tests: writes or reads a dataset through a filter, with the HDF5
  * library that it is linked to, shared or static, or (with FILTERHOST_DLOPEN) with one that it
  * loads RTLD_LOCAL from a given path, as Python's modules do. filterhost [LIBRARY] write|read FILE

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """make_cases.py FOLDER [NAME...]: small files of kinds that copies of HDF5 files have gone wrong on.
 
 Each case is a function that writes one file; CASES holds what must come of it. The kinds: shared object

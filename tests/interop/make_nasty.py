@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """make_nasty.py OUT.h5: a file with everything that a faithful copy may lose.
 
 Written with h5py's low level, so that old and new object formats, every link kind, attribute size,

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """Copies of files of many kinds (make_cases.py, and the inputs that once failed) are equal: by deepdiff.py
 and h5diff, read by h5py and h5dump; or they differ as they say they do.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """DIALS' results are the same from the uncompressed movie and from each codec, and our dxtbx format
 class says what is in the file: shape, tilts, pedestal, gain, whatever is missing."""
 

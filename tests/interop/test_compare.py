@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdrepack --compare: equal is what every codec and layout made of a file, and nothing else is: each
 change of test_deepdiff.py is seen unless it is one of storage."""
 import json

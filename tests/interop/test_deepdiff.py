@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """deepdiff.py finds nothing between a file and itself, and each of many small changes."""
 import os
 import shutil

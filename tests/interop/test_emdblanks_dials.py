@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdblanks against DIALS: the same analysis bit for bit, the same rows and models as DIALS selects,
 and outputs that DIALS' programs read.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdprocess with DIALS: the shipped recipes on a simulated crystal and on a movie without one; resumed
 after kills with the same results.
 

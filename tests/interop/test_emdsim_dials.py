@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """A simulated movie through DIALS: import to scale; cell, orientation, symmetry and blanks are found.
 
 Skipped (exit 77) where DIALS is not installed: on Debian, apt-get install dials python3-hdf5plugin.

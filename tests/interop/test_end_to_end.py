@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """From the microscope to the table, with real DIALS: movies are written slowly into raw/, compressed
 by emdwatch as they are finished, brought over by emdsync, processed by emdprocess, listed by emdlist.
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The plugins behind HDF5 itself: damaged chunks, absurd parameters, types, creation lists that are
  * used again, and the filter functions from eight threads at once. HDF5 finds the plugins by
  * HDF5_PLUGIN_PATH; files live in memory. */

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The plugins in hosts of every kind: linked to the shared HDF5, with one loaded RTLD_LOCAL, with a
 renamed private copy of it, with a static one that exports its functions and one that does not. Each
 writes and each reads what the others wrote; the last cannot find its own functions, so that writing

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The plugins in the hosts of a Debian system: h5py, h5dump, h5repack; against Debian's own plugins
 where these are installed. Bytes of chunks and cd_values are compared with other writers'."""
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The class that reads movies in DIALS, beside other classes for the same files: FormatVelox as
 laboratories install it (it says 2000 mm and a gain of 26 of every file), one that raises, and one that
 cannot read. What emdprocess and what typed commands get; filters that are not there; warnings.

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdrepack on real Velox files, simulated movies and nasty files: with every codec nothing differs
 but storage; h5diff, h5dump, h5repack and h5py read every result with only our plugins, and gzip and
 blosc with only Debian's."""

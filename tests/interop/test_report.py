@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The report page of emdlist in a real, headless Chromium: sorting, filtering, clicking, keyboard,
 hostile names, a thousand crystals, printing, contrast, and nothing in the console.
 

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The resolution by emdlist --method fit against DIALS itself: dials.util.resolution_analysis for the
 rule up to 3.16, and the weighted fit of 3.17 and later, which is scipy's curve_fit on
 (1 - tanh((s - s0)/r))/2 from (0.2, 0.4) with errors 1/sqrt(n - 3)."""

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """emdprocess --submit slurm with a real Slurm of one node, private to this test: its own munged,
 slurmctld and slurmd on free ports, in a folder of its own.
 

@@ -1,4 +1,6 @@
 #!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The tree copy by itself: real and nasty files come out the same, twice the same bytes; what cannot
 be carried over is named; sources that are not ready are told from sources that are wrong."""
 import filecmp

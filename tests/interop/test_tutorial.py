@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """docs/tutorial.md: all its shell blocks, in order, in one shell, in an empty folder, from an installed
 emdtools; and what the text promises."""
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* treecopy [options] SOURCE COPY: the tree copy of lib/hdf5 by itself, for tests.
  *
  * Options: --buffer BYTES, --newest, --omit NAME, --rehearse (ask emd_tree_rehearse

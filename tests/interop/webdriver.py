@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """A small WebDriver client (W3C protocol over urllib) for headless Chromium: no package from npm or
 PyPI is needed, only Debian's chromium and chromium-driver."""
 

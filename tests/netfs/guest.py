@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 """The checks of run.sh, inside its virtual machine: a line each, "ok" or "FAILED", at the end the sum.
 
 Servers and clients are one machine here; another node is another mount of the share (with a connection

@@ -1,4 +1,6 @@
 #!/bin/sh
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # Runs the programs on real network shares (Samba, NFS 4.2, NFS 3 without locks), on vfat and on a disk
 # that fails, in a virtual machine: no kernel of the host needs to know any of them. As root:
 #
@@ -18,7 +20,7 @@ cannot() {
 }
 
 [ $# -gt 0 ] || {
-  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+  sed -n '4,/^set/s/^# \{0,1\}//p' "$0" >&2
   exit 2
 }
 [ "$(id -u)" -eq 0 ] || cannot "needs root: debootstrap makes a system"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Test data for codecs: the kinds of bytes that matter, the same in every run. */
 #ifndef EMD_TESTS_CODECDATA_H
 #define EMD_TESTS_CODECDATA_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/base and tools/common: status texts, safe files, number parsing. */
 #include <check.h>
 #include <dirent.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/dials: JSON documents, slices of scans, reflection tables, and the analysis of blank images
  * on plain arrays. */
 #include <check.h>

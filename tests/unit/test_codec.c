@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/codec: every codec and pipeline on all kinds of data, sizes and parameters; damaged and
  * forged input; the SIMD kernels against the scalar ones; other libraries' readers and writers. */
 #include <blosc.h>

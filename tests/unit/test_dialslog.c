@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Merging tables, logs, experiment lists and trials of DIALS. Tables here are pieces of what the
  * versions print; whole files are read by the command-line tests. */
 #include <check.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The frame codec: every kind of pixel and size comes back, every SIMD level writes the same bytes,
  * and damage is an error or harmless, never other data. The scalar kernels are the oracle. */
 #include <check.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/velox/framestats: every pixel type and SIMD level against the definition, written out. */
 #include <check.h>
 #include <math.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/hdf5: filter lists, chunk lists, sources and the tree copy's callbacks. */
 #include <check.h>
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* One lattice is one cluster whatever its setting; other lattices and odd cells are told. */
 #include <check.h>
 #include <math.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/repack without files: transpose, box scatter, strip store and plans, against plain loops. */
 #include <check.h>
 #include <stdio.h>

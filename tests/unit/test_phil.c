@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* PHIL: definitions, scopes, comments, quotes, what is switched off; abbreviated names. */
 #include <check.h>
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/base/pool: order, bounds on jobs in flight, failures, cancelling; run under TSan too. */
 #include <check.h>
 #include <stdatomic.h>

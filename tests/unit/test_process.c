@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The room of emdprocess: words, recipes, plans, records, names of crystals, running commands. */
 #include <check.h>
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/velox: metadata of any quality, tilts, rings, exact functions. */
 #include <check.h>
 #include <math.h>

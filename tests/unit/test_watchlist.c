@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* lib/watch: the state machine of emdwatch under a clock of ours, names, the state file. */
 #include <check.h>
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Several files at once within one budget of threads and memory. HDF5 has one global state, so each
  * file gets a process of its own, a fork that says through a pipe how it goes. */
 #ifndef EMD_TOOLS_CREW_H

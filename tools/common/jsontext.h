@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* JSON as the tools write it: names and messages, and values on stdout. */
 #ifndef EMD_TOOLS_JSONTEXT_H
 #define EMD_TOOLS_JSONTEXT_H

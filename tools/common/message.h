@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What every tool says and how it ends: "emdrepack: FILE: what: why" on stderr, results on stdout,
  * and the same exit codes everywhere. */
 #ifndef EMD_TOOLS_MESSAGE_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* One line of progress on a terminal: what, percent, rate and time left. Silent in a pipe. */
 #ifndef EMD_TOOLS_PROGRESS_H
 #define EMD_TOOLS_PROGRESS_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* SIGINT, SIGTERM and SIGHUP ask the work to stop: handlers only set a flag, the work sees it,
  * removes its temporary files on the usual way out, and the tool then dies of the same signal, so
  * that a shell's loop stops too. */

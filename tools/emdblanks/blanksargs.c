@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See blanksargs.h. One table has every parameter; options, PHIL names, --help and -c come from it.
  */
 #include "emdblanks/blanksargs.h"

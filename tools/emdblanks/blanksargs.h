@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The command line of emdblanks: options, and PHIL parameters as DIALS' programs take them. */
 #ifndef EMD_TOOLS_BLANKSARGS_H
 #define EMD_TOOLS_BLANKSARGS_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* One panel an experiment: counts a bin above, I/sigma below, each with its threshold, and a strip
  * that shows what stays. Colours are told apart by everyone (Okabe and Ito's set). */
 #include "emdblanks/blanksplot.h"

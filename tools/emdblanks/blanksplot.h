@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The plot of emdblanks: an SVG picture of what the analyses saw and what was kept. */
 #ifndef EMD_TOOLS_BLANKSPLOT_H
 #define EMD_TOOLS_BLANKSPLOT_H

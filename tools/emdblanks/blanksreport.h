@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What emdblanks found, as text for people and for the log, and as JSON. */
 #ifndef EMD_TOOLS_BLANKSREPORT_H
 #define EMD_TOOLS_BLANKSREPORT_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdblanks: blank images removed from DIALS results; also called dials.filter_blanks. */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,3 +1,5 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Copyright (c) 2026, the emdtools developers
 # cmake -DOUTPUT=x.c -DNAME=report_css -DINPUT=report.css -P embed.cmake
 # A file as a NUL-terminated C array: const char NAME[]; without xxd or other tools.
 file(READ ${INPUT} bytes HEX)

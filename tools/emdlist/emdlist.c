@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdlist: every crystal of a processing trial at a glance. */
 #include <errno.h>
 #include <getopt.h>

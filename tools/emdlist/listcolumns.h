@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The columns of a list: what each is called, means, costs and holds. */
 #ifndef EMD_TOOLS_LISTCOLUMNS_H
 #define EMD_TOOLS_LISTCOLUMNS_H

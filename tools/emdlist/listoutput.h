@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Lists as text, tables and JSON. All functions write to 'out' and leave its errors to the caller;
  * no byte of a path can break out of its field. */
 #ifndef EMD_TOOLS_LISTOUTPUT_H

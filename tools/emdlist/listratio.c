@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The compression ratio of a movie: of its largest dataset, whatever wrote it. */
 #include <math.h>
 

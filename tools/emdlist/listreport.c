@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The report: report.html with its style, script and data put in place of @STYLE@, @SCRIPT@, @DATA@
  * and @TITLE@. The data go into a <script type="application/json"> element, where nothing is
  * executed and only "</script" or "<!--" could end it: the JSON writer escapes every '<'. The page

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The lines of a list: one a crystal, read by several threads. */
 #ifndef EMD_TOOLS_LISTROWS_H
 #define EMD_TOOLS_LISTROWS_H

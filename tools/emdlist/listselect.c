@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 #include "emdlist/listselect.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* --select and --print: some of the crystals, for people and for other programs. */
 #ifndef EMD_TOOLS_LISTSELECT_H
 #define EMD_TOOLS_LISTSELECT_H

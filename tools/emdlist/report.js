@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 'use strict';
 // The report draws itself from the data in the page. Every text reaches the page by textContent or
 // as an attribute value, never as markup, so that no file name can become part of the page.

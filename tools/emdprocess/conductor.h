@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Runs the stages of many crystals side by side.
  *
  * One loop, one thread: it starts commands while cores and memory last, waits for their ends, for

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdprocess: every movie of a project through DIALS, by a recipe. See docs/man/emdprocess.1. */
 #include "emdprocess/emdprocess.h"
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What the parts of emdprocess share. All paths are relative to the project's folder, which is the
  * current one. */
 #ifndef EMD_TOOLS_EMDPROCESS_H

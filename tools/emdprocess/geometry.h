@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Where each number of the experiment comes from. For every variable of the recipe that a recipe, a
  * settings file or -D leaves empty, the first of these that gives a value: the instrument files
  * (emdtools-instruments(5)), the movie's metadata, its pixels. What is given to DIALS' import

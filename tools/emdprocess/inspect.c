@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 #include "emdprocess/inspect.h"
 
 #include <stdlib.h>

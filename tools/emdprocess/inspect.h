@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* How many images has a movie? Asked in a process of its own: HDF5 can crash or hang on a damaged
  * file. */
 #ifndef EMD_TOOLS_INSPECT_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What a movie says of itself and what its pixels show, as emdinfo finds it: one place for all of
  * emdprocess. Looking at the pixels takes up to a second, so the answer is kept in the crystal's
  * folder until the movie changes. */

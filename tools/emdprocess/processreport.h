@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What emdprocess says while it works: an event a line on standard output, as text or JSON, and on
  * a terminal one line of progress below. */
 #ifndef EMD_TOOLS_PROCESSREPORT_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The folders of a project. */
 #ifndef EMD_TOOLS_PROJECT_H
 #define EMD_TOOLS_PROJECT_H

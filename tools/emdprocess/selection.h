@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Which movies are processed, under which names, and why the others are not. */
 #ifndef EMD_TOOLS_SELECTION_H
 #define EMD_TOOLS_SELECTION_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* --submit slurm: the crystals as one job array (more where Slurm's limit asks for it). What a task
  * does is 'emdprocess --one CRYSTAL'; queueing, placement and limits are Slurm's. */
 #ifndef EMD_TOOLS_SLURMSUBMIT_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Where emdtools is installed, and the environment in which commands of a recipe run. */
 #ifndef EMD_TOOLS_SURROUNDINGS_H
 #define EMD_TOOLS_SURROUNDINGS_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* One crystal in one trial: what is done, what comes next, how it ended. Knows nothing of cores and
  * waiting; the conductor asks it for the next stage and tells it how that ended. */
 #ifndef EMD_TOOLS_TRIALJOB_H

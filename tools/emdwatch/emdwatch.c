@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* emdwatch: every complete movie of a folder, compressed into another one, for as long as it runs.
  * See docs/man/emdwatch.1. */
 #include <errno.h>

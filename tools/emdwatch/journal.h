@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What emdwatch says: events on standard output, one line or JSON object each, and on a terminal a
  * line below them that shows what is going on. */
 #ifndef EMD_TOOLS_EMDWATCH_JOURNAL_H

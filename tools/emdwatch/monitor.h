@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* What others learn from emdwatch besides its messages: commands that are run when a movie is done
  * or has failed, and a file of figures for Prometheus. */
 #ifndef EMD_TOOLS_EMDWATCH_MONITOR_H

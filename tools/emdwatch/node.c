@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See node.h. One loop over signals, pipes of the workers and hints of inotify; it owns the list
  * and the state file, and does nothing else that could block. The node holds no HDF5 and no
  * threads, so that fork is safe; workers die with it (PR_SET_PDEATHSIG). */

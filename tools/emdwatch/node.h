@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The node's loop, and what its parts know of each other. */
 #ifndef EMD_TOOLS_EMDWATCH_NODE_H
 #define EMD_TOOLS_EMDWATCH_NODE_H

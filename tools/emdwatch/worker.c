@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* See node.h. A worker is a fork of the node: what it needs is in its memory already. A share that
  * hangs stops one worker and not the node, a file that crashes HDF5 costs one worker, and nothing
  * that HDF5 keeps adds up over months. */

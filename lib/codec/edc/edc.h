@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* EDC: lossless compression of electron-diffraction frames (docs/edc-format.md).
  *
  * For images of 8-, 16- and 32-bit integers: two-phase linear prediction and 64-way interleaved

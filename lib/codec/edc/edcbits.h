@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Extra bits of escaped symbols: least significant bit first, and how a folded residual becomes a
  * symbol. */
 #ifndef EMD_EDC_BITS_H

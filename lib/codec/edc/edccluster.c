@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* How contexts share tables.
  *
  * A frame has up to 2944 contexts and room for 96 tables, each of which costs some 5 bits a symbol

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Which contexts share a frequency table. */
 #ifndef EMD_EDC_CLUSTER_H
 #define EMD_EDC_CLUSTER_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* HDF5 filter 33200: EDC behind the interface of all codecs. The stored parameters describe the
  * chunk for the encoder; a stream tells its decoder everything itself. */
 #include <stdio.h>

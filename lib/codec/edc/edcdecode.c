@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The decoder. What it reads is hostile: every length is checked before use, every table index is
  * below the number of tables by construction, and each strip's pixels are checked against their
  * checksum. */

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The encoder: chooses a model on a sample, turns the frame into symbols strip by strip, counts
  * them, and codes each strip; where that does not pay, shuffle and zstd, or the bytes as they are.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Which pixels a fit is made of decides the result more than the number of taps: tiles are weighted
  * by their noise (dark background is predicted best by other weights than bright, and has more to
  * win), and pixels off the prediction by more than a few times the tile's deviation, the Bragg

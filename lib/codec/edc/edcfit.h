@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The encoder's linear predictors: least squares on a sample of rows. */
 #ifndef EMD_EDC_FIT_H
 #define EMD_EDC_FIT_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Constants of the EDC stream, version 1: docs/edc-format.md is the specification. */
 #ifndef EMD_EDC_FORMAT_H
 #define EMD_EDC_FORMAT_H

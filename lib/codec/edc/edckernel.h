@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The inner loops of EDC, one set for each SIMD level, all with identical results.
  *
  * Rows are kept as two half rows, the even and the odd columns. A half row is an array of 16-bit

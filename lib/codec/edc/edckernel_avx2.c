@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* EDC's kernels for AVX2 with BMI2. */
 #include <immintrin.h>
 

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* EDC's kernels for AVX-512 with VBMI and VBMI2 (Ice Lake, Zen 4): symbols of tiles are looked up
  * in registers.
  *

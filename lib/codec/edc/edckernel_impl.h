@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The kernels of edckernel.h, written once over the vector layers edcvec_*.h and included by one
  * source file a SIMD level, which defines EDC_KERNELS (the name of the set) and includes the
  * entropy coder's step for 64 lanes beforehand (edcrans_*.h): that is the only part whose shape

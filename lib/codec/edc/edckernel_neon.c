@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* EDC's kernels for NEON: every arm64. The entropy coder takes its lanes one after the other. */
 #include "codec/edc/edckernel.h"
 

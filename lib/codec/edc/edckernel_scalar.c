@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* EDC's kernels in plain C: for every machine, and the oracle of the SIMD levels. */
 #include "codec/edc/edckernel.h"
 

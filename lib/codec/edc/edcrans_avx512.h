@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The entropy coder for AVX-512: 16 lanes a register. */
 #include "codec/edc/edcrans_scalar.h"
 #include "codec/edc/edcvec_avx512.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The entropy coder, one lane after the other: of the levels that define EDC_CODES_LANE_BY_LANE.
  * The others use it where fewer than 64 lanes or few bytes are left.
  *

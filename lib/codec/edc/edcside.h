@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* A small adaptive binary range coder for what describes a frame: classes, tables, coefficients.
  *
  * Subbotin's carry handling as used by LZMA; a probability is 16 bits and moves by 1/16 a bit, for

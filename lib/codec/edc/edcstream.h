@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The parts of an EDC stream that encoder and decoder share: header, model, and the way from the
  * caller's pixels to rows of 16 bits. */
 #ifndef EMD_EDC_STREAM_H

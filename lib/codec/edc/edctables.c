@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Frequencies are stored with five significant bits: what that loses (0.0001 bit a symbol) is less
  * than the other bits would take. */
 #include "codec/edc/edctables.h"

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Frequency tables: from counts, to and from the stream, and into the coder's look-up tables. */
 #ifndef EMD_EDC_TABLES_H
 #define EMD_EDC_TABLES_H

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The vector layer of edckernel_impl.h for NEON (every arm64): 8 lanes. What each function does is
  * said in edcvec_scalar.h. */
 #include <arm_neon.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* The vector layer of edckernel_impl.h, one lane wide: plain C for every machine, and the oracle of
  * the others. Lanes are 16 bits; all arithmetic but v_adds and v_mulhrs is modulo 2^16. */
 #include <stdint.h>

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause
+ * Copyright (c) 2026, the emdtools developers */
 /* Filter ids and parameters for programs that write with the plugins of emdtools (or with any other
  * plugins of these filters) through HDF5's own functions:
  *
