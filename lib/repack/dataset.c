@@ -523,6 +523,19 @@ static enum emd_status choose_auto(const struct emd_source *source, hid_t id, hi
     return status;
 }
 
+/* Blosc takes chunks below 2 GiB only. */
+static enum emd_status choose_for_large(size_t bytes, struct emd_dataset *d, struct emd_error *err)
+{
+    struct emd_codec_choice zstd;
+    const enum emd_status status = emd_codec_choice_parse("zstd", &zstd, err);
+    if (status == EMD_OK) {
+        d->target = zstd.pipeline;
+        snprintf(d->remark, sizeof d->remark,
+                 "chunks of %zu bytes are too large for blosc; zstd is used", bytes);
+    }
+    return status;
+}
+
 /* Removes a byte shuffle that has nothing to do. */
 static void drop_idle_shuffle(struct emd_pipeline *pipeline, size_t item_size)
 {
@@ -770,12 +783,20 @@ static enum emd_status decide_target(const struct emd_source *source, hid_t id, 
     status = emd_filters_chunk_shape(type, r->rank, chunk, &d->shape, err);
     if (status != EMD_OK)
         return status;
-    if (options->codec.is_auto)
+    const size_t bytes = emd_chunk_bytes(&d->shape);
+    if (options->codec.is_auto && emd_codec_by_id(EMD_FILTER_BLOSC)->bound(NULL, 0, bytes) > 0)
         status = choose_auto(source, id, type, options->note != NULL, d, &d->shape, err);
+    else if (options->codec.is_auto)
+        status = choose_for_large(bytes, d, err);
     else
         d->target = options->codec.pipeline;
     if (status != EMD_OK)
         return status;
+    if (emd_pipeline_bound(&d->target, bytes) == 0)
+        return emd_fail(err, EMD_E_UNSUPPORTED,
+                        "chunks of %zu bytes are too large for %s; '-c zstd' takes them, or make "
+                        "them smaller with --chunk",
+                        bytes, options->codec.text);
     drop_idle_shuffle(&d->target, r->item_size);
     add_checksum(&d->target, options->checksum);
     if (r->contiguous &&
@@ -786,7 +807,6 @@ static enum emd_status decide_target(const struct emd_source *source, hid_t id, 
     status = emd_filters_set(dcpl, &d->target, &d->shape, err);
     if (status != EMD_OK)
         return status;
-    const size_t bytes = emd_chunk_bytes(&d->shape);
     r->target_bound = emd_pipeline_bound(&d->target, bytes);
     if (r->target_bound > 0)
         status = keep_if_smaller(source, id, dcpl, options, d, err);
