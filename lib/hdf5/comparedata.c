@@ -48,7 +48,7 @@ static enum emd_status report_value(struct reading *r, const hsize_t *start, con
                                     size_t element, struct emd_error *err)
 {
     char text[256] = "";
-    hsize_t at[EMD_RANK_MAX];
+    hsize_t at[EMD_RANK_MAX] = {0};
     size_t used = 0;
     for (int i = r->rank - 1; i >= 0; i--) {
         at[i] = start[i] + element % count[i];

@@ -112,13 +112,13 @@ static void compare_chunk(struct comparer *c, const uint64_t *origin, const unsi
     const unsigned rank = grid->rank;
     const size_t item = grid->item_size;
     uint64_t inside[EMD_RANK_MAX], at[EMD_RANK_MAX] = {0}, different = 0, first = UINT64_MAX;
-    bool whole = b != NULL;
+    bool whole = true;
     for (unsigned i = 0; i < rank; i++) {
         const uint64_t left = grid->dims[i] - origin[i];
         inside[i] = left < grid->chunk[i] ? left : grid->chunk[i];
         whole = whole && inside[i] == grid->chunk[i];
     }
-    if (whole && memcmp(a, b, emd_box_bytes(rank, grid->chunk, item)) == 0)
+    if (b && whole && memcmp(a, b, emd_box_bytes(rank, grid->chunk, item)) == 0)
         return;
     for (bool more = true; more;) {
         uint64_t in_chunk = 0, in_data = 0;
@@ -443,7 +443,7 @@ static enum emd_status run_engine(struct comparer *c, struct emd_plan_request *q
 
 static void describe(const struct comparer *c, char *text, size_t size)
 {
-    uint64_t at[EMD_RANK_MAX], rest = c->first;
+    uint64_t at[EMD_RANK_MAX] = {0}, rest = c->first;
     size_t used = (size_t)snprintf(text, size, "has %" PRIu64 " other value%s, the first at (",
                                    c->different, c->different == 1 ? "" : "s");
     for (unsigned a = c->grid.rank; a-- > 0;) {
@@ -533,7 +533,7 @@ enum emd_status emd_repack_compare(const char *a, const char *b,
                                    uint64_t most, struct emd_repack_result *result,
                                    struct emd_error *err)
 {
-    struct emd_error local;
+    struct emd_error local = {.status = EMD_OK};
     struct comparer c = {.options = options,
                          .pool = pool,
                          .result = result,

@@ -256,7 +256,7 @@ static bool is_trouble(enum emd_status status)
 
 enum emd_status emd_verify_file(const struct emd_verification *verification, struct emd_error *err)
 {
-    struct emd_error said = {EMD_OK, ""}, local;
+    struct emd_error said = {EMD_OK, ""}, local = {EMD_OK, ""};
     struct stat st;
     const bool known = fstat(verification->fd, &st) == 0;
     const struct emd_guard guard = {.file_bytes = known ? (uint64_t)st.st_size : 0,

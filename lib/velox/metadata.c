@@ -327,8 +327,8 @@ static double moving_step(double *steps, size_t count)
 }
 
 /* Scatter of single tilts: second differences vanish at rest and in a steady rotation, and are
- * sqrt(6) times as wide as what they are made of. 1.4826: from the median of absolute deviations to
- * the sigma of a normal distribution. */
+ * sqrt(6) times as wide as what they are made of. Their lower quartile, since each wrong tilt
+ * spoils three of them; 3.138: from there to the sigma of a normal distribution. */
 static double jitter(const double *tilt, size_t n, double *work)
 {
     size_t count = 0;
@@ -337,7 +337,10 @@ static double jitter(const double *tilt, size_t n, double *work)
         if (isfinite(second))
             work[count++] = fabs(second);
     }
-    return count > 0 ? 1.4826 * median(work, count) / sqrt(6) : 0;
+    if (count == 0)
+        return 0;
+    median(work, count); /* sorts */
+    return 3.138 * work[count / 4] / sqrt(6);
 }
 
 /* Finds where the stage begins and stops to turn. 'filled' and 'work' have room for n. */

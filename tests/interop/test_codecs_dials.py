@@ -211,7 +211,7 @@ class Format(unittest.TestCase):
         env.pop("PYTHONPATH", None)
         find = ("import importlib.metadata as m; "  # as well as by pkg_resources, which dxtbx uses
                 "print(*[e.load().__name__ for e in m.entry_points(group='dxtbx.format') "
-                "if e.name.startswith('FormatVeloxEMD:')], '.')")
+                "if e.value.startswith('FormatVeloxEMD:')], '.')")
         self.assertEqual(d.run("dials.python", "-c", find, env=env).split(), ["."])
         self.install(env, "dials.python")
         self.assertEqual(d.run("dials.python", "-c", find, env=env).split(), ["FormatVeloxEMD", "."])
@@ -235,7 +235,7 @@ class Format(unittest.TestCase):
         with open("theirs/theirs.egg-info/PKG-INFO", "w", encoding="utf-8") as f:
             f.write("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
         with open("theirs/theirs.py", "w", encoding="utf-8") as f:
-            f.write("from dxtbx.format.FormatHDF5 import FormatHDF5\n\n\nclass FormatVelox(FormatHDF5):\n"
+            f.write("from FormatVeloxEMD import FormatVeloxEMD\n\n\nclass FormatVelox(FormatVeloxEMD):\n"
                     "    @staticmethod\n    def understand(image_file):\n        return True\n")
         ask = ("from dxtbx.format.Registry import get_format_class_for_file as f; "
                "print(f('movie2.emd').__name__)")
