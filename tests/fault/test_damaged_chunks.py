@@ -198,7 +198,7 @@ class Batch(unittest.TestCase):
             with subprocess.Popen([fl.EMDREPACK, "-c", "zstd:19", "-d", "out", "slow.h5", "1.h5"],
                                   stderr=subprocess.PIPE, text=True) as p:
                 child = None
-                while not (child and os.path.exists("out/slow.h5.tmp")) and p.poll() is None:
+                while not (child and fl.temporary("out/slow.h5")) and p.poll() is None:
                     with open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
                         child = f.read().split()
                 self.assertIsNone(p.poll())
