@@ -605,13 +605,17 @@ static void end_member(struct member *m)
 
 /* Waits until processes say something; those that are done leave the crew. */
 static unsigned hear_crew(const struct settings *settings, struct member *crew, unsigned running,
-                          struct pollfd *fds, int *code)
+                          int *code)
 {
+    /* made anew each time: the processes, which are forked from here, look for leaks */
+    struct pollfd *fds = need(calloc(running, sizeof *fds));
     for (unsigned i = 0; i < running; i++)
         fds[i] = (struct pollfd){.fd = crew[i].fd, .events = POLLIN};
     /* not for ever: a signal may come just before the wait */
-    if (poll(fds, running, 100) <= 0)
+    if (poll(fds, running, 100) <= 0) {
+        free(fds);
         return running;
+    }
     unsigned left = 0;
     for (unsigned i = 0; i < running; i++) {
         struct member *m = &crew[i];
@@ -628,6 +632,7 @@ static unsigned hear_crew(const struct settings *settings, struct member *crew, 
             finish_job(settings, m->job, code);
         }
     }
+    free(fds);
     return left;
 }
 
@@ -655,7 +660,6 @@ static int run_files(const struct settings *settings, struct job_list *list)
                                            .threads = (unsigned)settings->threads,
                                            .memory = emd_repack_budget(&settings->repack)};
     struct member *crew = need(calloc(budget.jobs, sizeof *crew));
-    struct pollfd *fds = need(calloc(budget.jobs, sizeof *fds));
     unsigned running = 0;
     size_t next = 0;
     int code = EMD_EXIT_OK;
@@ -671,10 +675,9 @@ static int run_files(const struct settings *settings, struct job_list *list)
         if (running == 0)
             break;
         stop_crew(crew, running, &asked);
-        running = hear_crew(settings, crew, running, fds, &code);
+        running = hear_crew(settings, crew, running, &code);
     }
     free(crew);
-    free(fds);
     return code;
 }
 
