@@ -455,7 +455,8 @@ enum emd_status emd_tree_compare(hid_t a, hid_t b, const struct emd_compare_opti
                                  struct emd_error *err)
 {
     static const struct emd_compare_options defaults;
-    struct emd_error local = {.status = EMD_OK}; /* the last difference is needed, whether the caller wants it or not */
+    struct emd_error local = {
+        .status = EMD_OK}; /* the last difference is needed, whether the caller wants it or not */
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     struct emd_comparison c = {.file = {a, b}, .options = options ? options : &defaults};
     err = err ? err : &local;
