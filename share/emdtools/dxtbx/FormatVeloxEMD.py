@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Copyright (c) 2026, the emdtools developers
-# Copyright emdtools developers; BSD-3-Clause, see LICENSE.
 """Velox EMD movies for DIALS: reads raw files and files compressed by emdrepack alike.
 
 Works with dxtbx 3.11 and later. To use it, put this folder on PYTHONPATH (the entry point lies
