@@ -37,9 +37,11 @@ struct node {
     size_t column;
     double number;
     char *text;
+    size_t begin, end; /* in the expression */
 };
 
 struct emd_select {
+    char *expression;
     struct node node[NODES];
     size_t count, root;
     const struct emd_select_column *columns;
@@ -186,6 +188,11 @@ static enum emd_status parse_value(struct parser *p, struct node *node)
     return node->text ? EMD_OK : emd_fail(p->err, EMD_E_MEMORY, "out of memory");
 }
 
+static size_t position(const struct parser *p)
+{
+    return (size_t)(p->at - p->start);
+}
+
 static enum emd_status parse_not(struct parser *p, size_t *root)
 {
     enum emd_status status;
@@ -193,8 +200,10 @@ static enum emd_status parse_not(struct parser *p, size_t *root)
     if (++p->depth > DEPTH) /* stays there: the parsing has failed */
         return emd_fail(p->err, EMD_E_ARGUMENT, "too many parentheses");
     skip_blanks(p);
+    node.begin = position(p);
     if (keyword(p, "not") || (*p->at == '!' && p->at[1] != '=' && p->at[1] != '~' && p->at++)) {
         status = parse_not(p, &node.left);
+        node.end = position(p);
         if (status == EMD_OK)
             status = add(p, node, root);
     } else if (*p->at == '(') {
@@ -211,6 +220,7 @@ static enum emd_status parse_not(struct parser *p, size_t *root)
             status = parse_operator(p, &node.op);
         if (status == EMD_OK)
             status = parse_value(p, &node);
+        node.end = position(p);
         if (status == EMD_OK)
             status = add(p, node, root);
     }
@@ -220,10 +230,13 @@ static enum emd_status parse_not(struct parser *p, size_t *root)
 
 static enum emd_status parse_and(struct parser *p, size_t *root)
 {
+    skip_blanks(p);
+    const size_t begin = position(p);
     enum emd_status status = parse_not(p, root);
     while (status == EMD_OK && keyword(p, "and")) {
-        struct node node = {.op = AND, .left = *root};
+        struct node node = {.op = AND, .left = *root, .begin = begin};
         status = parse_not(p, &node.right);
+        node.end = position(p);
         if (status == EMD_OK)
             status = add(p, node, root);
     }
@@ -232,10 +245,13 @@ static enum emd_status parse_and(struct parser *p, size_t *root)
 
 static enum emd_status parse_or(struct parser *p, size_t *root)
 {
+    skip_blanks(p);
+    const size_t begin = position(p);
     enum emd_status status = parse_and(p, root);
     while (status == EMD_OK && keyword(p, "or")) {
-        struct node node = {.op = OR, .left = *root};
+        struct node node = {.op = OR, .left = *root, .begin = begin};
         status = parse_and(p, &node.right);
+        node.end = position(p);
         if (status == EMD_OK)
             status = add(p, node, root);
     }
@@ -247,8 +263,10 @@ enum emd_status emd_select_parse(const char *text, const struct emd_select_colum
 {
     struct emd_select *select = calloc(1, sizeof *select);
     *out = NULL;
-    if (!select)
+    if (!select || !(select->expression = strdup(text))) {
+        free(select);
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    }
     select->columns = columns;
     struct parser p = {
         .start = text, .at = text, .select = select, .column_count = count, .err = err};
@@ -270,6 +288,7 @@ void emd_select_free(struct emd_select *select)
         return;
     for (size_t i = 0; i < select->count; i++)
         free(select->node[i].text);
+    free(select->expression);
     free(select);
 }
 
@@ -312,9 +331,10 @@ static bool compare(const struct node *node, const struct emd_select *select,
     }
 }
 
-bool emd_select_matches(const struct emd_select *select, const struct emd_select_row *row)
+/* The value of each node for the row. */
+static void evaluate(const struct emd_select *select, const struct emd_select_row *row,
+                     bool value[NODES])
 {
-    bool value[NODES];
     for (size_t i = 0; i < select->count; i++) {
         const struct node *node = &select->node[i];
         switch (node->op) {
@@ -331,5 +351,39 @@ bool emd_select_matches(const struct emd_select *select, const struct emd_select
             value[i] = compare(node, select, row);
         }
     }
+}
+
+bool emd_select_matches(const struct emd_select *select, const struct emd_select_row *row)
+{
+    bool value[NODES];
+    evaluate(select, row, value);
     return select->count > 0 && value[select->root];
+}
+
+void emd_select_unmet(const struct emd_select *select, const struct emd_select_row *row,
+                      char text[static 256])
+{
+    bool value[NODES];
+    text[0] = '\0';
+    evaluate(select, row, value);
+    if (select->count == 0 || value[select->root])
+        return;
+    const struct node *node = &select->node[select->root];
+    while (node->op == AND) /* the first of its parts that does not hold */
+        node = &select->node[value[node->left] ? node->right : node->left];
+    const char *part = select->expression + node->begin;
+    const int length = (int)(node->end - node->begin < 100 ? node->end - node->begin : 100);
+    if (node->op >= NOT) {
+        snprintf(text, 256, "required: %.*s", length, part);
+        return;
+    }
+    const struct emd_select_column *column = &select->columns[node->column];
+    const double x = column->number ? row->number(row->ctx, node->column) : 0;
+    const char *word = column->number ? "" : row->text(row->ctx, node->column);
+    if (column->number ? isnan(x) : word[0] == '\0')
+        snprintf(text, 256, "no %s; required: %.*s", column->name, length, part);
+    else if (column->number)
+        snprintf(text, 256, "%s %.4g; required: %.*s", column->name, x, length, part);
+    else
+        snprintf(text, 256, "%s %.100s; required: %.*s", column->name, word, length, part);
 }

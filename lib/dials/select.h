@@ -42,4 +42,9 @@ struct emd_select_row {
 };
 bool emd_select_matches(const struct emd_select *select, const struct emd_select_row *row);
 
+/* Which part of the expression the row does not fulfil, and the row's value: "resolution 1.62;
+ * required: resolution < 1.5"; "" if it matches. */
+void emd_select_unmet(const struct emd_select *select, const struct emd_select_row *row,
+                      char text[static 256]);
+
 #endif

@@ -136,6 +136,37 @@ START_TEST(columns_used)
 }
 END_TEST
 
+START_TEST(what_does_not_hold)
+{
+    static const struct {
+        const char *expression, *unmet;
+    } cases[] = {
+        {"resolution < 1.0 and cc_half > 0.9", ""},
+        {"resolution < 0.8", "resolution 0.85; required: resolution < 0.8"},
+        {"resolution < 1 and cc_half > 0.96", "cc_half 0.95; required: cc_half > 0.96"},
+        {"( resolution<.8 ) and cc_half > 2", "resolution 0.85; required: resolution<.8"},
+        {"resolution < 1 and (cc_half > 0.9 and cc_half > 1 and cluster = 1)",
+         "cc_half 0.95; required: cc_half > 1"},
+        {"cluster = 1", "no cluster; required: cluster = 1"},
+        {"symmetry = 'P -1' and cluster = 1", "symmetry P 1 2/m 1; required: symmetry = 'P -1'"},
+        {"cc_half > 0 and not path ~ lab*", "required: not path ~ lab*"},
+        {"cluster = 1 or resolution > 1 and cc_half > 0",
+         "required: cluster = 1 or resolution > 1 and cc_half > 0"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct emd_select *select;
+        const struct emd_select_row row = {number, text, NULL};
+        char unmet[256];
+        ck_assert_int_eq(emd_select_parse(cases[i].expression, columns, COLUMNS, &select, NULL),
+                         EMD_OK);
+        emd_select_unmet(select, &row, unmet);
+        ck_assert_str_eq(unmet, cases[i].unmet);
+        ck_assert_int_eq(emd_select_matches(select, &row), unmet[0] == '\0');
+        emd_select_free(select);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("select");
@@ -143,6 +174,7 @@ int main(void)
     tcase_add_test(tests, choices);
     tcase_add_test(tests, mistakes);
     tcase_add_test(tests, columns_used);
+    tcase_add_test(tests, what_does_not_hold);
     suite_add_tcase(suite, tests);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);

@@ -13,10 +13,10 @@
 #include "base/nearest.h"
 #include "base/safefile.h"
 #include "common/message.h"
-#include "emdlist/listcolumns.h"
+#include "dials/listcolumns.h"
+#include "dials/listrows.h"
+#include "dials/listselect.h"
 #include "emdlist/listoutput.h"
-#include "emdlist/listrows.h"
-#include "emdlist/listselect.h"
 
 static const char help_start[] =
     "Usage: emdlist [OPTION]... TRIAL\n"
@@ -83,11 +83,11 @@ static const struct option options[] = {{"directory", required_argument, NULL, '
                                         {NULL, 0, NULL, 0}};
 
 struct arguments {
-    struct list_settings settings;
+    struct emd_list_settings settings;
     enum format format;
-    enum list_column_id columns[4 * LIST_COLUMNS];
+    enum emd_list_column_id columns[4 * EMD_LIST_COLUMNS];
     size_t column_count; /* 0: the format's own */
-    enum list_column_id sort;
+    enum emd_list_column_id sort;
     bool backwards;
     const char *output;
     const char *expression; /* NULL: all */
@@ -98,10 +98,10 @@ struct arguments {
 static void print_help(void)
 {
     fputs(help_start, stdout);
-    for (enum list_column_id id = 0; id < LIST_COLUMNS; id++)
-        printf("  %-14s %s%s%s%s\n", list_column(id)->key, list_column(id)->help,
-               list_column(id)->unit[0] ? " (" : "", list_column(id)->unit,
-               list_column(id)->unit[0] ? ")" : "");
+    for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS; id++)
+        printf("  %-14s %s%s%s%s\n", emd_list_column(id)->key, emd_list_column(id)->help,
+               emd_list_column(id)->unit[0] ? " (" : "", emd_list_column(id)->unit,
+               emd_list_column(id)->unit[0] ? ")" : "");
 }
 
 /* Index of 'text' among the names, -1 if it is none of them. */
@@ -115,10 +115,10 @@ static int choice(const char *text, const char *const names[], int count)
 
 static int no_column(const char *option, const char *name)
 {
-    const char *names[LIST_COLUMNS];
-    for (enum list_column_id id = 0; id < LIST_COLUMNS; id++)
-        names[id] = list_column(id)->key;
-    const char *near = emd_nearest(name, names, LIST_COLUMNS);
+    const char *names[EMD_LIST_COLUMNS];
+    for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS; id++)
+        names[id] = emd_list_column(id)->key;
+    const char *near = emd_nearest(name, names, EMD_LIST_COLUMNS);
     return near ? emd_usage_error("%s: no column '%s'; did you mean '%s'?", option, name, near)
                 : emd_usage_error("%s: no column '%s'", option, name);
 }
@@ -149,9 +149,9 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
             a->settings.good_only = true;
             break;
         case OPT_SORT: {
-            enum list_column_id ids[LIST_COLUMNS];
+            enum emd_list_column_id ids[EMD_LIST_COLUMNS];
             a->backwards = optarg[0] == '-';
-            if (list_columns_parse(optarg + a->backwards, ids, LIST_COLUMNS, unknown) != 1)
+            if (emd_list_columns_parse(optarg + a->backwards, ids, EMD_LIST_COLUMNS, unknown) != 1)
                 return no_column("--sort", unknown);
             a->sort = ids[0];
             break;
@@ -169,7 +169,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
             if ((index = choice(optarg, sources, 3)) < 0)
                 return emd_usage_error("--symmetry-from %s: not symmetry, cosym or space_group",
                                        optarg);
-            a->settings.symmetry_from = (enum symmetry_from)index;
+            a->settings.symmetry_from = (enum emd_symmetry_from)index;
             break;
         case OPT_FORMAT:
             if ((index = choice(optarg, formats, 5)) < 0)
@@ -177,8 +177,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
             a->format = (enum format)index;
             break;
         case OPT_COLUMNS:
-            a->column_count = list_columns_parse(optarg, a->columns,
-                                                 sizeof a->columns / sizeof *a->columns, unknown);
+            a->column_count = emd_list_columns_parse(
+                optarg, a->columns, sizeof a->columns / sizeof *a->columns, unknown);
             if (a->column_count == 0)
                 return no_column("--columns", unknown);
             break;
@@ -213,13 +213,15 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, bool *sto
 /* Without --columns: what each format shows. */
 static void choose_columns(struct arguments *a)
 {
-    static const enum list_column_id table[] = {
-        LIST_PATH,    LIST_CRYSTAL,      LIST_RESOLUTION,   LIST_CELL,    LIST_SYMMETRY,
-        LIST_FRAMES,  LIST_COMPLETENESS, LIST_MULTIPLICITY, LIST_I_SIGMA, LIST_R_MEAS,
-        LIST_CC_HALF, LIST_REFLECTIONS,  LIST_OUTCOME,      LIST_STAGE,   LIST_REASON};
-    static const enum list_column_id page[] = {
-        LIST_PATH,         LIST_RESOLUTION, LIST_CELL,   LIST_SYMMETRY, LIST_FRAMES,
-        LIST_COMPLETENESS, LIST_I_SIGMA,    LIST_R_MEAS, LIST_CC_HALF,  LIST_OUTCOME};
+    static const enum emd_list_column_id table[] = {
+        EMD_LIST_PATH,     EMD_LIST_CRYSTAL, EMD_LIST_RESOLUTION,   EMD_LIST_CELL,
+        EMD_LIST_SYMMETRY, EMD_LIST_FRAMES,  EMD_LIST_COMPLETENESS, EMD_LIST_MULTIPLICITY,
+        EMD_LIST_I_SIGMA,  EMD_LIST_R_MEAS,  EMD_LIST_CC_HALF,      EMD_LIST_REFLECTIONS,
+        EMD_LIST_OUTCOME,  EMD_LIST_STAGE,   EMD_LIST_REASON};
+    static const enum emd_list_column_id page[] = {
+        EMD_LIST_PATH,    EMD_LIST_RESOLUTION,   EMD_LIST_CELL,    EMD_LIST_SYMMETRY,
+        EMD_LIST_FRAMES,  EMD_LIST_COMPLETENESS, EMD_LIST_I_SIGMA, EMD_LIST_R_MEAS,
+        EMD_LIST_CC_HALF, EMD_LIST_OUTCOME};
     if (a->column_count == 0 && (a->format == FORMAT_TSV || a->format == FORMAT_CSV)) {
         memcpy(a->columns, table, sizeof table);
         a->column_count = sizeof table / sizeof *table;
@@ -227,22 +229,22 @@ static void choose_columns(struct arguments *a)
         memcpy(a->columns, page, sizeof page);
         a->column_count = sizeof page / sizeof *page;
     } else if (a->column_count == 0 && a->format == FORMAT_JSON) {
-        for (enum list_column_id id = 0; id < LIST_COLUMNS; id++)
-            if (id != LIST_RATIO) /* opens every movie: only when asked for */
+        for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS; id++)
+            if (id != EMD_LIST_RATIO) /* opens every movie: only when asked for */
                 a->columns[a->column_count++] = id;
     }
-    struct list_settings *s = &a->settings;
+    struct emd_list_settings *s = &a->settings;
     for (size_t i = 0; i < a->column_count; i++) {
-        s->what |= list_column(a->columns[i])->needs;
-        s->want_ratio |= a->columns[i] == LIST_RATIO;
-        s->want_lattice |= list_column(a->columns[i])->lattice;
+        s->what |= emd_list_column(a->columns[i])->needs;
+        s->want_ratio |= a->columns[i] == EMD_LIST_RATIO;
+        s->want_lattice |= emd_list_column(a->columns[i])->lattice;
     }
-    s->want_lattice |= list_column(a->sort)->lattice || a->format == FORMAT_HTML;
-    s->what |= list_column(a->sort)->needs;
-    s->want_ratio |= a->sort == LIST_RATIO;
+    s->want_lattice |= emd_list_column(a->sort)->lattice || a->format == FORMAT_HTML;
+    s->what |= emd_list_column(a->sort)->needs;
+    s->want_ratio |= a->sort == EMD_LIST_RATIO;
     if (s->method != EMD_RESOLUTION_SHELL)
         s->what |= EMD_TRIAL_SHELLS;
-    if (s->symmetry_from == SYMMETRY_COSYM)
+    if (s->symmetry_from == EMD_SYMMETRY_COSYM)
         s->what |= EMD_TRIAL_COSYM;
     if (a->format == FORMAT_HTML)
         s->what |= EMD_TRIAL_FRAMES | EMD_TRIAL_COSYM;
@@ -253,12 +255,12 @@ static const struct arguments *sorting;
 
 static int compare_rows(const void *pa, const void *pb)
 {
-    const struct list_row *a = pa, *b = pb;
-    const enum list_column_id key = sorting->sort;
-    char abuf[LIST_BUFFER], bbuf[LIST_BUFFER];
+    const struct emd_list_row *a = pa, *b = pb;
+    const enum emd_list_column_id key = sorting->sort;
+    char abuf[EMD_LIST_BUFFER], bbuf[EMD_LIST_BUFFER];
     int order = 0;
-    if (list_column(key)->kind == LIST_NUMBER) {
-        double x = list_number(a, key), y = list_number(b, key);
+    if (emd_list_column(key)->kind == EMD_LIST_NUMBER) {
+        double x = emd_list_number(a, key), y = emd_list_number(b, key);
         if (isnan(x) || isnan(y)) {
             if (isnan(x) != isnan(y))
                 return isnan(x) ? 1 : -1; /* at the end either way */
@@ -266,8 +268,8 @@ static int compare_rows(const void *pa, const void *pb)
             order = x < y ? -1 : x > y;
         }
     } else {
-        order = strcmp(list_text(a, key, &sorting->settings, abuf),
-                       list_text(b, key, &sorting->settings, bbuf));
+        order = strcmp(emd_list_text(a, key, &sorting->settings, abuf),
+                       emd_list_text(b, key, &sorting->settings, bbuf));
     }
     if (order == 0) {
         order = strcmp(a->trial->path, b->trial->path);
@@ -278,9 +280,9 @@ static int compare_rows(const void *pa, const void *pb)
     return sorting->backwards ? -order : order;
 }
 
-static void write_list(FILE *out, const struct list_rows *rows, const struct arguments *a)
+static void write_list(FILE *out, const struct emd_list_rows *rows, const struct arguments *a)
 {
-    const struct list_settings *s = &a->settings;
+    const struct emd_list_settings *s = &a->settings;
     if (a->print == PRINT_NAMES) {
         list_print_names(out, rows);
         return;
@@ -310,7 +312,7 @@ static void write_list(FILE *out, const struct list_rows *rows, const struct arg
     }
 }
 
-static enum emd_status write_file(const struct list_rows *rows, const struct arguments *a,
+static enum emd_status write_file(const struct emd_list_rows *rows, const struct arguments *a,
                                   struct emd_error *err)
 {
     struct emd_safefile *file;
@@ -338,8 +340,9 @@ static enum emd_status write_file(const struct list_rows *rows, const struct arg
 
 int main(int argc, char **argv)
 {
-    struct arguments a = {.settings = {.folder = ".", .limit = 0.3}, .sort = LIST_RESOLUTION};
-    struct list_rows rows;
+    struct arguments a = {.settings = {.folder = ".", .limit = 0.3, .ratio = list_image_ratio},
+                          .sort = EMD_LIST_RESOLUTION};
+    struct emd_list_rows rows;
     struct emd_error err;
     bool stop;
     emd_message_init("emdlist", EMD_NORMAL);
@@ -349,15 +352,18 @@ int main(int argc, char **argv)
     choose_columns(&a);
     enum emd_status status = EMD_OK;
     if (a.expression)
-        status = list_select_parse(a.expression, &a.settings, &a.select, &err);
+        status = emd_list_select_parse(a.expression, &a.settings, &a.select, &err);
     if (status != EMD_OK)
         return emd_finish(emd_usage_error("--select: %s", err.text));
-    status = list_rows_read(&a.settings, &rows, &err);
+    status = emd_list_rows_read(&a.settings, &rows, &err);
     if (status != EMD_OK) {
         emd_select_free(a.select);
         emd_message_error("%s: %s", a.settings.folder, err.text);
         return emd_finish(status == EMD_E_ARGUMENT ? EMD_EXIT_USAGE : EMD_EXIT_FAILED);
     }
+    if (rows.unreadable > 0)
+        emd_message_warning("%s: cannot be read%s", rows.first_unreadable,
+                            rows.unreadable > 1 ? ", and others" : "");
     sorting = &a;
     if (rows.count > 1)
         qsort(rows.rows, rows.count, sizeof *rows.rows, compare_rows);
@@ -366,7 +372,7 @@ int main(int argc, char **argv)
         code = EMD_EXIT_NOT_READY;
     } else if (a.select) {
         const size_t before = rows.count;
-        list_rows_select(&rows, a.select, &a.settings);
+        emd_list_rows_select(&rows, a.select, &a.settings);
         if (rows.count == 0) {
             emd_message_error("none of %zu crystals fulfils --select", before);
             code = EMD_EXIT_NOT_READY;
@@ -382,6 +388,6 @@ int main(int argc, char **argv)
     } else {
         write_list(stdout, &rows, &a);
     }
-    list_rows_free(&rows);
+    emd_list_rows_free(&rows);
     return emd_finish(code);
 }

@@ -40,16 +40,16 @@ static size_t put_plain(FILE *out, const char *text)
     return width;
 }
 
-void list_write_classic(FILE *out, const struct list_rows *rows,
-                        const struct list_settings *settings)
+void list_write_classic(FILE *out, const struct emd_list_rows *rows,
+                        const struct emd_list_settings *settings)
 {
     for (size_t i = 0; i < rows->count; i++) {
-        const struct list_row *row = &rows->rows[i];
+        const struct emd_list_row *row = &rows->rows[i];
         const struct emd_trial *t = row->trial;
         put_plain(out, t->path);
         if (t->outcome != EMD_OUTCOME_GOOD) {
-            fprintf(out,
-                    " -     %s at %s: ", t->not_ready ? "not ready" : list_outcome_name(t->outcome),
+            fprintf(out, " -     %s at %s: ",
+                    t->not_ready ? "not ready" : emd_list_outcome_name(t->outcome),
                     emd_stage_name(t->stage));
             put_plain(out, t->reason);
         } else {
@@ -60,7 +60,7 @@ void list_write_classic(FILE *out, const struct list_rows *rows,
             fputs("     Unit cell: ", out);
             for (int k = 0; k < 6; k++)
                 fprintf(out, "%s%s", k ? "  " : "", row->cell ? row->cell->text[k] : "-");
-            const char *symmetry = list_row_symmetry(row, settings->symmetry_from);
+            const char *symmetry = emd_list_row_symmetry(row, settings->symmetry_from);
             fputs(" Best solution: ", out);
             put_plain(out, symmetry[0] ? symmetry : "-");
         }
@@ -81,29 +81,30 @@ static void put_padded(FILE *out, const char *text, size_t width, bool right, bo
         fprintf(out, "%*s", fill, "");
 }
 
-void list_write_text(FILE *out, const struct list_rows *rows, const struct list_settings *settings,
-                     const enum list_column_id ids[], size_t count)
+void list_write_text(FILE *out, const struct emd_list_rows *rows,
+                     const struct emd_list_settings *settings, const enum emd_list_column_id ids[],
+                     size_t count)
 {
-    char buffer[LIST_BUFFER];
+    char buffer[EMD_LIST_BUFFER];
     size_t *widths = malloc((count ? count : 1) * sizeof *widths);
     for (size_t c = 0; c < count && widths; c++) {
-        widths[c] = strlen(list_column(ids[c])->key);
+        widths[c] = strlen(emd_list_column(ids[c])->key);
         for (size_t i = 0; i < rows->count; i++) {
-            const char *text = list_text(&rows->rows[i], ids[c], settings, buffer);
+            const char *text = emd_list_text(&rows->rows[i], ids[c], settings, buffer);
             size_t width = put_plain(NULL, text[0] ? text : "-");
             widths[c] = width > widths[c] ? width : widths[c];
         }
     }
     for (size_t i = 0; i <= rows->count; i++) {
         for (size_t c = 0; c < count; c++) {
-            const struct list_column *column = list_column(ids[c]);
+            const struct emd_list_column *column = emd_list_column(ids[c]);
             const char *text =
-                i == 0 ? column->key : list_text(&rows->rows[i - 1], ids[c], settings, buffer);
+                i == 0 ? column->key : emd_list_text(&rows->rows[i - 1], ids[c], settings, buffer);
             if (c)
                 fputs("  ", out);
             /* Without memory for the widths the columns are only not aligned. */
             put_padded(out, text[0] ? text : "-", widths ? widths[c] : 0,
-                       column->kind == LIST_NUMBER, c + 1 == count);
+                       column->kind == EMD_LIST_NUMBER, c + 1 == count);
         }
         putc('\n', out);
     }
@@ -163,20 +164,20 @@ static void put_csv(FILE *out, const char *text, bool is_text)
         putc('"', out);
 }
 
-void list_write_separated(FILE *out, const struct list_rows *rows,
-                          const struct list_settings *settings, const enum list_column_id ids[],
-                          size_t count, char separator)
+void list_write_separated(FILE *out, const struct emd_list_rows *rows,
+                          const struct emd_list_settings *settings,
+                          const enum emd_list_column_id ids[], size_t count, char separator)
 {
-    char buffer[LIST_BUFFER];
+    char buffer[EMD_LIST_BUFFER];
     for (size_t i = 0; i <= rows->count; i++) {
         for (size_t c = 0; c < count; c++) {
-            const struct list_column *column = list_column(ids[c]);
+            const struct emd_list_column *column = emd_list_column(ids[c]);
             const char *text =
-                i == 0 ? column->key : list_text(&rows->rows[i - 1], ids[c], settings, buffer);
+                i == 0 ? column->key : emd_list_text(&rows->rows[i - 1], ids[c], settings, buffer);
             if (c)
                 putc(separator, out);
             if (separator == ',')
-                put_csv(out, text, column->kind == LIST_TEXT);
+                put_csv(out, text, column->kind == EMD_LIST_TEXT);
             else
                 put_tsv(out, text);
         }
@@ -271,29 +272,56 @@ static void put_esds(FILE *out, const struct emd_cell *cell)
     putc(']', out);
 }
 
-void list_write_json(FILE *out, const struct list_rows *rows, const struct list_settings *settings,
-                     const enum list_column_id ids[], size_t count)
+void list_write_json(FILE *out, const struct emd_list_rows *rows,
+                     const struct emd_list_settings *settings, const enum emd_list_column_id ids[],
+                     size_t count)
 {
-    char buffer[LIST_BUFFER];
+    char buffer[EMD_LIST_BUFFER];
     putc('[', out);
     for (size_t i = 0; i < rows->count; i++) {
-        const struct list_row *row = &rows->rows[i];
+        const struct emd_list_row *row = &rows->rows[i];
         fputs(i ? ",\n{" : "\n{", out);
         for (size_t c = 0; c < count; c++) {
-            const struct list_column *column = list_column(ids[c]);
+            const struct emd_list_column *column = emd_list_column(ids[c]);
             if (c)
                 putc(',', out);
             list_json_string(out, column->key);
             putc(':', out);
-            if (column->kind == LIST_NUMBER)
-                list_json_number(out, list_number(row, ids[c]), column->decimals);
-            else if (ids[c] == LIST_ESDS)
+            if (column->kind == EMD_LIST_NUMBER)
+                list_json_number(out, emd_list_number(row, ids[c]), column->decimals);
+            else if (ids[c] == EMD_LIST_ESDS)
                 put_esds(out, row->cell);
             else
-                list_json_string(out, list_text(row, ids[c], settings, buffer));
+                list_json_string(out, emd_list_text(row, ids[c], settings, buffer));
         }
         put_shells(out, &row->trial->table);
         putc('}', out);
     }
     fputs(rows->count ? "\n]\n" : "]\n", out);
+}
+
+static void print_trials(FILE *out, const struct emd_list_rows *rows, const char *folder)
+{
+    const char *slash = folder[0] && folder[strlen(folder) - 1] != '/' ? "/" : "";
+    for (size_t i = 0; i < rows->count; i++) {
+        bool before = false;
+        /* Several crystals of a trial can be apart in the order; there are few of them. */
+        for (size_t k = 0; k < i && !before && rows->rows[i].crystals > 1; k++)
+            before = rows->rows[k].trial == rows->rows[i].trial;
+        if (!before)
+            fprintf(out, "%s%s%s\n", folder, slash, rows->rows[i].trial->path);
+    }
+}
+
+void list_print_names(FILE *out, const struct emd_list_rows *rows)
+{
+    print_trials(out, rows, "");
+}
+
+void list_print_paths(FILE *out, const struct emd_list_rows *rows,
+                      const struct emd_list_settings *settings)
+{
+    char *folder = realpath(settings->folder, NULL);
+    print_trials(out, rows, folder ? folder : settings->folder);
+    free(folder);
 }

@@ -3,7 +3,7 @@
 /* The compression ratio of a movie: of its largest dataset, whatever wrote it. */
 #include <math.h>
 
-#include "emdlist/listrows.h"
+#include "emdlist/listoutput.h"
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"

@@ -27,7 +27,7 @@ static void put_numbers(FILE *out, const double *values, const int *decimals, in
 
 /* What a row's plots and details need beyond its columns. The order of a shell's numbers is known
  * to report.js (SHELL). */
-static void put_details(FILE *out, const struct list_row *row)
+static void put_details(FILE *out, const struct emd_list_row *row)
 {
     static const enum emd_shell_column order[] = {
         EMD_SHELL_D_MAX,        EMD_SHELL_D_MIN,        EMD_SHELL_CC_HALF, EMD_SHELL_I_SIGMA,
@@ -64,11 +64,11 @@ static void put_details(FILE *out, const struct list_row *row)
     putc(']', out);
 }
 
-static void put_columns(FILE *out, const enum list_column_id ids[], size_t count)
+static void put_columns(FILE *out, const enum emd_list_column_id ids[], size_t count)
 {
     fputs(",\"columns\":[", out);
-    for (enum list_column_id id = 0; id < LIST_COLUMNS; id++) {
-        const struct list_column *c = list_column(id);
+    for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS; id++) {
+        const struct emd_list_column *c = emd_list_column(id);
         fputs(id ? ",{\"key\":" : "{\"key\":", out);
         list_json_string(out, c->key);
         fputs(",\"title\":", out);
@@ -77,14 +77,14 @@ static void put_columns(FILE *out, const enum list_column_id ids[], size_t count
         list_json_string(out, c->unit);
         fputs(",\"help\":", out);
         list_json_string(out, c->help);
-        fprintf(out, ",\"number\":%s,\"decimals\":%d}", c->kind == LIST_NUMBER ? "true" : "false",
-                c->decimals);
+        fprintf(out, ",\"number\":%s,\"decimals\":%d}",
+                c->kind == EMD_LIST_NUMBER ? "true" : "false", c->decimals);
     }
     fputs("],\"shown\":[", out);
     for (size_t i = 0; i < count; i++) {
         if (i)
             putc(',', out);
-        list_json_string(out, list_column(ids[i])->key);
+        list_json_string(out, emd_list_column(ids[i])->key);
     }
     putc(']', out);
 }
@@ -101,10 +101,11 @@ static void put_lattice(FILE *out, const struct emd_lattice_summary *lattice)
     putc('}', out);
 }
 
-static void put_data(FILE *out, const struct list_rows *rows, const struct list_settings *settings,
-                     const enum list_column_id ids[], size_t count)
+static void put_data(FILE *out, const struct emd_list_rows *rows,
+                     const struct emd_list_settings *settings, const enum emd_list_column_id ids[],
+                     size_t count)
 {
-    char buffer[LIST_BUFFER], when[32] = "";
+    char buffer[EMD_LIST_BUFFER], when[32] = "";
     char *folder = realpath(settings->folder, NULL);
     time_t now = time(NULL);
     struct tm utc;
@@ -122,7 +123,7 @@ static void put_data(FILE *out, const struct list_rows *rows, const struct list_
     fputs(",\"limit\":", out);
     list_json_number(out, settings->limit, 6);
     fputs(",\"method\":", out);
-    list_json_string(out, list_method_name(settings->method));
+    list_json_string(out, emd_list_method_name(settings->method));
     fprintf(out, ",\"hidden\":%zu,\"goal\":%d,\"stages\":[", rows->hidden,
             strchr(settings->trial, '/') ? EMD_STAGE_RESCALE : EMD_STAGE_SCALE);
     for (enum emd_stage s = 0; s < EMD_STAGES; s++) {
@@ -135,18 +136,18 @@ static void put_data(FILE *out, const struct list_rows *rows, const struct list_
     put_lattice(out, &rows->lattice);
     fputs(",\"rows\":[", out);
     for (size_t i = 0; i < rows->count; i++) {
-        const struct list_row *row = &rows->rows[i];
+        const struct emd_list_row *row = &rows->rows[i];
         fputs(i ? ",\n{" : "\n{", out);
-        for (enum list_column_id id = 0; id < LIST_COLUMNS; id++) {
-            const struct list_column *c = list_column(id);
+        for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS; id++) {
+            const struct emd_list_column *c = emd_list_column(id);
             if (id)
                 putc(',', out);
             list_json_string(out, c->key);
             putc(':', out);
-            if (c->kind == LIST_NUMBER)
-                list_json_number(out, list_number(row, id), c->decimals);
+            if (c->kind == EMD_LIST_NUMBER)
+                list_json_number(out, emd_list_number(row, id), c->decimals);
             else
-                list_json_string(out, list_text(row, id, settings, buffer));
+                list_json_string(out, emd_list_text(row, id, settings, buffer));
         }
         put_details(out, row);
         putc('}', out);
@@ -165,8 +166,9 @@ static void put_html_text(FILE *out, const char *text)
     }
 }
 
-void list_write_html(FILE *out, const struct list_rows *rows, const struct list_settings *settings,
-                     const enum list_column_id ids[], size_t count)
+void list_write_html(FILE *out, const struct emd_list_rows *rows,
+                     const struct emd_list_settings *settings, const enum emd_list_column_id ids[],
+                     size_t count)
 {
     for (const char *p = report_html; *p;) {
         size_t n = strcspn(p, "@");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026, the emdtools developers */
-#include "emdlist/listrows.h"
+#include "dials/listrows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,35 +13,35 @@
 
 #include "base/cpu.h"
 #include "base/pool.h"
-#include "common/message.h"
 
 /* Reading a crystal takes some 50 us warm; a thread is worth it for a few dozen of them. More than
  * eight only fight over the directory locks of one file system. */
 enum { CRYSTALS_A_THREAD = 32, THREADS_MAX = 8 };
 
-const char *list_method_name(enum emd_resolution_method method)
+const char *emd_list_method_name(enum emd_resolution_method method)
 {
     static const char *const names[] = {"shell", "linear", "fit"};
     return names[method];
 }
 
-const char *list_outcome_name(enum emd_outcome outcome)
+const char *emd_list_outcome_name(enum emd_outcome outcome)
 {
     static const char *const names[] = {"good", "failed", "unfinished"};
     return names[outcome];
 }
 
-const char *list_row_symmetry(const struct list_row *row, enum symmetry_from from)
+const char *emd_list_row_symmetry(const struct emd_list_row *row, enum emd_symmetry_from from)
 {
     const struct emd_trial *t = row->trial;
     const char *first = t->symmetry[0] ? t->symmetry : t->cosym;
-    const char *preferred = from == SYMMETRY_COSYM         ? t->cosym
-                            : from == SYMMETRY_SPACE_GROUP ? t->space_group
-                                                           : first;
+    const char *preferred = from == EMD_SYMMETRY_COSYM         ? t->cosym
+                            : from == EMD_SYMMETRY_SPACE_GROUP ? t->space_group
+                                                               : first;
     return preferred[0] ? preferred : first;
 }
 
-const char *list_row_note(const struct list_row *row, char buffer[static LIST_NOTE_SIZE])
+const char *emd_list_row_note(const struct emd_list_row *row,
+                              char buffer[static EMD_LIST_NOTE_SIZE])
 {
     /* Half of the reflections or more were measured once and are in no pair. */
     const double least = 1.5;
@@ -51,13 +51,13 @@ const char *list_row_note(const struct list_row *row, char buffer[static LIST_NO
     const char *warning = row->trial->warning;
     if (!few[0] || !warning[0])
         return few[0] ? few : warning;
-    snprintf(buffer, LIST_NOTE_SIZE, "%s; %s", few, warning);
+    snprintf(buffer, EMD_LIST_NOTE_SIZE, "%s; %s", few, warning);
     return buffer;
 }
 
 struct reader {
     const struct emd_trial_list *list;
-    const struct list_settings *settings;
+    const struct emd_list_settings *settings;
     struct emd_trial *trials;
     int rootfd;
 };
@@ -91,8 +91,8 @@ static enum emd_status read_all(struct reader *r, struct emd_error *err)
 }
 
 /* One row a crystal; a trial without a cell has one row as well. */
-static enum emd_status make_rows(const struct list_settings *settings, struct list_rows *rows,
-                                 struct emd_error *err)
+static enum emd_status make_rows(const struct emd_list_settings *settings,
+                                 struct emd_list_rows *rows, struct emd_error *err)
 {
     size_t total = 1; /* room for one more: never an empty allocation */
     for (size_t i = 0; i < rows->trial_count; i++)
@@ -113,18 +113,18 @@ static enum emd_status make_rows(const struct list_settings *settings, struct li
                                  : NAN;
         for (size_t c = 0; c < crystals; c++)
             rows->rows[rows->count++] =
-                (struct list_row){.trial = trial,
-                                  .cell = trial->cells.count ? &trial->cells.items[c] : NULL,
-                                  .crystal = c + 1,
-                                  .crystals = crystals,
-                                  .resolution = resolution,
-                                  .ratio = rows->ratios ? rows->ratios[i] : NAN};
+                (struct emd_list_row){.trial = trial,
+                                      .cell = trial->cells.count ? &trial->cells.items[c] : NULL,
+                                      .crystal = c + 1,
+                                      .crystals = crystals,
+                                      .resolution = resolution,
+                                      .ratio = rows->ratios ? rows->ratios[i] : NAN};
     }
     return EMD_OK;
 }
 
 /* Every cell's place among the lattices of the list. */
-static enum emd_status group_lattices(struct list_rows *rows, struct emd_error *err)
+static enum emd_status group_lattices(struct emd_list_rows *rows, struct emd_error *err)
 {
     const struct emd_cell **cells = calloc(rows->count + 1, sizeof *cells);
     struct emd_lattice_place *places = calloc(rows->count + 1, sizeof *places);
@@ -141,17 +141,16 @@ static enum emd_status group_lattices(struct list_rows *rows, struct emd_error *
     return status;
 }
 
-enum emd_status list_rows_read(const struct list_settings *settings, struct list_rows *rows,
-                               struct emd_error *err)
+enum emd_status emd_list_rows_read(const struct emd_list_settings *settings,
+                                   struct emd_list_rows *rows, struct emd_error *err)
 {
     struct emd_trial_list list;
-    *rows = (struct list_rows){0};
+    *rows = (struct emd_list_rows){0};
     enum emd_status status = emd_trials_find(settings->folder, settings->trial, &list, err);
     if (status != EMD_OK)
         return status;
-    if (list.unreadable > 0)
-        emd_message_warning("%s: cannot be read%s", list.first_unreadable,
-                            list.unreadable > 1 ? ", and others" : "");
+    rows->unreadable = list.unreadable;
+    memcpy(rows->first_unreadable, list.first_unreadable, sizeof rows->first_unreadable);
     struct reader r = {.list = &list, .settings = settings};
     r.rootfd = open(settings->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r.rootfd < 0) {
@@ -167,14 +166,14 @@ enum emd_status list_rows_read(const struct list_settings *settings, struct list
     r.trials = rows->trials;
     if ((status = read_all(&r, err)) != EMD_OK)
         goto out;
-    if (settings->want_ratio) {
+    if (settings->want_ratio && settings->ratio) {
         rows->ratios = malloc((list.count ? list.count : 1) * sizeof *rows->ratios);
         if (!rows->ratios) {
             status = emd_fail(err, EMD_E_MEMORY, "no memory for %zu crystals", list.count);
             goto out;
         }
         for (size_t i = 0; i < list.count; i++)
-            rows->ratios[i] = list_image_ratio(rows->trials[i].image);
+            rows->ratios[i] = settings->ratio(rows->trials[i].image);
     }
     status = make_rows(settings, rows, err);
     if (status == EMD_OK && settings->want_lattice)
@@ -184,16 +183,16 @@ out:
         close(r.rootfd);
     emd_trial_list_free(&list);
     if (status != EMD_OK)
-        list_rows_free(rows);
+        emd_list_rows_free(rows);
     return status;
 }
 
-void list_rows_free(struct list_rows *rows)
+void emd_list_rows_free(struct emd_list_rows *rows)
 {
     for (size_t i = 0; i < rows->trial_count; i++)
         emd_trial_free(&rows->trials[i]);
     free(rows->trials);
     free(rows->ratios);
     free(rows->rows);
-    *rows = (struct list_rows){0};
+    *rows = (struct emd_list_rows){0};
 }
