@@ -16,3 +16,13 @@ emd_from_bin(EMD_BIN_TO_PLUGINS ${EMDTOOLS_PLUGIN_DIR})
 emd_from_bin(EMD_BIN_TO_LIBEXEC ${EMDTOOLS_LIBEXEC_DIR})
 emd_from_bin(EMD_BIN_TO_INCLUDE ${CMAKE_INSTALL_INCLUDEDIR})
 emd_from_bin(EMD_BIN_TO_SHARE ${CMAKE_INSTALL_DATADIR})
+
+# Where the shells look for completions; Debian has a folder of its own for zsh's.
+set(emd_bash_completions ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+set(emd_zsh_completions ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+if(EMDTOOLS_DEB)
+  set(emd_zsh_completions ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions)
+endif()
+set(emd_fish_completions ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/completions/bash ${PROJECT_BINARY_DIR}/completions/zsh
+     ${PROJECT_BINARY_DIR}/completions/fish)

@@ -7,6 +7,7 @@
 #include <json.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,75 +18,12 @@
 #include "base/safefile.h"
 #include "common/jsontext.h"
 #include "common/message.h"
+#include "common/options.h"
 #include "common/signals.h"
 #include "hdf5/source.h"
 #include "velox/estimatefile.h"
 #include "velox/info.h"
 #include "velox/picture.h"
-
-static const char help[] =
-    "Usage: emdinfo [OPTION]... FILE...\n"
-    "Shows what is in EMD files: instrument, images, tilts, storage, and problems.\n"
-    "One file is described in full, several in a table.\n"
-    "\n"
-    "      --json               one JSON object a file\n"
-    "      --metadata[=N]       the JSON metadata of image N (from 1; default 1)\n"
-    "      --tilt               tilt, time, beam centre and pedestal of each image,\n"
-    "                           tab-separated; reads all pixels unless --no-pixels\n"
-    "      --mask OUT           the outline of a beam stop, for dials.generate_mask\n"
-    "      --no-pixels          metadata only, do not read a sample of the pixels\n"
-    "      --dataset PATH       look at this dataset (default: the largest image)\n"
-    "\n"
-    "Pictures:\n"
-    "      --png OUT            write a picture of the first image, or of:\n"
-    "      --frames A:B[:STEP]  these images (from 1, inclusive): one in full, more\n"
-    "                           as a sheet\n"
-    "      --max, --mean        the maximum or mean over them (all, unless --frames)\n"
-    "      --scale SCALE        asinh (default), log, linear\n"
-    "      --rings DISTANCE     resolution rings for this detector distance in mm, 0:\n"
-    "                           the camera length\n"
-    "  -f, --force              replace an existing picture\n"
-    "\n"
-    "  -q, --quiet              only errors\n"
-    "      --help, --version\n"
-    "\n"
-    "Exit status: 0 all files could be read, 1 failed, 2 wrong usage, 3 incomplete or\n"
-    "in use.\n";
-
-enum option_code {
-    OPT_JSON = 256,
-    OPT_METADATA,
-    OPT_TILT,
-    OPT_DATASET,
-    OPT_NO_PIXELS,
-    OPT_MASK,
-    OPT_PNG,
-    OPT_FRAMES,
-    OPT_MAX,
-    OPT_MEAN,
-    OPT_SCALE,
-    OPT_RINGS,
-    OPT_HELP,
-    OPT_VERSION
-};
-
-static const struct option long_options[] = {{"json", no_argument, NULL, OPT_JSON},
-                                             {"metadata", optional_argument, NULL, OPT_METADATA},
-                                             {"tilt", no_argument, NULL, OPT_TILT},
-                                             {"dataset", required_argument, NULL, OPT_DATASET},
-                                             {"no-pixels", no_argument, NULL, OPT_NO_PIXELS},
-                                             {"mask", required_argument, NULL, OPT_MASK},
-                                             {"png", required_argument, NULL, OPT_PNG},
-                                             {"frames", required_argument, NULL, OPT_FRAMES},
-                                             {"max", no_argument, NULL, OPT_MAX},
-                                             {"mean", no_argument, NULL, OPT_MEAN},
-                                             {"scale", required_argument, NULL, OPT_SCALE},
-                                             {"rings", required_argument, NULL, OPT_RINGS},
-                                             {"force", no_argument, NULL, 'f'},
-                                             {"quiet", no_argument, NULL, 'q'},
-                                             {"help", no_argument, NULL, OPT_HELP},
-                                             {"version", no_argument, NULL, OPT_VERSION},
-                                             {NULL, 0, NULL, 0}};
 
 enum action { SHOW_TEXT, SHOW_JSON, SHOW_METADATA, SHOW_TILT, MAKE_PICTURE, MAKE_MASK };
 
@@ -99,7 +37,8 @@ struct pixels {
 
 struct arguments {
     enum action action;
-    bool no_pixels;
+    int actions; /* how many were asked for */
+    bool no_pixels, quiet;
     const char *dataset, *png, *mask;
     size_t image; /* --metadata */
     bool has_frames;
@@ -109,6 +48,8 @@ struct arguments {
     bool rings;
     double distance; /* mm, 0: the camera length */
     bool force;
+    char **argv; /* --metadata looks at the argument behind it */
+    int argc;
 };
 
 static bool is_cancelled(void *ctx)
@@ -809,24 +750,46 @@ static enum emd_status make_mask(const struct emd_info *info, const struct argum
 /* --- arguments and main -----------------------------------------------------------------------*/
 
 /* A, A:B or A:B:STEP */
-static bool parse_frames(const char *text, struct arguments *args)
+static enum emd_status take_frames(void *into, const struct emd_option *option, const char *text,
+                                   struct emd_error *err)
 {
+    struct arguments *args = into;
     char copy[80], *rest = copy;
     long value[3] = {0, 0, 1};
     int n = 0;
-    if (strlen(text) >= sizeof copy)
-        return false;
-    strcpy(copy, text);
+    (void)option;
+    snprintf(copy, sizeof copy, "%s", text);
     for (char *item; (item = strsep(&rest, ":")) != NULL; n++)
         if (n == 3 || !emd_parse_long(item, 1, 1000000000, &value[n]))
-            return false;
+            return emd_fail(err, EMD_E_ARGUMENT, "not A, A:B or A:B:STEP with images from 1");
     if (n == 1)
         value[1] = value[0];
+    if (value[0] > value[1])
+        return emd_fail(err, EMD_E_ARGUMENT, "the last image is before the first one");
     args->has_frames = true;
     args->first = (size_t)value[0];
     args->last = (size_t)value[1];
     args->step = (size_t)value[2];
-    return args->first <= args->last;
+    return EMD_OK;
+}
+
+static enum emd_status take_action(void *into, const struct emd_option *option, const char *value,
+                                   struct emd_error *err)
+{
+    struct arguments *args = into;
+    (void)value;
+    (void)err;
+    args->action = (enum action)option->number;
+    args->actions++;
+    return EMD_OK;
+}
+
+/* --png and --mask */
+static enum emd_status take_output(void *into, const struct emd_option *option, const char *value,
+                                   struct emd_error *err)
+{
+    memcpy((char *)into + option->at, &value, sizeof value);
+    return take_action(into, option, value, err);
 }
 
 static bool is_digits(const char *text)
@@ -834,110 +797,97 @@ static bool is_digits(const char *text)
     return *text && strspn(text, "0123456789") == strlen(text);
 }
 
-static bool parse_scale(const char *text, enum emd_picture_scale *scale)
+/* "--metadata N FILE" as well as "--metadata=N FILE" */
+static enum emd_status take_metadata(void *into, const struct emd_option *option, const char *value,
+                                     struct emd_error *err)
 {
-    static const char *const names[] = {"asinh", "log", "linear"};
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *scale = (enum emd_picture_scale)i;
-            return true;
-        }
-    }
-    return false;
+    struct arguments *args = into;
+    long number = 1;
+    if (!value && optind + 1 < args->argc && is_digits(args->argv[optind]))
+        value = args->argv[optind++];
+    if (value && !emd_parse_long(value, 1, 1000000000, &number))
+        return emd_fail(err, EMD_E_ARGUMENT, "not the number of an image, from 1");
+    args->image = (size_t)number;
+    return take_action(into, option, value, err);
 }
 
-static bool parse_arguments(int argc, char **argv, struct arguments *args, int *code)
+static enum emd_status take_rings(void *into, const struct emd_option *option, const char *value,
+                                  struct emd_error *err)
 {
-    int option, actions = 0;
-    long number;
-    int index = 0;
-    *code = EMD_EXIT_OK;
-    while ((option = getopt_long(argc, argv, "fq", long_options, &index)) != -1) {
-        bool ok = true;
-        switch (option) {
-        case OPT_JSON:
-            args->action = SHOW_JSON;
-            actions++;
-            break;
-        case OPT_METADATA: {
-            /* "--metadata N FILE" as well as "--metadata=N FILE" */
-            const char *text = optarg;
-            if (!text && optind + 1 < argc && is_digits(argv[optind]))
-                text = argv[optind++];
-            if ((ok = !text || emd_parse_long(text, 1, 1000000000, &number)) && text)
-                args->image = (size_t)number;
-            args->action = SHOW_METADATA;
-            actions++;
-            break;
-        }
-        case OPT_TILT:
-            args->action = SHOW_TILT;
-            actions++;
-            break;
-        case OPT_DATASET:
-            args->dataset = optarg;
-            break;
-        case OPT_NO_PIXELS:
-            args->no_pixels = true;
-            break;
-        case OPT_MASK:
-            args->mask = optarg;
-            args->action = MAKE_MASK;
-            actions++;
-            break;
-        case OPT_PNG:
-            args->png = optarg;
-            args->action = MAKE_PICTURE;
-            actions++;
-            break;
-        case OPT_FRAMES:
-            ok = parse_frames(optarg, args);
-            break;
-        case OPT_MAX:
-            args->mode = EMD_PICTURE_MAX;
-            break;
-        case OPT_MEAN:
-            args->mode = EMD_PICTURE_MEAN;
-            break;
-        case OPT_SCALE:
-            ok = parse_scale(optarg, &args->scale);
-            break;
-        case OPT_RINGS:
-            args->rings = true;
-            ok = emd_parse_double(optarg, 0, 1e6, &args->distance);
-            break;
-        case 'f':
-            args->force = true;
-            break;
-        case 'q':
-            emd_message_set_verbosity(EMD_QUIET);
-            break;
-        case OPT_HELP:
-            fputs(help, stdout);
-            return false;
-        case OPT_VERSION:
-            emd_print_version();
-            return false;
-        default:
-            fprintf(stderr, "Try 'emdinfo --help'.\n");
-            *code = EMD_EXIT_USAGE;
-            return false;
-        }
-        if (!ok) {
-            *code = emd_usage_error("--%s: '%s' is no valid value", long_options[index].name,
-                                    optarg ? optarg : argv[optind - 1]);
-            return false;
-        }
-    }
+    struct arguments *args = into;
+    (void)option;
+    args->rings = true;
+    return emd_parse_double(value, 0, 1e6, &args->distance)
+               ? EMD_OK
+               : emd_fail(err, EMD_E_ARGUMENT, "not a distance in mm");
+}
+
+#define AT(field) offsetof(struct arguments, field)
+
+static const struct emd_option options[] = {
+    {0, "json", NULL, EMD_OPTION_CALL, .take = take_action, .number = SHOW_JSON,
+     .help = "one JSON object per file"},
+    {0, "metadata", "[N]", EMD_OPTION_CALL, .take = take_metadata, .number = SHOW_METADATA,
+     .help = "the JSON metadata of image N (from 1; default 1)"},
+    {0, "tilt", NULL, EMD_OPTION_CALL, .take = take_action, .number = SHOW_TILT,
+     .help = "tilt, time, beam centre and pedestal of each image, tab-separated; reads all pixels "
+             "unless --no-pixels"},
+    {0, "mask", "OUT", EMD_OPTION_CALL, .take = take_output, .at = AT(mask), .number = MAKE_MASK,
+     .complete = "file", .help = "the outline of a beam stop, for dials.generate_mask"},
+    {0, "no-pixels", NULL, EMD_OPTION_FLAG, .at = AT(no_pixels),
+     .help = "metadata only, do not read a sample of the pixels"},
+    {0, "dataset", "PATH", EMD_OPTION_TEXT, .at = AT(dataset),
+     .help = "look at this dataset (default: the largest image)"},
+    {.kind = EMD_OPTION_TITLE, .help = "Pictures"},
+    {0, "png", "OUT", EMD_OPTION_CALL, .take = take_output, .at = AT(png), .number = MAKE_PICTURE,
+     .complete = "file", .help = "write a picture of the first image, or of:"},
+    {0, "frames", "A:B[:STEP]", EMD_OPTION_CALL, .take = take_frames,
+     .help = "these images (from 1, inclusive): one in full, more as a sheet"},
+    {0, "max", NULL, EMD_OPTION_SET, .at = AT(mode), .number = EMD_PICTURE_MAX,
+     .help = "the maximum over them (all, unless --frames)"},
+    {0, "mean", NULL, EMD_OPTION_SET, .at = AT(mode), .number = EMD_PICTURE_MEAN,
+     .help = "the mean over them"},
+    /* in the order of enum emd_picture_scale */
+    {0, "scale", "SCALE", EMD_OPTION_CHOICE, .at = AT(scale), .words = "asinh|log|linear",
+     .help = "asinh (default), log, linear"},
+    {0, "rings", "DISTANCE", EMD_OPTION_CALL, .take = take_rings,
+     .help = "resolution rings for this detector distance in mm, 0: the camera length"},
+    {'f', "force", NULL, EMD_OPTION_FLAG, .at = AT(force),
+     .help = "replace an existing picture or mask"},
+    {.kind = EMD_OPTION_TITLE, .help = "General"},
+    {'q', "quiet", NULL, EMD_OPTION_FLAG, .at = AT(quiet), .help = "only errors"},
+};
+
+static const struct emd_program program = {
+    .name = "emdinfo",
+    .usage = "[OPTION]... FILE...",
+    .about = "Show what is in EMD files: instrument, images, tilts, storage, and problems. One "
+             "file is described in full, several in a table.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .exits = {"all files could be read", NULL, NULL, "incomplete or in use"},
+    .operands = "file:emd,h5,hdf5",
+};
+
+/* -1 to go on, else the exit code. */
+static int parse_arguments(int argc, char **argv, struct arguments *args)
+{
+    args->argc = argc;
+    args->argv = argv;
+    const int code = emd_options_parse(&program, argc, argv, args);
+    if (code >= 0)
+        return code;
+    if (args->quiet)
+        emd_message_set_verbosity(EMD_QUIET);
     if (optind == argc)
-        *code = emd_usage_error("no files given");
-    else if (actions > 1)
-        *code = emd_usage_error("choose one of --json, --metadata, --tilt, --mask and --png");
-    else if (!args->png && (args->has_frames || args->rings || args->mode != EMD_PICTURE_FRAMES))
-        *code = emd_usage_error("--frames, --max, --mean and --rings belong to --png");
-    else if ((args->png || args->mask) && optind + 1 != argc)
-        *code = emd_usage_error("--png and --mask take one file at a time");
-    return *code == EMD_EXIT_OK;
+        return emd_usage_error("no files given");
+    if (args->actions > 1)
+        return emd_usage_error("choose one of --json, --metadata, --tilt, --mask and --png");
+    if (!args->png && (args->has_frames || args->rings || args->mode != EMD_PICTURE_FRAMES))
+        return emd_usage_error("--frames, --max, --mean and --rings belong to --png");
+    if ((args->png || args->mask) && optind + 1 != argc)
+        return emd_usage_error("--png and --mask take one file at a time");
+    return -1;
 }
 
 /* Estimates of the largest stacks; of images in real space (a pixel has metres) no centre. */
@@ -1006,10 +956,11 @@ static enum emd_status treat(const char *path, const struct arguments *args, boo
 int main(int argc, char **argv)
 {
     struct arguments args = {.image = 1, .step = 1};
-    int code;
     emd_message_init("emdinfo", EMD_NORMAL);
-    if (!parse_arguments(argc, argv, &args, &code))
+    int code = parse_arguments(argc, argv, &args);
+    if (code >= 0)
         return emd_finish(code);
+    code = EMD_EXIT_OK;
     if (args.png || args.mask) /* elsewhere nothing needs tidying up */
         emd_signals_init();
     const size_t files = (size_t)(argc - optind);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,142 +16,19 @@
 #include "base/pool.h"
 #include "base/safefile.h"
 #include "common/message.h"
+#include "common/options.h"
 #include "common/progress.h"
 #include "common/signals.h"
 #include "velox/moviefile.h"
 #include "velox/simulate.h"
 
-static const char help[] =
-    "Usage: emdsim [OPTION]... OUT.emd\n"
-    "Writes a Velox-like movie of a simulated rotating crystal.\n"
-    "\n"
-    "Movie:\n"
-    "  --size N|WxH           pixels of a frame (1024)\n"
-    "  --frames N             number of images (160)\n"
-    "  --dtype TYPE           i16 (default), u16, i32, u8, f32\n"
-    "  --layout LAYOUT        frame (default: chunks h,w,1), contiguous,\n"
-    "                         tile (256,256,16), rows (1,w,64)\n"
-    "  --seed N               noise and names (1); the same seed gives the same bytes\n"
-    "\n"
-    "Crystal:\n"
-    "  --cell A,B,C,AL,BE,GA  unit cell in A and degrees (5.34,6.46,10.86,90,91.3,90)\n"
-    "  --orientation N        a number for each random orientation (the seed)\n"
-    "  --resolution A         reflections to this resolution (0.75)\n"
-    "  --brightness F         factor for all spots (1)\n"
-    "  --blank A:B,...        images without spots, counted from 1, inclusive\n"
-    "  --scale A:B=F,...      factor for the spots of these images\n"
-    "  --fade F               spots fall evenly to this fraction at the last image\n"
-    "  --no-crystal           background only\n"
-    "\n"
-    "Microscope:\n"
-    "  --start DEG            tilt of the first image (half the range below zero)\n"
-    "  --step DEG             tilt from image to image, of either sign (0.6)\n"
-    "  --jitter DEG           error of the recorded tilt (0.01)\n"
-    "  --camera NAME          ceta (default) or falcon (counting, no noise)\n"
-    "  --dose E               electrons per pixel and frame near the beam (12);\n"
-    "                         0: beam off\n"
-    "  --gain G               pixel value per electron, in sixteenths\n"
-    "  --noise SIGMA          read noise in counts\n"
-    "  --pedestal P           counts without beam\n"
-    "  --distance MM          camera length (618)\n"
-    "  --exposure S           seconds per frame (0.5)\n"
-    "  --beam-centre X,Y      where the beam hits, in pixels; the centre of the first\n"
-    "                         pixel is 0.5,0.5 (the middle of the frame)\n"
-    "  --drift X,Y            pixels that the pattern moves, first to last image\n"
-    "  --beam-stop[=R[,DEG]]  a disc of R pixels (1/40 of the width) on a rod that\n"
-    "                         comes from DEG (60), counted from right towards down\n"
-    "  --rest N[:M]           the stage stands still during the first N and the last\n"
-    "                         M (N) images\n"
-    "  --no-tilt              no tilts in the metadata; same as --omit tilt\n"
-    "  --omit WHAT,...        leave out of the metadata: gain, saturation, distance,\n"
-    "                         tilt, voltage, time, exposure\n"
-    "\n"
-    "General:\n"
-    "  --truth FILE           also write what was simulated, as JSON\n"
-    "  -f, --force            replace existing files\n"
-    "  -j, --threads N        threads (all cores)\n"
-    "  -q, --quiet            only errors\n"
-    "      --help, --version\n";
-
-enum option_code {
-    OPT_SIZE = 256,
-    OPT_FRAMES,
-    OPT_DTYPE,
-    OPT_LAYOUT,
-    OPT_SEED,
-    OPT_CELL,
-    OPT_ORIENTATION,
-    OPT_RESOLUTION,
-    OPT_BRIGHTNESS,
-    OPT_BLANK,
-    OPT_SCALE,
-    OPT_FADE,
-    OPT_NO_CRYSTAL,
-    OPT_START,
-    OPT_STEP,
-    OPT_JITTER,
-    OPT_CAMERA,
-    OPT_DOSE,
-    OPT_GAIN,
-    OPT_NOISE,
-    OPT_PEDESTAL,
-    OPT_DISTANCE,
-    OPT_EXPOSURE,
-    OPT_BEAM_CENTRE,
-    OPT_DRIFT,
-    OPT_BEAM_STOP,
-    OPT_REST,
-    OPT_NO_TILT,
-    OPT_OMIT,
-    OPT_TRUTH,
-    OPT_HELP,
-    OPT_VERSION
-};
-
-static const struct option long_options[] = {
-    {"size", required_argument, NULL, OPT_SIZE},
-    {"frames", required_argument, NULL, OPT_FRAMES},
-    {"dtype", required_argument, NULL, OPT_DTYPE},
-    {"layout", required_argument, NULL, OPT_LAYOUT},
-    {"seed", required_argument, NULL, OPT_SEED},
-    {"cell", required_argument, NULL, OPT_CELL},
-    {"orientation", required_argument, NULL, OPT_ORIENTATION},
-    {"resolution", required_argument, NULL, OPT_RESOLUTION},
-    {"brightness", required_argument, NULL, OPT_BRIGHTNESS},
-    {"blank", required_argument, NULL, OPT_BLANK},
-    {"scale", required_argument, NULL, OPT_SCALE},
-    {"fade", required_argument, NULL, OPT_FADE},
-    {"no-crystal", no_argument, NULL, OPT_NO_CRYSTAL},
-    {"start", required_argument, NULL, OPT_START},
-    {"step", required_argument, NULL, OPT_STEP},
-    {"jitter", required_argument, NULL, OPT_JITTER},
-    {"camera", required_argument, NULL, OPT_CAMERA},
-    {"dose", required_argument, NULL, OPT_DOSE},
-    {"gain", required_argument, NULL, OPT_GAIN},
-    {"noise", required_argument, NULL, OPT_NOISE},
-    {"pedestal", required_argument, NULL, OPT_PEDESTAL},
-    {"distance", required_argument, NULL, OPT_DISTANCE},
-    {"exposure", required_argument, NULL, OPT_EXPOSURE},
-    {"beam-centre", required_argument, NULL, OPT_BEAM_CENTRE},
-    {"drift", required_argument, NULL, OPT_DRIFT},
-    {"beam-stop", optional_argument, NULL, OPT_BEAM_STOP},
-    {"rest", required_argument, NULL, OPT_REST},
-    {"no-tilt", no_argument, NULL, OPT_NO_TILT},
-    {"omit", required_argument, NULL, OPT_OMIT},
-    {"truth", required_argument, NULL, OPT_TRUTH},
-    {"force", no_argument, NULL, 'f'},
-    {"threads", required_argument, NULL, 'j'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0}};
-
 struct arguments {
-    struct emd_sim_options sim;
+    struct emd_sim_options sim; /* NaN: as the camera and the number of images ask for */
     enum emd_movie_layout layout;
     struct emd_sim_scale *scale;
     const char *output, *truth;
-    bool stop; /* --beam-stop; the radius in 'sim', 0: by the width */
+    bool stop;     /* --beam-stop; the radius in 'sim', 0: by the width */
+    bool oriented; /* --orientation */
     long threads;
     bool force, quiet;
 };
@@ -168,64 +47,90 @@ static void show_progress(void *ctx, double fraction)
 
 /* --- arguments --------------------------------------------------------------------------------*/
 
-static bool parse_size(const char *text, size_t *width, size_t *height)
+static enum emd_status wrong(struct emd_error *err, const char *wanted)
 {
+    return emd_fail(err, EMD_E_ARGUMENT, "not %s", wanted);
+}
+
+/* "N" or "WxH" */
+static enum emd_status take_size(void *into, const struct emd_option *option, const char *text,
+                                 struct emd_error *err)
+{
+    struct arguments *args = into;
     char copy[32];
     long w, h;
-    if (strlen(text) >= sizeof copy)
-        return false;
-    strcpy(copy, text);
+    (void)option;
+    snprintf(copy, sizeof copy, "%s", text);
     char *x = strchr(copy, 'x');
     if (x)
         *x = '\0';
-    if (!emd_parse_long(copy, 16, 8192, &w) || !emd_parse_long(x ? x + 1 : copy, 16, 8192, &h))
+    if (!emd_parse_long(copy, 16, 8192, &w) || !emd_parse_long(x ? x + 1 : copy, 16, 8192, &h) ||
+        strlen(text) >= sizeof copy)
+        return wrong(err, "N or WxH from 16 to 8192");
+    args->sim.width = (size_t)w;
+    args->sim.height = (size_t)h;
+    return EMD_OK;
+}
+
+static enum emd_status take_cell(void *into, const struct emd_option *option, const char *text,
+                                 struct emd_error *err)
+{
+    struct arguments *args = into;
+    char copy[256], *rest = copy;
+    (void)option;
+    snprintf(copy, sizeof copy, "%s", text);
+    for (int i = 0; i < 6; i++) {
+        const char *item = strsep(&rest, ",");
+        if (!item || !emd_parse_double(item, 1, 1000, &args->sim.cell[i]))
+            return wrong(err, "six positive numbers with commas between them");
+    }
+    return rest == NULL ? EMD_OK : wrong(err, "six positive numbers with commas between them");
+}
+
+/* "A:B" or "A" */
+static bool parse_images(char *text, struct emd_sim_scale *range)
+{
+    long first, last;
+    char *colon = strchr(text, ':');
+    if (colon)
+        *colon = '\0';
+    if (!emd_parse_long(text, 1, 100000, &first) ||
+        !emd_parse_long(colon ? colon + 1 : text, first, 100000, &last))
         return false;
-    *width = (size_t)w;
-    *height = (size_t)h;
+    range->first = (size_t)first;
+    range->last = (size_t)last;
     return true;
 }
 
-static bool parse_cell(const char *text, double cell[6])
+/* --blank: "A:B,C,D:E" with the factor 0; --scale: "A:B=F,..." */
+static enum emd_status take_ranges(void *into, const struct emd_option *option, const char *text,
+                                   struct emd_error *err)
 {
-    char copy[256], *rest = copy;
-    if (strlen(text) >= sizeof copy)
-        return false;
-    strcpy(copy, text);
-    for (int i = 0; i < 6; i++) {
-        const char *item = strsep(&rest, ",");
-        if (!item || !emd_parse_double(item, 1, 1000, &cell[i]))
-            return false;
-    }
-    return rest == NULL;
-}
-
-/* "A:B,C,D:E" with the factor 0, or "A:B=F,..." */
-static bool parse_ranges(char *text, bool factors, struct arguments *args)
-{
-    for (char *item; (item = strsep(&text, ",")) != NULL;) {
+    struct arguments *args = into;
+    const bool factors = option->number != 0;
+    char *copy = strdup(text), *next = copy;
+    enum emd_status status = copy ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "out of memory");
+    for (char *item; status == EMD_OK && (item = strsep(&next, ",")) != NULL;) {
         struct emd_sim_scale range = {0, 0, 0};
-        long first, last;
-        char *rest = item;
-        char *images = strsep(&rest, "=");
-        if ((rest != NULL) != factors ||
-            (factors && !emd_parse_double(rest, 0, 1000, &range.factor)))
-            return false;
-        char *colon = strchr(images, ':');
-        if (colon)
-            *colon = '\0';
-        if (!emd_parse_long(images, 1, 100000, &first) ||
-            !emd_parse_long(colon ? colon + 1 : images, first, 100000, &last))
-            return false;
-        range.first = (size_t)first;
-        range.last = (size_t)last;
+        char *factor = item;
+        char *images = strsep(&factor, "=");
+        if ((factor != NULL) != factors || !parse_images(images, &range) ||
+            (factors && !emd_parse_double(factor, 0, 1000, &range.factor))) {
+            status = wrong(err, factors ? "A:B=F with images from 1 and a factor up to 1000"
+                                        : "A:B with images from 1");
+            break;
+        }
         struct emd_sim_scale *more =
             realloc(args->scale, (args->sim.scale_count + 1) * sizeof *more);
-        if (!more)
-            return false;
+        if (!more) {
+            status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+            break;
+        }
         args->scale = more;
         args->scale[args->sim.scale_count++] = range;
     }
-    return true;
+    free(copy);
+    return status;
 }
 
 /* "X,Y" */
@@ -243,241 +148,225 @@ static bool parse_pair(const char *text, double low, double high, double pair[2]
            emd_parse_double(comma + 1, low, high, &pair[1]);
 }
 
-/* "R", "R,DEG" or nothing */
-static bool parse_stop(const char *text, struct arguments *args)
+static enum emd_status take_pair(void *into, const struct emd_option *option, const char *text,
+                                 struct emd_error *err)
 {
+    double *pair = (double *)((char *)into + option->at);
+    return parse_pair(text, option->low, option->high, pair)
+               ? EMD_OK
+               : emd_fail(err, EMD_E_ARGUMENT, "not X,Y from %g to %g", option->low, option->high);
+}
+
+/* "R", "R,DEG" or nothing */
+static enum emd_status take_stop(void *into, const struct emd_option *option, const char *text,
+                                 struct emd_error *err)
+{
+    struct arguments *args = into;
     double pair[2] = {0, args->sim.stop_angle};
+    (void)option;
     args->stop = true;
     if (!text)
-        return true;
-    if (strchr(text, ',') ? !parse_pair(text, -8192, 8192, pair)
-                          : !emd_parse_double(text, 1, 8192, &pair[0]))
-        return false;
+        return EMD_OK;
+    if (!(strchr(text, ',') ? parse_pair(text, -8192, 8192, pair)
+                            : emd_parse_double(text, 1, 8192, &pair[0])) ||
+        pair[0] < 1 || pair[1] < -360 || pair[1] > 360)
+        return wrong(err, "a radius from 1 to 8192, or R,DEG");
     args->sim.stop_radius = pair[0];
     args->sim.stop_angle = pair[1];
-    return pair[0] >= 1 && pair[1] >= -360 && pair[1] <= 360;
+    return EMD_OK;
 }
 
 /* "N" or "N:M" */
-static bool parse_rest(const char *text, size_t rest[2])
+static enum emd_status take_rest(void *into, const struct emd_option *option, const char *text,
+                                 struct emd_error *err)
 {
+    struct arguments *args = into;
     char copy[80];
     long first, last;
-    if (strlen(text) >= sizeof copy)
-        return false;
-    strcpy(copy, text);
+    (void)option;
+    snprintf(copy, sizeof copy, "%s", text);
     char *colon = strchr(copy, ':');
     if (colon)
         *colon = '\0';
     if (!emd_parse_long(copy, 0, 100000, &first) ||
         !emd_parse_long(colon ? colon + 1 : copy, 0, 100000, &last))
-        return false;
-    rest[0] = (size_t)first;
-    rest[1] = (size_t)last;
-    return true;
+        return wrong(err, "N or N:M images");
+    args->sim.rest[0] = (size_t)first;
+    args->sim.rest[1] = (size_t)last;
+    return EMD_OK;
 }
 
-static int find_name(const char *text, const char *const names[]);
+/* In the order of enum emd_movie_omit. */
+#define OMITTED "gain|saturation|distance|tilt|voltage|time|exposure"
 
 /* "gain,distance" */
-static bool parse_omit(const char *text, unsigned *omit)
+static enum emd_status take_omit(void *into, const struct emd_option *option, const char *text,
+                                 struct emd_error *err)
 {
-    /* in the order of enum emd_movie_omit */
-    static const char *const names[] = {"gain",    "saturation", "distance", "tilt",
-                                        "voltage", "time",       "exposure", NULL};
+    struct arguments *args = into;
     char copy[128], *rest = copy;
-    if (strlen(text) >= sizeof copy)
-        return false;
-    strcpy(copy, text);
+    (void)option;
+    snprintf(copy, sizeof copy, "%s", text);
     for (char *item; (item = strsep(&rest, ",")) != NULL;) {
-        const int found = find_name(item, names);
-        if (found < 0)
-            return false;
-        *omit |= 1U << found;
+        int index;
+        const enum emd_status status = emd_options_word(item, OMITTED, &index, err);
+        if (status != EMD_OK)
+            return status;
+        args->sim.omit |= 1U << index;
     }
-    return true;
+    return EMD_OK;
 }
 
-static bool parse_seed(const char *text, uint64_t *seed)
+static enum emd_status take_no_tilt(void *into, const struct emd_option *option, const char *text,
+                                    struct emd_error *err)
 {
+    return take_omit(into, option, text ? text : "tilt", err);
+}
+
+static enum emd_status take_seed(void *into, const struct emd_option *option, const char *text,
+                                 struct emd_error *err)
+{
+    struct arguments *args = into;
     char *end;
-    if (*text < '0' || *text > '9')
-        return false;
     errno = 0;
-    *seed = strtoull(text, &end, 10);
-    return *end == '\0' && errno == 0;
+    const uint64_t seed = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0)
+        return wrong(err, "a whole number");
+    if (option->number) {
+        args->sim.orientation = seed;
+        args->oriented = true;
+    } else {
+        args->sim.seed = seed;
+    }
+    return EMD_OK;
 }
 
-/* Index of 'text' among the NULL-terminated names, -1 if it is none of them. */
-static int find_name(const char *text, const char *const names[])
-{
-    for (int i = 0; names[i]; i++)
-        if (strcmp(text, names[i]) == 0)
-            return i;
-    return -1;
-}
+#define AT(field) offsetof(struct arguments, field)
+#define TITLE(text)                                                                                \
+    {                                                                                              \
+        .kind = EMD_OPTION_TITLE, .help = text                                                     \
+    }
+#define NUMBER(option, unit, least, most, field, text)                                             \
+    {                                                                                              \
+        .name = option, .value = unit, .kind = EMD_OPTION_DOUBLE, .low = least, .high = most,      \
+        .at = AT(sim.field), .help = text                                                          \
+    }
+#define CALL(option, what, function, text)                                                         \
+    {                                                                                              \
+        .name = option, .value = what, .kind = EMD_OPTION_CALL, .take = function, .help = text     \
+    }
 
-/* True if the program goes on; otherwise *code is its exit code. */
-static bool parse_arguments(int argc, char **argv, struct arguments *args, int *code)
+static const struct emd_option options[] = {
+    TITLE("Movie"),
+    {0, "size", "N|WxH", EMD_OPTION_CALL, .take = take_size, .complete = "words:512 1024 2048 4096",
+     .help = "pixels of a frame (default 1024)"},
+    {0, "frames", "N", EMD_OPTION_COUNT, .at = AT(sim.frames), .high = 100000,
+     .help = "number of images (default 160)"},
+    {0, "dtype", "TYPE", EMD_OPTION_CHOICE, .at = AT(sim.type), .words = "i16|u16|i32|u8|f32",
+     .help = "i16 (default), u16, i32, u8, f32"},
+    {0, "layout", "LAYOUT", EMD_OPTION_CHOICE, .at = AT(layout),
+     .words = "frame|contiguous|tile|rows",
+     .help = "frame (default: chunks h,w,1), contiguous, tile (256,256,16), rows (1,w,64)"},
+    CALL("seed", "N", take_seed, "noise and names (default 1); the same seed gives the same bytes"),
+    TITLE("Crystal"),
+    CALL("cell", "A,B,C,AL,BE,GA", take_cell,
+         "unit cell in A and degrees (default 5.34,6.46,10.86,90,91.3,90)"),
+    {0, "orientation", "N", EMD_OPTION_CALL, .take = take_seed, .number = 1,
+     .help = "a number for each random orientation (default: the seed)"},
+    NUMBER("resolution", "A", 0.3, 100, d_min, "reflections to this resolution (default 0.75)"),
+    NUMBER("brightness", "F", 0, 1000, brightness, "factor for all spots (default 1)"),
+    {0, "blank", "A:B,...", EMD_OPTION_CALL, .take = take_ranges, .repeatable = true,
+     .help = "images without spots, counted from 1, inclusive"},
+    {0, "scale", "A:B=F,...", EMD_OPTION_CALL, .take = take_ranges, .number = 1, .repeatable = true,
+     .help = "factor for the spots of these images"},
+    NUMBER("fade", "F", 0, 1, fade, "spots fall evenly to this fraction at the last image"),
+    {0, "no-crystal", NULL, EMD_OPTION_CLEAR, .at = AT(sim.crystal), .help = "background only"},
+    TITLE("Microscope"),
+    NUMBER("start", "DEG", -100000, 100000, start,
+           "tilt of the first image (default: half the range below zero)"),
+    NUMBER("step", "DEG", -10, 10, step, "tilt from image to image, of either sign (default 0.6)"),
+    NUMBER("jitter", "DEG", 0, 10, jitter, "error of the recorded tilt (default 0.01)"),
+    {0, "camera", "NAME", EMD_OPTION_CHOICE, .at = AT(sim.camera), .words = "ceta|falcon",
+     .help = "ceta (default) or falcon (counting, no noise)"},
+    NUMBER("dose", "E", 0, 1000, dose,
+           "electrons per pixel and frame near the beam (default 12); 0: beam off"),
+    NUMBER("gain", "G", 0.0625, 100, gain, "pixel value per electron, in sixteenths"),
+    NUMBER("noise", "SIGMA", 0, 100, noise, "read noise in counts"),
+    NUMBER("pedestal", "P", -10000, 10000, pedestal, "counts without beam"),
+    NUMBER("distance", "MM", 10, 100000, distance, "camera length (default 618)"),
+    NUMBER("exposure", "S", 0.0001, 1000, exposure, "seconds per frame (default 0.5)"),
+    {0, "beam-centre", "X,Y", EMD_OPTION_CALL, .at = AT(sim.beam), .high = 8192, .take = take_pair,
+     .help = "where the beam hits, in pixels; the centre of the first pixel is 0.5,0.5 (default: "
+             "the middle of the frame)"},
+    {0, "drift", "X,Y", EMD_OPTION_CALL, .at = AT(sim.drift), .low = -8192, .high = 8192,
+     .take = take_pair, .help = "pixels that the pattern moves, first to last image"},
+    CALL(
+        "beam-stop", "[R[,DEG]]", take_stop,
+        "a disc of R pixels (default 1/40 of the width) on a rod that comes from DEG (default 60), "
+        "counted from right towards down"),
+    CALL("rest", "N[:M]", take_rest,
+         "the stage stands still during the first N and the last M (default N) images"),
+    CALL("no-tilt", NULL, take_no_tilt, "no tilts in the metadata; same as --omit tilt"),
+    {0, "omit", "WHAT,...", EMD_OPTION_CALL, .take = take_omit, .repeatable = true,
+     .complete = "list:gain saturation distance tilt voltage time exposure",
+     .help = "leave out of the metadata: gain, saturation, distance, tilt, voltage, time, "
+             "exposure"},
+    TITLE("General"),
+    {0, "truth", "FILE", EMD_OPTION_TEXT, .at = AT(truth), .complete = "file",
+     .help = "also write what was simulated, as JSON"},
+    {'f', "force", NULL, EMD_OPTION_FLAG, .at = AT(force), .help = "replace existing files"},
+    {'j', "threads", "N", EMD_OPTION_LONG, .at = AT(threads), .low = 1, .high = 1024,
+     .help = "threads (default: all cores)"},
+    {'q', "quiet", NULL, EMD_OPTION_FLAG, .at = AT(quiet), .help = "only errors"},
+};
+
+static const struct emd_program program = {
+    .name = "emdsim",
+    .usage = "[OPTION]... OUT.emd",
+    .about = "Write a Velox-like movie of a simulated rotating crystal.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .operands = "file:emd",
+};
+
+/* What the camera and the number of images stand for, except where an option said otherwise. */
+static void fill_in(struct arguments *args)
 {
-    static const char *const types[] = {"i16", "u16", "i32", "u8", "f32", NULL};
-    static const char *const layouts[] = {"frame", "contiguous", "tile", "rows", NULL};
-    static const char *const cameras[] = {"ceta", "falcon", NULL};
     struct emd_sim_options *const sim = &args->sim;
-    const struct {
-        int code;
-        double low, high, *value;
-    } numbers[] = {
-        {OPT_RESOLUTION, 0.3, 100, &sim->d_min},
-        {OPT_BRIGHTNESS, 0, 1000, &sim->brightness},
-        {OPT_FADE, 0, 1, &sim->fade},
-        {OPT_START, -100000, 100000, &sim->start},
-        {OPT_STEP, -10, 10, &sim->step},
-        {OPT_JITTER, 0, 10, &sim->jitter},
-        {OPT_DOSE, 0, 1000, &sim->dose},
-        {OPT_GAIN, 0.0625, 100, &sim->gain},
-        {OPT_NOISE, 0, 100, &sim->noise},
-        {OPT_PEDESTAL, -10000, 10000, &sim->pedestal},
-        {OPT_DISTANCE, 10, 100000, &sim->distance},
-        {OPT_EXPOSURE, 0.0001, 1000, &sim->exposure},
-    };
-    double camera_values[OPT_PEDESTAL - OPT_GAIN + 1];
-    bool given[OPT_VERSION + 1 - OPT_SIZE] = {false};
-    int option;
-    long number;
-    emd_sim_defaults(sim);
-    args->threads = emd_cpu_count();
-    *code = EMD_EXIT_OK;
-    while ((option = getopt_long(argc, argv, "fj:q", long_options, NULL)) != -1) {
-        bool ok = true;
-        int found = 0;
-        if (option >= OPT_SIZE)
-            given[option - OPT_SIZE] = true;
-        switch (option) {
-        case OPT_SIZE:
-            ok = parse_size(optarg, &sim->width, &sim->height);
-            break;
-        case OPT_FRAMES:
-            if ((ok = emd_parse_long(optarg, 0, 100000, &number)))
-                sim->frames = (size_t)number;
-            break;
-        case OPT_DTYPE:
-            if ((ok = (found = find_name(optarg, types)) >= 0))
-                sim->type = (enum emd_pixel_type)found;
-            break;
-        case OPT_LAYOUT:
-            if ((ok = (found = find_name(optarg, layouts)) >= 0))
-                args->layout = (enum emd_movie_layout)found;
-            break;
-        case OPT_CAMERA:
-            if ((ok = (found = find_name(optarg, cameras)) >= 0))
-                sim->camera = (enum emd_sim_camera)found;
-            break;
-        case OPT_SEED:
-            ok = parse_seed(optarg, &sim->seed);
-            break;
-        case OPT_ORIENTATION:
-            ok = parse_seed(optarg, &sim->orientation);
-            break;
-        case OPT_CELL:
-            ok = parse_cell(optarg, sim->cell);
-            break;
-        case OPT_BLANK:
-        case OPT_SCALE: {
-            char *copy = strdup(optarg);
-            ok = copy && parse_ranges(copy, option == OPT_SCALE, args);
-            free(copy);
-            break;
-        }
-        case OPT_NO_CRYSTAL:
-            sim->crystal = false;
-            break;
-        case OPT_BEAM_CENTRE:
-            ok = parse_pair(optarg, 0, 8192, sim->beam);
-            break;
-        case OPT_DRIFT:
-            ok = parse_pair(optarg, -8192, 8192, sim->drift);
-            break;
-        case OPT_BEAM_STOP:
-            ok = parse_stop(optarg, args);
-            break;
-        case OPT_REST:
-            ok = parse_rest(optarg, sim->rest);
-            break;
-        case OPT_NO_TILT:
-            sim->omit |= EMD_OMIT_TILT;
-            break;
-        case OPT_OMIT:
-            ok = parse_omit(optarg, &sim->omit);
-            break;
-        case OPT_TRUTH:
-            args->truth = optarg;
-            break;
-        case 'f':
-            args->force = true;
-            break;
-        case 'j':
-            ok = emd_parse_long(optarg, 1, 1024, &args->threads);
-            break;
-        case 'q':
-            emd_message_set_verbosity(EMD_QUIET);
-            args->quiet = true;
-            break;
-        case OPT_HELP:
-            fputs(help, stdout);
-            return false;
-        case OPT_VERSION:
-            emd_print_version();
-            return false;
-        case '?':
-            fprintf(stderr, "Try 'emdsim --help'.\n");
-            *code = EMD_EXIT_USAGE;
-            return false;
-        default:
-            for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-                if (numbers[i].code == option)
-                    ok =
-                        emd_parse_double(optarg, numbers[i].low, numbers[i].high, numbers[i].value);
-        }
-        if (!ok) {
-            const char *name = "";
-            for (const struct option *o = long_options; o->name; o++)
-                if (o->val == option)
-                    name = o->name;
-            *code = emd_usage_error("invalid value '%s' for --%s", optarg, name);
-            return false;
-        }
-    }
-    if (optind + 1 != argc) {
-        *code = emd_usage_error(optind == argc ? "no output file given"
-                                               : "more than one output file given");
-        return false;
-    }
-    args->output = argv[optind];
-    if (args->truth && strcmp(args->truth, args->output) == 0) {
-        *code = emd_usage_error("the movie and its truth have the same name");
-        return false;
-    }
-    /* What the camera stands for, except where an option said otherwise. */
-    camera_values[0] = sim->gain;
-    camera_values[OPT_NOISE - OPT_GAIN] = sim->noise;
-    camera_values[OPT_PEDESTAL - OPT_GAIN] = sim->pedestal;
+    const double gain = sim->gain, noise = sim->noise, pedestal = sim->pedestal;
+    const size_t rest = sim->rest[0] + sim->rest[1];
     emd_sim_set_camera(sim, sim->camera, sim->type);
-    if (given[OPT_GAIN - OPT_SIZE])
-        sim->gain = camera_values[0];
-    if (given[OPT_NOISE - OPT_SIZE])
-        sim->noise = camera_values[OPT_NOISE - OPT_GAIN];
-    if (given[OPT_PEDESTAL - OPT_SIZE])
-        sim->pedestal = camera_values[OPT_PEDESTAL - OPT_GAIN];
+    sim->gain = isnan(gain) ? sim->gain : gain;
+    sim->noise = isnan(noise) ? sim->noise : noise;
+    sim->pedestal = isnan(pedestal) ? sim->pedestal : pedestal;
     if (args->stop && sim->stop_radius == 0)
         sim->stop_radius = (double)sim->width / 40;
-    const size_t rest = sim->rest[0] + sim->rest[1];
-    if (!given[OPT_START - OPT_SIZE])
+    if (isnan(sim->start))
         sim->start = -sim->step * (double)(sim->frames > rest ? sim->frames - rest : 0) / 2;
-    if (!given[OPT_ORIENTATION - OPT_SIZE])
+    if (!args->oriented)
         sim->orientation = sim->seed;
     sim->scale = args->scale;
-    return true;
+}
+
+/* -1 to go on, else the exit code. */
+static int parse_arguments(int argc, char **argv, struct arguments *args)
+{
+    emd_sim_defaults(&args->sim);
+    args->sim.start = args->sim.gain = args->sim.noise = args->sim.pedestal = NAN;
+    args->threads = emd_cpu_count();
+    const int code = emd_options_parse(&program, argc, argv, args);
+    if (code >= 0)
+        return code;
+    if (optind + 1 != argc)
+        return emd_usage_error(optind == argc ? "no output file given"
+                                              : "more than one output file given");
+    args->output = argv[optind];
+    if (args->truth && strcmp(args->truth, args->output) == 0)
+        return emd_usage_error("the movie and its truth have the same name");
+    if (args->quiet)
+        emd_message_set_verbosity(EMD_QUIET);
+    fill_in(args);
+    return -1;
 }
 
 /* --- the truth --------------------------------------------------------------------------------*/
@@ -603,9 +492,9 @@ int main(int argc, char **argv)
 {
     struct arguments args = {.threads = 1};
     struct emd_error err = {EMD_OK, ""};
-    int code;
     emd_message_init("emdsim", EMD_NORMAL);
-    if (!parse_arguments(argc, argv, &args, &code)) {
+    const int code = parse_arguments(argc, argv, &args);
+    if (code >= 0) {
         free(args.scale);
         return emd_finish(code);
     }

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/cpu.h"
@@ -187,7 +188,8 @@ bool emd_parse_size(const char *text, size_t *bytes)
     const char *suffix = text + digits;
     if (*suffix) {
         const char *unit = strchr(units, *suffix >= 'a' ? *suffix - 'a' + 'A' : *suffix);
-        if (!unit || suffix[1] != '\0')
+        if (!unit ||
+            (suffix[1] && strcasecmp(suffix + 1, "B") != 0 && strcasecmp(suffix + 1, "iB") != 0))
             return false;
         for (const char *u = units; u <= unit; u++)
             scale *= 1024;

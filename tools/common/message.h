@@ -48,7 +48,8 @@ void emd_print_version(void);
  * EMD_EXIT_FAILED with a message. Use as "return emd_finish(code);" in main. */
 int emd_finish(int code);
 
-/* "512M", "2G", "1.5K", plain bytes; K, M, G, T are powers of 1024. False if it is no size. */
+/* "512M", "2GB", "1.5GiB", plain bytes; K, M, G, T are powers of 1024 however they are written, as
+ * in xz. False if it is no size. */
 bool emd_parse_size(const char *text, size_t *bytes);
 /* A whole decimal number within [low, high]. */
 bool emd_parse_long(const char *text, long low, long high, long *value);

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026, the emdtools developers */
-/* See blanksargs.h. One table has every parameter; options, PHIL names, --help and -c come from it.
- */
+/* See blanksargs.h. One table has every parameter, another one the options; help and -c come from
+ * them. */
 #include "emdblanks/blanksargs.h"
 
 #include <fcntl.h>
 #include <getopt.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/nearest.h"
 #include "common/message.h"
+#include "common/options.h"
 #include "dials/phil.h"
 #include "dials/textfile.h"
 
@@ -36,42 +37,26 @@ enum parameter_id {
 
 /* Scopes follow each other, which -c relies on. */
 static const struct parameter {
-    const char *option; /* NULL: only as PHIL */
-    const char *value;  /* what it takes, for --help */
-    const char *key;    /* PHIL */
+    const char *key; /* PHIL */
     const char *initial;
-    const char *help; /* lines after the first are indented by --help */
 } parameters[PARAMETERS] = {
-    [PHI_STEP] = {"phi-step", "DEG", "phi_step", "2", "width of a bin in degrees"},
-    [COUNTS_LOSS] = {"counts-loss", "F", "counts_fractional_loss", "0.1",
-                     "a bin is blank with at most F times the spots of\nthe fullest bin"},
-    [MISIGMA_LOSS] = {"misigma-loss", "F", "misigma_fractional_loss", "0.1",
-                      "a bin is blank with at most F times the highest\nmean I/sigma"},
-    [METHOD] = {"method", "METHOD", "method", "dials",
-                "dials: bins as in dials.detect_blanks;\nrobust: strong spots image by image"},
-    [FROM_FRAMES] = {"from-frames", "FILE", "from_frames", "None",
-                     "also judge by the spots in FILE.frames.tsv"},
-    [KEEP] = {"keep", "RUNS", "keep", "longest",
-              "longest: the longest run of images that are not\nblank; all: every run, an "
-              "experiment of its own"},
-    [MIN_IMAGES] = {"min-images", "N", "min_images", "1", "drop runs of fewer images"},
-    [MIN_REFLECTIONS] = {"min-reflections", "N", "min_total_reflections", "0",
-                         "drop runs of fewer reflections"},
-    [INPUT_EXPERIMENTS] = {NULL, NULL, "input.experiments", "None", "the experiment list"},
-    [INPUT_REFLECTIONS] = {NULL, NULL, "input.reflections", "None", "the reflection table"},
-    [OUTPUT_EXPERIMENTS] = {"output-experiments", "FILE", "output.experiments", "not_blank.expt",
-                            "experiment list to write"},
-    [OUTPUT_REFLECTIONS] = {"output-reflections", "FILE", "output.reflections", "not_blank.refl",
-                            "reflection table to write; gzipped if its\nname ends in .gz"},
-    [OUTPUT_LOG] = {"log", "FILE", "output.log", "None", "also write the report to FILE"},
-    [OUTPUT_PLOT] = {"plot", "FILE.svg", "output.plot", "None",
-                     "draw spots, I/sigma, thresholds, what is kept"},
+    [PHI_STEP] = {"phi_step", "2"},
+    [COUNTS_LOSS] = {"counts_fractional_loss", "0.1"},
+    [MISIGMA_LOSS] = {"misigma_fractional_loss", "0.1"},
+    [METHOD] = {"method", "dials"},
+    [FROM_FRAMES] = {"from_frames", "None"},
+    [KEEP] = {"keep", "longest"},
+    [MIN_IMAGES] = {"min_images", "1"},
+    [MIN_REFLECTIONS] = {"min_total_reflections", "0"},
+    [INPUT_EXPERIMENTS] = {"input.experiments", "None"},
+    [INPUT_REFLECTIONS] = {"input.reflections", "None"},
+    [OUTPUT_EXPERIMENTS] = {"output.experiments", "not_blank.expt"},
+    [OUTPUT_REFLECTIONS] = {"output.reflections", "not_blank.refl"},
+    [OUTPUT_LOG] = {"output.log", "None"},
+    [OUTPUT_PLOT] = {"output.plot", "None"},
 };
 
 static const char dials_log[] = "dials.filter_blanks.log";
-
-/* Values of getopt's own behind those of the parameters. */
-enum { OPT_FIRST = 256, OPT_JSON = OPT_FIRST + PARAMETERS, OPT_COUNT };
 
 /* --- texts ------------------------------------------------------------------------------------*/
 
@@ -80,54 +65,6 @@ static const char *initial(const struct blanks_arguments *args, enum parameter_i
 {
     return id == OUTPUT_LOG && strncmp(args->program, "dials.", 6) == 0 ? dials_log
                                                                         : parameters[id].initial;
-}
-
-static void print_help(const struct blanks_arguments *args)
-{
-    static const struct {
-        enum parameter_id first;
-        const char *title;
-    } groups[] = {{PHI_STEP, "Analysis"}, {KEEP, "What stays"}, {INPUT_EXPERIMENTS, "Output"}};
-    size_t group = 0;
-    printf("Usage: %s [OPTION]... [PARAMETER=VALUE]... [FILE.phil]...\n"
-           "         EXPERIMENTS.expt REFLECTIONS.refl\n"
-           "Remove blank images from DIALS results: find them as dials.detect_blanks does,\n"
-           "and write not_blank.expt and not_blank.refl with the images between them.\n"
-           "Every long option is also a PHIL parameter, the name behind it; parameters can\n"
-           "be abbreviated, and stand in .phil files.\n",
-           args->program);
-    for (enum parameter_id id = 0; id < PARAMETERS; id++) {
-        const struct parameter *p = &parameters[id];
-        char left[64];
-        if (group < sizeof groups / sizeof *groups && groups[group].first == id)
-            printf("\n%s:\n", groups[group++].title);
-        if (!p->option)
-            continue;
-        snprintf(left, sizeof left, "--%s %s", p->option, p->value);
-        printf("  %-29s", left);
-        for (const char *line = p->help;;) {
-            const size_t n = strcspn(line, "\n");
-            printf("%.*s\n", (int)n, line);
-            if (line[n] == '\0')
-                break;
-            line += n + 1;
-            printf("  %-29s", "");
-        }
-        const char *from = initial(args, id);
-        printf("  %-29s%s%s%s%s\n", "", p->key, strcmp(from, "None") == 0 ? "" : " (",
-               strcmp(from, "None") == 0 ? "" : from, strcmp(from, "None") == 0 ? "" : ")");
-    }
-    puts("  -n, --dry-run                only report\n"
-         "      --json                   report as JSON\n"
-         "  -v, --verbose                report every bin\n"
-         "  -q, --quiet                  no report\n"
-         "\n"
-         "  -c, --show-config            print the parameters as PHIL and exit\n"
-         "  -h, --help\n"
-         "      --version\n"
-         "\n"
-         "Exit status: 0 done, 1 failed, 2 wrong usage, 3 everything is blank (nothing is\n"
-         "written).");
 }
 
 static const char *keep_text(struct blanks_arguments *args, const char *value)
@@ -179,9 +116,9 @@ static bool set_choice(const char *value, const char *first, const char *second,
     return *is_second || strcmp(value, first) == 0;
 }
 
-/* Sets one parameter; 'name' is how the user called it. True, or false with a message. */
-static bool set_parameter(struct blanks_arguments *args, enum parameter_id id, const char *name,
-                          const char *text)
+/* Sets one parameter; EMD_E_ARGUMENT says what the value is not. */
+static enum emd_status set_parameter(struct blanks_arguments *args, enum parameter_id id,
+                                     const char *text, struct emd_error *err)
 {
     struct emd_blankfilter_options *f = &args->filter;
     const char *value = keep_text(args, text);
@@ -189,10 +126,8 @@ static bool set_parameter(struct blanks_arguments *args, enum parameter_id id, c
         realloc(args->changes, (args->change_count + 1) * sizeof *changes);
     if (changes)
         args->changes = changes;
-    if (!value || !changes) {
-        emd_message_error("out of memory");
-        return false;
-    }
+    if (!value || !changes)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
     const char *path = strcmp(value, "None") == 0 ? NULL : value;
     const char *wanted = "a file name";
     bool ok = *value != '\0', second = false;
@@ -253,13 +188,11 @@ static bool set_parameter(struct blanks_arguments *args, enum parameter_id id, c
     default:
         ok = false;
     }
-    if (!ok) {
-        emd_usage_error("%s: invalid value '%s': %s is needed", name, value, wanted);
-        return false;
-    }
+    if (!ok)
+        return emd_fail(err, EMD_E_ARGUMENT, "not %s", wanted);
     args->changes[args->change_count++] = (struct blanks_change){
         .key = parameters[id].key, .value = args->texts[args->text_count - 1]};
-    return true;
+    return EMD_OK;
 }
 
 static int find_parameter(const char *name, size_t n, struct emd_error *err)
@@ -289,41 +222,41 @@ static bool set_assignment(struct blanks_arguments *args, const char *argument)
         emd_usage_error("%s", err.text);
         return false;
     }
-    return set_parameter(args, (enum parameter_id)id, parameters[id].key, argument + n + 1);
+    const bool set = set_parameter(args, (enum parameter_id)id, argument + n + 1, &err) == EMD_OK;
+    if (!set)
+        emd_usage_error("%s=%s: %s", parameters[id].key, argument + n + 1, err.text);
+    return set;
 }
 
 struct phil_file {
     struct blanks_arguments *args;
-    const char *path;
 };
 
 static enum emd_status take_definition(void *ctx, const char *name, const char *value, size_t line,
                                        struct emd_error *err)
 {
     struct phil_file *file = ctx;
-    char where[1024];
     struct emd_error why;
     int id = find_parameter(name, strlen(name), &why);
     if (id < 0)
         return emd_fail(err, EMD_E_ARGUMENT, "line %zu: %s", line, why.text);
-    snprintf(where, sizeof where, "%s: line %zu: %s", file->path, line, parameters[id].key);
-    /* Said already: nothing is left to say. */
-    return set_parameter(file->args, (enum parameter_id)id, where, value)
-               ? EMD_OK
-               : emd_fail(err, EMD_E_ARGUMENT, "%s", "");
+    const enum emd_status status = set_parameter(file->args, (enum parameter_id)id, value, &why);
+    return status == EMD_OK ? EMD_OK
+                            : emd_fail(err, status, "line %zu: %s = %.200s: %.200s", line,
+                                       parameters[id].key, value, why.text);
 }
 
 static bool read_phil(struct blanks_arguments *args, const char *path)
 {
     struct emd_textfile file = {0};
     struct emd_error err;
-    struct phil_file ctx = {args, path};
+    struct phil_file ctx = {args};
     enum emd_status status = emd_textfile_read(&file, AT_FDCWD, path, &err);
     if (status == EMD_E_EMPTY)
         emd_fail(&err, status, "no such file");
     if (status == EMD_OK)
         status = emd_phil_parse(file.text, file.length, take_definition, &ctx, &err);
-    if (status != EMD_OK && err.text[0] != '\0')
+    if (status != EMD_OK)
         emd_usage_error("%s: %s", path, err.text);
     emd_textfile_free(&file);
     return status == EMD_OK;
@@ -350,91 +283,111 @@ static bool set_file(struct blanks_arguments *args, const char *path)
                         path);
         return false;
     }
-    return set_parameter(args, id, parameters[id].key, path);
+    struct emd_error err;
+    if (set_parameter(args, id, path, &err) == EMD_OK)
+        return true;
+    emd_usage_error("%s: %s", path, err.text);
+    return false;
 }
 
-static void unknown_option(const char *option)
+/* --- options ----------------------------------------------------------------------------------*/
+
+static enum emd_status take_parameter(void *into, const struct emd_option *option,
+                                      const char *value, struct emd_error *err)
 {
-    const char *names[PARAMETERS + 8];
-    size_t count = 0;
-    static const char *const others[] = {"dry-run",     "json", "verbose", "quiet",
-                                         "show-config", "help", "version"};
-    for (enum parameter_id id = 0; id < PARAMETERS; id++)
-        if (parameters[id].option)
-            names[count++] = parameters[id].option;
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        names[count++] = others[i];
-    const char *near = strncmp(option, "--", 2) == 0 ? emd_nearest(option + 2, names, count) : NULL;
-    if (near)
-        emd_usage_error("%s: unknown option, or a value is missing; did you mean '--%s'?", option,
-                        near);
-    else
-        emd_usage_error("%s: unknown option, or a value is missing", option);
+    return set_parameter(into, (enum parameter_id)option->number, value, err);
+}
+
+#define AT(field) offsetof(struct blanks_arguments, field)
+/* An option that is a PHIL parameter, too; its name there and default are added to the help. */
+#define PARAMETER(id, option, what, offered, text)                                                 \
+    {                                                                                              \
+        .name = option, .value = what, .kind = EMD_OPTION_CALL, .take = take_parameter,            \
+        .number = id, .complete = offered, .help = text                                            \
+    }
+enum { PARAMETER_OPTIONS = 12, TITLES = 4, OPTIONS = PARAMETER_OPTIONS + TITLES + 5 };
+
+static const struct emd_option options[OPTIONS] = {
+    {.kind = EMD_OPTION_TITLE, .help = "Analysis"},
+    PARAMETER(PHI_STEP, "phi-step", "DEG", NULL, "width of a bin in degrees"),
+    PARAMETER(COUNTS_LOSS, "counts-loss", "F", NULL,
+              "a bin is blank with at most F times the spots of the fullest bin"),
+    PARAMETER(MISIGMA_LOSS, "misigma-loss", "F", NULL,
+              "a bin is blank with at most F times the highest mean I/sigma"),
+    PARAMETER(METHOD, "method", "METHOD", "words:dials robust",
+              "dials: bins as in dials.detect_blanks; robust: strong spots image by image"),
+    PARAMETER(FROM_FRAMES, "from-frames", "FILE", "file:tsv",
+              "also judge by the spots in FILE.frames.tsv"),
+    {.kind = EMD_OPTION_TITLE, .help = "What stays"},
+    PARAMETER(KEEP, "keep", "RUNS", "words:longest all",
+              "longest: the longest run of images that are not blank; all: every run, an "
+              "experiment of its own"),
+    PARAMETER(MIN_IMAGES, "min-images", "N", NULL, "drop runs of fewer images"),
+    PARAMETER(MIN_REFLECTIONS, "min-reflections", "N", NULL, "drop runs of fewer reflections"),
+    {.kind = EMD_OPTION_TITLE, .help = "Output"},
+    PARAMETER(OUTPUT_EXPERIMENTS, "output-experiments", "FILE", "file", "experiment list to write"),
+    PARAMETER(OUTPUT_REFLECTIONS, "output-reflections", "FILE", "file",
+              "reflection table to write; gzipped if its name ends in .gz"),
+    PARAMETER(OUTPUT_LOG, "log", "FILE", "file", "also write the report to FILE"),
+    PARAMETER(OUTPUT_PLOT, "plot", "FILE.svg", "file:svg",
+              "draw spots, I/sigma, thresholds, what is kept"),
+    {.kind = EMD_OPTION_TITLE, .help = "General"},
+    {'n', "dry-run", NULL, EMD_OPTION_FLAG, .at = AT(dry_run), .help = "only report"},
+    {0, "json", NULL, EMD_OPTION_FLAG, .at = AT(json), .help = "report as JSON"},
+    {'v', "verbose", NULL, EMD_OPTION_FLAG, .at = AT(verbose), .help = "report every bin"},
+    {'q', "quiet", NULL, EMD_OPTION_FLAG, .at = AT(quiet), .help = "no report"},
+    {'c', "show-config", NULL, EMD_OPTION_FLAG, .at = AT(show_config),
+     .help = "print the parameters as PHIL and exit"},
+};
+
+/* The same options, with the parameters' names and defaults in the help's 'texts'. */
+static void explain(const struct blanks_arguments *args, struct emd_option all[OPTIONS],
+                    char texts[OPTIONS][256])
+{
+    for (size_t i = 0; i < OPTIONS; i++) {
+        all[i] = options[i];
+        if (options[i].take != take_parameter)
+            continue;
+        const enum parameter_id id = (enum parameter_id)options[i].number;
+        const char *from = initial(args, id);
+        const bool none = strcmp(from, "None") == 0;
+        snprintf(texts[i], sizeof texts[i], none ? "%s\n%s%s" : "%s\n%s (%s)", options[i].help,
+                 parameters[id].key, none ? "" : from);
+        all[i].help = texts[i];
+    }
 }
 
 bool blanks_arguments_parse(int argc, char **argv, struct blanks_arguments *args, int *code)
 {
-    struct option options[PARAMETERS + 8] = {{0}};
-    size_t count = 0;
-    bool config = false;
-    int c;
-    *code = EMD_EXIT_USAGE;
-    for (enum parameter_id id = 0; id < PARAMETERS; id++)
-        if (parameters[id].option)
-            options[count++] = (struct option){parameters[id].option, required_argument, NULL,
-                                               OPT_FIRST + (int)id};
-    options[count++] = (struct option){"dry-run", no_argument, NULL, 'n'};
-    options[count++] = (struct option){"json", no_argument, NULL, OPT_JSON};
-    options[count++] = (struct option){"verbose", no_argument, NULL, 'v'};
-    options[count++] = (struct option){"quiet", no_argument, NULL, 'q'};
-    options[count++] = (struct option){"show-config", no_argument, NULL, 'c'};
-    options[count++] = (struct option){"help", no_argument, NULL, 'h'};
-    options[count++] = (struct option){"version", no_argument, NULL, 'V'};
+    struct emd_option all[OPTIONS];
+    char texts[OPTIONS][256];
+    const struct emd_program program = {
+        .name = args->program,
+        .alias = strcmp(args->program, "emdblanks") == 0 ? "dials.filter_blanks" : NULL,
+        .usage = "[OPTION]... [PARAMETER=VALUE]... [FILE.phil]...\n"
+                 "        EXPERIMENTS.expt REFLECTIONS.refl",
+        .about = "Remove blank images from DIALS results: find them as dials.detect_blanks does, "
+                 "and write not_blank.expt and not_blank.refl with the images between them. Every "
+                 "long option is also a PHIL parameter, the name below it; parameters can be "
+                 "abbreviated, and stand in .phil files.",
+        .options = all,
+        .option_count = OPTIONS,
+        .exits = {NULL, NULL, NULL, "everything is blank (nothing is written)"},
+        .operands = "file:expt,refl,refl.gz,phil",
+    };
+    explain(args, all, texts);
     args->log = strcmp(initial(args, OUTPUT_LOG), "None") == 0 ? NULL : initial(args, OUTPUT_LOG);
     args->out_expt = parameters[OUTPUT_EXPERIMENTS].initial;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "nqvchV", options, NULL)) != -1) {
-        switch (c) {
-        case 'n':
-            args->dry_run = true;
-            break;
-        case 'q':
-            args->quiet = true;
-            emd_message_set_verbosity(EMD_QUIET);
-            break;
-        case 'v':
-            args->verbose = true;
-            break;
-        case 'c':
-            config = true;
-            break;
-        case OPT_JSON:
-            args->json = true;
-            break;
-        case 'h':
-            print_help(args);
-            *code = EMD_EXIT_OK;
-            return false;
-        case 'V':
-            emd_print_version();
-            *code = EMD_EXIT_OK;
-            return false;
-        case '?':
-            unknown_option(argv[optind > 1 ? optind - 1 : 1]);
-            return false;
-        default: {
-            const enum parameter_id id = (enum parameter_id)(c - OPT_FIRST);
-            char name[64];
-            snprintf(name, sizeof name, "--%s", parameters[id].option);
-            if (!set_parameter(args, id, name, optarg))
-                return false;
-        }
-        }
-    }
+    *code = emd_options_parse(&program, argc, argv, args);
+    if (*code >= 0)
+        return false;
+    *code = EMD_EXIT_USAGE;
+    if (args->quiet)
+        emd_message_set_verbosity(EMD_QUIET);
     for (int i = optind; i < argc; i++)
         if (!(is_assignment(argv[i]) ? set_assignment(args, argv[i]) : set_file(args, argv[i])))
             return false;
-    if (config) {
+    if (args->show_config) {
         print_config(args);
         *code = EMD_EXIT_OK;
         return false;

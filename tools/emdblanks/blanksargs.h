@@ -21,7 +21,7 @@ struct blanks_arguments {
     const char *expt, *refl, *out_expt, *plot;
     const char *out_refl; /* NULL: by what was read */
     const char *log;      /* NULL: none */
-    bool dry_run, json, quiet, verbose;
+    bool dry_run, json, quiet, verbose, show_config;
     char **texts; /* all values, which the others point into */
     size_t text_count;
     struct blanks_change *changes;

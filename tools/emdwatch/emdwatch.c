@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <json-c/json.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,45 +20,12 @@
 #include "base/safefile.h"
 #include "common/jsontext.h"
 #include "common/message.h"
+#include "common/options.h"
 #include "common/progress.h"
 #include "node.h"
+#include "repackoptions.h"
 
 enum { MOST_PATTERNS = 32 };
-
-static const char usage[] =
-    "Usage: emdwatch [OPTION]... RAW COMPRESSED\n"
-    "       emdwatch --status [--json] RAW COMPRESSED\n"
-    "       emdwatch --retry RAW COMPRESSED\n"
-    "Compress every complete movie below RAW into COMPRESSED, folder for folder, as\n"
-    "soon as it has been written.\n"
-    "\n"
-    "      --pattern GLOB        file names to take, in either case; may be repeated\n"
-    "                            (default *.emd)\n"
-    "      --poll SECONDS        how often to scan RAW (default 60)\n"
-    "      --settle SECONDS      how long a file must be unchanged (default 180)\n"
-    "      --once                until nothing is left to do, then a summary\n"
-    "      --wait                wait for a RAW that is not there yet\n"
-    "      --status              say what is waiting, running, done, failed and stuck\n"
-    "      --retry               have the running emdwatch retry what failed\n"
-    "      --on-done COMMAND     run COMMAND with a finished movie and its output\n"
-    "      --on-failure COMMAND  run COMMAND with a failed movie and the reason\n"
-    "      --metrics FILE        keep figures for Prometheus in FILE\n"
-    "      --jobs N              files at a time, at most (default 8)\n"
-    "  -j, --threads N           busy threads in all (default: all cores)\n"
-    "  -m, --memory SIZE         memory budget in all (default: a quarter of the\n"
-    "                            memory, at most 2G)\n"
-    "  -c, --codec NAME[:LEVEL]  as in emdrepack (default auto)\n"
-    "      --verify WHAT         none, chunk (default) or file, as in emdrepack\n"
-    "      --frame-stats         also write NAME.frames.tsv: mean, maximum and\n"
-    "                            spots of every image\n"
-    "      --json                one JSON object an event\n"
-    "  -q, --quiet               only what needs attention\n"
-    "      --help, --version\n"
-    "\n"
-    "TERM finishes what is running, a second one aborts; HUP and USR1 scan at once\n"
-    "and retry what failed.\n"
-    "Exit status: 0 done, 1 failed (--status: or stuck), 2 wrong usage, 3 files not\n"
-    "ready or in use.\n";
 
 /* ---- --status -------------------------------------------------------------------------------- */
 
@@ -299,153 +267,102 @@ static int check_folders(const struct emd_node_options *options, bool only_look,
     return -1;
 }
 
+struct arguments {
+    struct emd_node_options node;
+    const char *patterns[MOST_PATTERNS + 1];
+    size_t pattern_count;
+    bool status, retry, wait;
+    long jobs, threads;
+};
+
+static enum emd_status take_pattern(void *into, const struct emd_option *option, const char *value,
+                                    struct emd_error *err)
+{
+    struct arguments *args = into;
+    (void)option;
+    if (args->pattern_count == MOST_PATTERNS)
+        return emd_fail(err, EMD_E_ARGUMENT, "more than %d patterns", MOST_PATTERNS);
+    args->patterns[args->pattern_count++] = value;
+    return EMD_OK;
+}
+
+#define AT(field) offsetof(struct arguments, field)
+
+static const struct emd_option options[] = {
+    {0, "pattern", "GLOB", EMD_OPTION_CALL, .take = take_pattern, .repeatable = true,
+     .help = "file names to take, in either case; may be repeated (default *.emd)"},
+    {0, "poll", "SECONDS", EMD_OPTION_DOUBLE, .at = AT(node.watch.poll), .low = 0.01, .high = 86400,
+     .help = "how often to scan RAW (default 60)"},
+    {0, "settle", "SECONDS", EMD_OPTION_DOUBLE, .at = AT(node.watch.settle), .high = 86400,
+     .help = "how long a file must be unchanged (default 180)"},
+    {0, "once", NULL, EMD_OPTION_FLAG, .at = AT(node.once),
+     .help = "until nothing is left to do, then a summary"},
+    {0, "wait", NULL, EMD_OPTION_FLAG, .at = AT(wait),
+     .help = "wait for a RAW that is not there yet"},
+    {0, "status", NULL, EMD_OPTION_FLAG, .at = AT(status),
+     .help = "say what is waiting, running, done, failed and stuck"},
+    {0, "retry", NULL, EMD_OPTION_FLAG, .at = AT(retry),
+     .help = "have the running emdwatch retry what failed"},
+    {0, "on-done", "COMMAND", EMD_OPTION_TEXT, .at = AT(node.on_done), .complete = "command",
+     .help = "run COMMAND with a finished movie and its output"},
+    {0, "on-failure", "COMMAND", EMD_OPTION_TEXT, .at = AT(node.on_failure), .complete = "command",
+     .help = "run COMMAND with a failed movie and the reason"},
+    {0, "metrics", "FILE", EMD_OPTION_TEXT, .at = AT(node.metrics), .complete = "file",
+     .help = "keep figures for Prometheus in FILE"},
+    EMD_OPTION_JOBS(AT(jobs), "files at a time, at most (default 8)"),
+    EMD_OPTION_THREADS(AT(threads)),
+    EMD_OPTION_MEMORY(AT(node.repack.memory)),
+    EMD_OPTION_CODEC(AT(node.repack.codec), "as in emdrepack (default auto)"),
+    EMD_OPTION_VERIFY(AT(node.repack.verify), "none, chunk (default) or file, as in emdrepack"),
+    EMD_OPTION_FRAME_STATS(AT(node.frame_stats)),
+    {0, "json", NULL, EMD_OPTION_FLAG, .at = AT(node.json), .help = "one JSON object per event"},
+    {'q', "quiet", NULL, EMD_OPTION_FLAG, .at = AT(node.quiet),
+     .help = "only what needs attention"},
+};
+
+static const struct emd_program program = {
+    .name = "emdwatch",
+    .usage = "[OPTION]... RAW COMPRESSED\n"
+             "--status [--json] RAW COMPRESSED\n"
+             "--retry RAW COMPRESSED",
+    .about = "Compress every complete movie below RAW into COMPRESSED, directory for directory, as "
+             "soon as it has been written.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .notes = "TERM finishes what is running, a second one aborts; HUP and USR1 scan at once and "
+             "retry what failed.",
+    .exits = {NULL, "failed (--status: or stuck)", NULL, "files not ready or in use"},
+    .operands = "directory",
+};
+
 int main(int argc, char **argv)
 {
-    enum {
-        PATTERN = 256,
-        POLL,
-        SETTLE,
-        ONCE,
-        WAIT,
-        STATUS,
-        RETRY,
-        ON_DONE,
-        ON_FAILURE,
-        METRICS,
-        JOBS,
-        VERIFY,
-        STATS,
-        JSON,
-        HELP,
-        VERSION
-    };
-    static const struct option long_options[] = {
-        {"pattern", required_argument, NULL, PATTERN},
-        {"poll", required_argument, NULL, POLL},
-        {"settle", required_argument, NULL, SETTLE},
-        {"once", no_argument, NULL, ONCE},
-        {"wait", no_argument, NULL, WAIT},
-        {"status", no_argument, NULL, STATUS},
-        {"retry", no_argument, NULL, RETRY},
-        {"on-done", required_argument, NULL, ON_DONE},
-        {"on-failure", required_argument, NULL, ON_FAILURE},
-        {"metrics", required_argument, NULL, METRICS},
-        {"jobs", required_argument, NULL, JOBS},
-        {"threads", required_argument, NULL, 'j'},
-        {"memory", required_argument, NULL, 'm'},
-        {"codec", required_argument, NULL, 'c'},
-        {"verify", required_argument, NULL, VERIFY},
-        {"frame-stats", no_argument, NULL, STATS},
-        {"json", no_argument, NULL, JSON},
-        {"quiet", no_argument, NULL, 'q'},
-        {"help", no_argument, NULL, HELP},
-        {"version", no_argument, NULL, VERSION},
-        {NULL, 0, NULL, 0}};
-    const char *patterns[MOST_PATTERNS + 1] = {"*.emd"};
-    struct emd_node_options o = {.patterns = patterns, .watch = {.settle = 180, .poll = 60}};
-    struct emd_error error;
-    bool status = false, again = false, wait = false;
-    size_t pattern_count = 0;
-    long jobs = 8, threads = emd_cpu_count();
-    int option;
+    struct arguments args = {.node.watch = {.settle = 180, .poll = 60},
+                             .patterns = {"*.emd"},
+                             .jobs = 8,
+                             .threads = emd_cpu_count()};
+    struct emd_node_options *o = &args.node;
     emd_message_init("emdwatch", EMD_NORMAL);
-    emd_repack_defaults(&o.repack);
-    while ((option = getopt_long(argc, argv, "j:m:c:q", long_options, NULL)) != -1) {
-        switch (option) {
-        case PATTERN:
-            if (pattern_count == MOST_PATTERNS)
-                return emd_usage_error("more than %d patterns", MOST_PATTERNS);
-            patterns[pattern_count++] = optarg;
-            break;
-        case POLL:
-            if (!emd_parse_double(optarg, 0.01, 86400, &o.watch.poll))
-                return emd_usage_error("--poll %s: not a number of seconds", optarg);
-            break;
-        case SETTLE:
-            if (!emd_parse_double(optarg, 0, 86400, &o.watch.settle))
-                return emd_usage_error("--settle %s: not a number of seconds", optarg);
-            break;
-        case ONCE:
-            o.once = true;
-            break;
-        case WAIT:
-            wait = true;
-            break;
-        case STATUS:
-            status = true;
-            break;
-        case RETRY:
-            again = true;
-            break;
-        case ON_DONE:
-            o.on_done = optarg;
-            break;
-        case ON_FAILURE:
-            o.on_failure = optarg;
-            break;
-        case METRICS:
-            o.metrics = optarg;
-            break;
-        case JOBS:
-            if (!emd_parse_long(optarg, 1, 256, &jobs))
-                return emd_usage_error("--jobs %s: not a number from 1 to 256", optarg);
-            break;
-        case 'j':
-            if (!emd_parse_long(optarg, 1, 1024, &threads))
-                return emd_usage_error("--threads %s: not a number from 1 to 1024", optarg);
-            break;
-        case 'm':
-            if (!emd_parse_size(optarg, &o.repack.memory) || o.repack.memory == 0)
-                return emd_usage_error("--memory %s: not a size such as 512M or 2G", optarg);
-            break;
-        case 'c':
-            if (emd_codec_choice_parse(optarg, &o.repack.codec, &error) != EMD_OK)
-                return emd_usage_error("--codec %s: %s", optarg, error.text);
-            break;
-        case VERIFY:
-            if (strcmp(optarg, "none") == 0)
-                o.repack.verify = EMD_VERIFY_NONE;
-            else if (strcmp(optarg, "chunk") == 0)
-                o.repack.verify = EMD_VERIFY_CHUNK;
-            else if (strcmp(optarg, "file") == 0)
-                o.repack.verify = EMD_VERIFY_FILE;
-            else
-                return emd_usage_error("--verify %s: not none, chunk or file", optarg);
-            break;
-        case STATS:
-            o.frame_stats = true;
-            break;
-        case JSON:
-            o.json = true;
-            break;
-        case 'q':
-            o.quiet = true;
-            emd_message_set_verbosity(EMD_QUIET);
-            break;
-        case HELP:
-            fputs(usage, stdout);
-            return emd_finish(EMD_EXIT_OK);
-        case VERSION:
-            emd_print_version();
-            return emd_finish(EMD_EXIT_OK);
-        default:
-            fputs("Try 'emdwatch --help'.\n", stderr);
-            return EMD_EXIT_USAGE;
-        }
-    }
+    emd_repack_defaults(&o->repack);
+    o->patterns = args.patterns;
+    int code = emd_options_parse(&program, argc, argv, &args);
+    if (code >= 0)
+        return emd_finish(code);
+    if (o->quiet)
+        emd_message_set_verbosity(EMD_QUIET);
     if (argc - optind != 2)
-        return emd_usage_error("need two folders, RAW and COMPRESSED");
-    o.source = argv[optind];
-    o.target = argv[optind + 1];
-    if (*o.source == '\0' || *o.target == '\0')
+        return emd_usage_error("need two directories, RAW and COMPRESSED");
+    o->source = argv[optind];
+    o->target = argv[optind + 1];
+    if (*o->source == '\0' || *o->target == '\0')
         return emd_usage_error("%s is empty (as a service: set RAW=... in the settings file)",
-                               *o.source ? "COMPRESSED" : "RAW");
-    o.crew = (struct emd_crew_budget){.jobs = (unsigned)jobs,
-                                      .threads = (unsigned)threads,
-                                      .memory = emd_repack_budget(&o.repack)};
-    emd_progress_init(!o.quiet && !o.json);
-    int code = check_folders(&o, status || again, wait);
+                               *o->source ? "COMPRESSED" : "RAW");
+    o->crew = (struct emd_crew_budget){.jobs = (unsigned)args.jobs,
+                                       .threads = (unsigned)args.threads,
+                                       .memory = emd_repack_budget(&o->repack)};
+    emd_progress_init(!o->quiet && !o->json);
+    code = check_folders(o, args.status || args.retry, args.wait);
     if (code < 0)
-        code = status ? print_status(&o) : again ? retry(&o) : emd_node_run(&o);
+        code = args.status ? print_status(o) : args.retry ? retry(o) : emd_node_run(o);
     return emd_finish(code);
 }
