@@ -78,9 +78,9 @@ static void bash_words(const char *complete)
         printf("compgen -W '%s' -- \"$cur\"", what);
     } else if ((what = is_kind(complete, "file"))) {
         if (*what) {
-            fputs("compgen -d -- \"$cur\"; compgen -f -X '!*.@(", stdout);
-            put_suffixes(what, "", "|");
-            fputs(")' -- \"$cur\"", stdout);
+            fputs("compgen -d -- \"$cur\"; compgen -f -X '!*.", stdout);
+            put_suffixes(what, "", "' -- \"$cur\"; compgen -f -X '!*.");
+            fputs("' -- \"$cur\"", stdout);
         } else {
             fputs("compgen -f -- \"$cur\"", stdout);
         }
@@ -201,7 +201,8 @@ static void zsh_action(const char *complete)
 
 static void zsh_message(const char *value)
 {
-    for (const char *p = value + (*value == '['); *p && strcmp(p, "]") != 0; p++) {
+    const bool may = *value == '[';
+    for (const char *p = value + may; *p && !(may && p[1] == '\0'); p++) {
         if (*p == ':')
             putchar('\\');
         putchar(*p);
