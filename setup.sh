@@ -9,6 +9,7 @@
 #   ./setup.sh netfs     the tests on Samba, NFS, vfat and failing disks, in a virtual machine
 #   ./setup.sh lint      clang-format, clang-tidy, cppcheck, shellcheck
 #   ./setup.sh packages  Debian packages in build-deb/: plugins, tools, what programs compile with
+#   ./setup.sh wheel     Python package in dist/: plugins for h5py, format class for DIALS; and its source
 #   ./setup.sh install [PREFIX]   build and install (default /usr/local)
 set -eu
 cd "$(dirname "$0")"
@@ -27,6 +28,9 @@ test_packages="check hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
   chromium chromium-driver slurm-wlm munge"
 lint_packages="clang-format clang-tidy cppcheck shellcheck"
 netfs_packages="qemu-system-x86 debootstrap cpio dpkg util-linux"
+# What is linked in where nothing but glibc may be needed.
+portable_packages="libsnappy-dev libstdc++-12-dev libaec-dev python3 binutils"
+wheel_packages="$portable_packages python3-setuptools python3-wheel python3-pip"
 packaging_packages="dpkg-dev file"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
 
@@ -123,6 +127,19 @@ netfs() {
   EMDTOOLS_BIN=$PWD/build/bin EMDTOOLS_PLUGINS=$PWD/build/plugins sh tests/netfs/run.sh build/netfs "$@"
 }
 
+# A wheel for all Linux systems with glibc 2.28 or newer, and the source package.
+wheel() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $wheel_packages
+  rm -rf build/lib build/python-egg
+  mkdir -p build/python-egg dist
+  rm -f dist/emdtools[_-]hdf5-*
+  EMDTOOLS_PORTABLE=1 /usr/bin/python3 setup.py -q egg_info --egg-base build/python-egg \
+    build --build-base build/python bdist_wheel --bdist-dir build/python/wheel --dist-dir dist \
+    sdist --dist-dir dist
+  ls -l dist/emdtools[_-]hdf5-*
+}
+
 lint() {
   # shellcheck disable=SC2086
   install_packages $build_packages $test_packages $lint_packages
@@ -151,6 +168,7 @@ packages)
   cpack --config build-deb/CPackConfig.cmake -B build-deb >/dev/null
   ls build-deb/*.deb
   ;;
+wheel) wheel ;;
 install)
   # shellcheck disable=SC2086
   install_packages $build_packages
