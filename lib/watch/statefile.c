@@ -230,7 +230,7 @@ static void read_entry(struct json_object *o, struct emd_watchlist *list, bool s
         if (aside) {
             /* who has the output's name may have changed meanwhile: that is asked again */
             if (outcome != EMD_OUTCOME_CONFLICT)
-                e->state = EMD_WATCH_ASIDE;
+                emd_watchlist_set(list, e, EMD_WATCH_ASIDE);
             e->outcome = (enum emd_watch_outcome)outcome;
             e->said = outcome == EMD_OUTCOME_DAMAGED;
         }

@@ -139,8 +139,17 @@ static struct emd_watch_entry *add_entry(struct emd_watchlist *list, const char 
     e->next_hash = *head;
     *head = e;
     list->entry[list->count++] = e;
+    list->in[e->state]++;
     list->names_changed = true;
     return e;
+}
+
+void emd_watchlist_set(struct emd_watchlist *list, struct emd_watch_entry *entry,
+                       enum emd_watch_state state)
+{
+    list->in[entry->state]--;
+    list->in[state]++;
+    entry->state = state;
 }
 
 void emd_watchlist_begin(struct emd_watchlist *list)
@@ -168,7 +177,8 @@ void emd_watchlist_retry(struct emd_watchlist *list)
             continue;
         /* conflicts and names that contradict each other are found again by looking */
         if (e->state == EMD_WATCH_ASIDE)
-            e->state = e->outcome == EMD_OUTCOME_CONFLICT ? EMD_WATCH_NEW : EMD_WATCH_WAITING;
+            emd_watchlist_set(
+                list, e, e->outcome == EMD_OUTCOME_CONFLICT ? EMD_WATCH_NEW : EMD_WATCH_WAITING);
         e->tries = 0;
         e->verdicts = 0;
         e->retry = 0;
@@ -198,7 +208,7 @@ enum emd_status emd_watchlist_see(struct emd_watchlist *list, const char *name, 
         e->looks = 1;
         e->changed = e->changed || (!is_new && content);
         if (e->state == EMD_WATCH_DONE || (content && e->state != EMD_WATCH_RUNNING))
-            e->state = EMD_WATCH_NEW;
+            emd_watchlist_set(list, e, EMD_WATCH_NEW);
         if (content)
             forget_outcome(e);
     } else {
@@ -209,12 +219,13 @@ enum emd_status emd_watchlist_see(struct emd_watchlist *list, const char *name, 
         const bool asks = e->state == EMD_WATCH_DONE || e->state == EMD_WATCH_WAITING ||
                           (e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_CONFLICT);
         if (asks)
-            e->state = EMD_WATCH_NEW;
+            emd_watchlist_set(list, e, EMD_WATCH_NEW);
     }
     if (e->state != EMD_WATCH_RUNNING)
         e->target = *target;
     if (e->state == EMD_WATCH_NEW) {
-        e->state = emd_watch_id_equal(target, &none) ? EMD_WATCH_WAITING : EMD_WATCH_CHECKING;
+        emd_watchlist_set(
+            list, e, emd_watch_id_equal(target, &none) ? EMD_WATCH_WAITING : EMD_WATCH_CHECKING);
         e->replace = false;
     }
     return EMD_OK;
@@ -261,6 +272,7 @@ void emd_watchlist_end(struct emd_watchlist *list, bool clean, double now)
             list->names_changed = true;
         }
         if (e->missing >= 0 && now - e->missing > longest && e->state != EMD_WATCH_RUNNING) {
+            list->in[e->state]--;
             free_entry(e);
             list->names_changed = true;
         } else {
@@ -296,7 +308,9 @@ static bool is_settled(const struct emd_watchlist *list, const struct emd_watch_
 struct emd_watch_entry *emd_watchlist_due(struct emd_watchlist *list, double now)
 {
     /* after trouble with the target one file tries it for all */
-    if (list->hold >= 0 && (now < list->hold || list->running > 0))
+    if (list->hold >= 0 && (now < list->hold || list->in[EMD_WATCH_RUNNING] > 0))
+        return NULL;
+    if (list->in[EMD_WATCH_WAITING] == 0)
         return NULL;
     for (size_t i = 0; i < list->count; i++) {
         struct emd_watch_entry *e = list->entry[i];
@@ -313,17 +327,15 @@ struct emd_watch_entry *emd_watchlist_due(struct emd_watchlist *list, double now
 
 void emd_watchlist_start(struct emd_watchlist *list, struct emd_watch_entry *entry)
 {
-    entry->state = EMD_WATCH_RUNNING;
-    list->running++;
+    emd_watchlist_set(list, entry, EMD_WATCH_RUNNING);
 }
 
 void emd_watchlist_checked(struct emd_watchlist *list, struct emd_watch_entry *entry, bool done,
                            bool ours, double now)
 {
-    (void)list;
     (void)now;
     entry->replace = ours;
-    entry->state = done ? EMD_WATCH_DONE : EMD_WATCH_WAITING;
+    emd_watchlist_set(list, entry, done ? EMD_WATCH_DONE : EMD_WATCH_WAITING);
 }
 
 /* Seconds from one verdict to the next. */
@@ -336,8 +348,6 @@ static double second_look(const struct emd_watch_settings *settings)
 bool emd_watchlist_finish(struct emd_watchlist *list, struct emd_watch_entry *entry,
                           enum emd_watch_outcome outcome, const char *why, double now)
 {
-    if (entry->state == EMD_WATCH_RUNNING)
-        list->running--;
     bool news =
         entry->outcome != outcome || !entry->why != !why || (why && strcmp(entry->why, why) != 0);
     if (outcome != EMD_OUTCOME_DAMAGED)
@@ -351,12 +361,12 @@ bool emd_watchlist_finish(struct emd_watchlist *list, struct emd_watch_entry *en
         entry->why = why ? strdup(why) : NULL;
     }
     entry->outcome = outcome;
-    entry->state = EMD_WATCH_WAITING;
+    emd_watchlist_set(list, entry, EMD_WATCH_WAITING);
     switch (outcome) {
     case EMD_OUTCOME_DONE:
         /* the next look learns the new output's identity, and asks */
         list->hold = -1;
-        entry->state = EMD_WATCH_DONE;
+        emd_watchlist_set(list, entry, EMD_WATCH_DONE);
         entry->tries = 0;
         return true;
     case EMD_OUTCOME_UNWANTED:
@@ -383,7 +393,7 @@ bool emd_watchlist_finish(struct emd_watchlist *list, struct emd_watch_entry *en
         entry->said = entry->said && !news;
         news = false;
         if (++entry->verdicts >= VERDICTS) {
-            entry->state = EMD_WATCH_ASIDE;
+            emd_watchlist_set(list, entry, EMD_WATCH_ASIDE);
             news = !entry->said;
             entry->said = true;
         } else {
@@ -392,7 +402,7 @@ bool emd_watchlist_finish(struct emd_watchlist *list, struct emd_watch_entry *en
         break;
     case EMD_OUTCOME_EMPTY:
     case EMD_OUTCOME_CONFLICT:
-        entry->state = EMD_WATCH_ASIDE;
+        emd_watchlist_set(list, entry, EMD_WATCH_ASIDE);
         break;
     }
     return news;

@@ -40,7 +40,8 @@ enum emd_watch_state {
     EMD_WATCH_WAITING,
     EMD_WATCH_RUNNING,
     EMD_WATCH_DONE,
-    EMD_WATCH_ASIDE /* nothing to be done until it changes */
+    EMD_WATCH_ASIDE, /* nothing to be done until it changes */
+    EMD_WATCH_STATES
 };
 
 /* How a run ended. */
@@ -62,7 +63,7 @@ struct emd_watch_entry {
     char *name;   /* below the source folder */
     char *output; /* below the target folder */
     struct emd_watch_id source, target;
-    enum emd_watch_state state;
+    enum emd_watch_state state;     /* changed by emd_watchlist_set only, which counts */
     enum emd_watch_outcome outcome; /* of the last run; DONE before the first */
     char *why;                      /* text of that, or NULL */
     double since;                   /* of the first look at this state of the source */
@@ -94,8 +95,9 @@ struct emd_watchlist {
     size_t buckets;
     uint64_t round;
     bool names_changed;
-    double hold;    /* after EMD_OUTCOME_TARGET: nothing before; < 0: no hold */
-    size_t running; /* entries in that state */
+    double hold; /* after EMD_OUTCOME_TARGET: nothing before; < 0: no hold */
+    /* Entries in each state: what waits for nothing costs nothing, however many files are done. */
+    size_t in[EMD_WATCH_STATES];
 };
 
 void emd_watchlist_init(struct emd_watchlist *list, const struct emd_watch_settings *settings);
@@ -111,6 +113,9 @@ enum emd_status emd_watchlist_see(struct emd_watchlist *list, const char *name, 
 void emd_watchlist_end(struct emd_watchlist *list, bool clean, double now);
 
 struct emd_watch_entry *emd_watchlist_find(const struct emd_watchlist *list, const char *name);
+
+void emd_watchlist_set(struct emd_watchlist *list, struct emd_watch_entry *entry,
+                       enum emd_watch_state state);
 
 /* An entry that may run now, or NULL; the longest-known first. The caller sets it to RUNNING by
  * emd_watchlist_start. */

@@ -290,7 +290,7 @@ START_TEST(state_survives)
     ck_assert_str_eq(e->why, "bad \xff thing");
     emd_watchlist_retry(&list);
     ck_assert_ptr_null(emd_watchlist_due(&list, now + 1e6)); /* not before it is seen */
-    e->state = EMD_WATCH_ASIDE;
+    emd_watchlist_set(&list, e, EMD_WATCH_ASIDE);
     look(odd, 10, &none);
     ck_assert_int_eq(e->state, EMD_WATCH_ASIDE);
     look(odd, 11, &none);

@@ -201,7 +201,7 @@ static void report_rivals(struct node *node)
             free(why);
         } else if (!e->rival && e->state == EMD_WATCH_ASIDE && e->outcome == EMD_OUTCOME_CONFLICT &&
                    e->why && strstr(e->why, "; rename one")) {
-            e->state = EMD_WATCH_NEW; /* the other one is gone */
+            emd_watchlist_set(&node->list, e, EMD_WATCH_NEW); /* the other one is gone */
         }
     }
 }
@@ -251,7 +251,8 @@ static void checked(struct node *node, const char *name, const char *why,
             tell_failure(node, e);
     }
     if (unknown)
-        e->state = EMD_WATCH_NEW; /* nothing is done to it before the answer: asked again */
+        emd_watchlist_set(&node->list, e,
+                          EMD_WATCH_NEW); /* nothing is done to it before the answer: asked again */
     node->dirty = true;
 }
 
@@ -486,7 +487,8 @@ static void save_state(struct node *node)
 static void start_repacks(struct node *node)
 {
     const struct emd_node_options *o = node->options;
-    unsigned running = 0, used = 0, ready = 0;
+    unsigned running = 0, used = 0;
+    size_t ready = node->list.in[EMD_WATCH_WAITING];
     const double now = emd_node_now();
     for (const struct child *c = node->children; c; c = c->next)
         if (c->kind == REPACK) {
@@ -496,8 +498,6 @@ static void start_repacks(struct node *node)
     if (node->stops || !node->scanned || running >= o->crew.jobs || used >= o->crew.threads ||
         !emd_watchlist_due(&node->list, now) || !target_is_there(node))
         return;
-    for (size_t i = 0; i < node->list.count; i++)
-        ready += node->list.entry[i]->state == EMD_WATCH_WAITING;
     for (;;) {
         struct emd_watch_entry *e = emd_watchlist_due(&node->list, now);
         const unsigned share = e ? emd_crew_threads(&o->crew, running, used, ready) : 0;
@@ -576,8 +576,7 @@ static void show(struct node *node)
             now.running_bytes += c->entry->source.size;
         }
     now.moved += now.running_done;
-    for (size_t i = 0; i < node->list.count; i++)
-        now.waiting += node->list.entry[i]->state == EMD_WATCH_WAITING;
+    now.waiting = node->list.in[EMD_WATCH_WAITING];
     emd_journal_show(&node->journal, &now);
 }
 
@@ -625,7 +624,7 @@ static void take_hints(struct node *node)
 static size_t needing_check(const struct node *node)
 {
     size_t n = 0;
-    for (size_t i = 0; i < node->list.count; i++)
+    for (size_t i = 0; i < node->list.count && node->list.in[EMD_WATCH_CHECKING] > 0; i++)
         n += node->list.entry[i]->state == EMD_WATCH_CHECKING && node->list.entry[i]->missing < 0;
     return n;
 }
@@ -682,7 +681,7 @@ static void wait_for_events(struct node *node)
         wait = 0.5;
     if (node->dirty && wait > node->saved + 1 - now)
         wait = node->saved + 1 - now;
-    for (size_t i = 0; i < node->list.count; i++) {
+    for (size_t i = 0; i < node->list.count && node->list.in[EMD_WATCH_WAITING] > 0; i++) {
         const struct emd_watch_entry *e = node->list.entry[i];
         if (e->state == EMD_WATCH_WAITING && e->retry > now && e->retry - now < wait)
             wait = e->retry - now;
