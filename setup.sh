@@ -6,6 +6,7 @@
 #   ./setup.sh test      install what the tests need, build, run the tests
 #   ./setup.sh build     install what is needed and build into build/
 #   ./setup.sh sanitize  unit tests and damaged input again under ASan, UBSan and TSan
+#   ./setup.sh nightly [REGEX]   the long tests, which "test" leaves out: hours, root, a Debian mirror
 #   ./setup.sh netfs     the tests on Samba, NFS, vfat and failing disks, in a virtual machine
 #   ./setup.sh lint      clang-format, clang-tidy, cppcheck, shellcheck
 #   ./setup.sh packages  Debian packages in build-deb/: plugins, tools, what programs compile with
@@ -32,6 +33,7 @@ netfs_packages="qemu-system-x86 debootstrap cpio dpkg util-linux"
 portable_packages="libsnappy-dev libstdc++-12-dev libaec-dev python3 binutils"
 wheel_packages="$portable_packages python3-setuptools python3-wheel python3-pip"
 packaging_packages="dpkg-dev file"
+nightly_packages="debootstrap systemd systemd-container"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
 
 say() { printf '%s\n' "setup.sh: $*" >&2; }
@@ -120,6 +122,15 @@ sanitize() {
   ctest --test-dir build-tsan -L threads -LE nightly -j "$(nproc)" --output-on-failure
 }
 
+# Those of Samba and NFS are the last ones: they take the machine for themselves.
+nightly() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $test_packages $netfs_packages $packaging_packages $nightly_packages
+  build release -DBUILD_TESTING=ON
+  ctest --test-dir build -L nightly -LE netfs ${1:+-R "$1"} --output-on-failure
+  [ -n "${1-}" ] || ctest --test-dir build -L netfs --output-on-failure
+}
+
 netfs() {
   # shellcheck disable=SC2086
   install_packages $build_packages $netfs_packages
@@ -156,6 +167,7 @@ build)
   build release -DBUILD_TESTING=OFF -DEMDTOOLS_BENCH=OFF
   ;;
 sanitize) sanitize ;;
+nightly) nightly "${2-}" ;;
 netfs)
   shift
   netfs "$@"
