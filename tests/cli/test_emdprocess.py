@@ -634,6 +634,20 @@ class Interruptions(Case):
         self.recipe(("one", "echo 1 > one.txt"))
         self.assertIn("1 done", self.run_tool())
 
+    def test_lock_taken_over(self):
+        """Somebody tidied up the lock, and a second emdprocess began: the first one leaves the trial to it."""
+        self.movie("c.emd")
+        self.recipe(("one", "if mkdir ../first; then sleep 1000 & echo $! > ../pid.tmp; mv ../pid.tmp ../pid; "
+                            "wait; fi; sleep 12; echo 2 > one.txt"))
+        first = self.start()
+        pid = int(wait_for(lambda: os.path.exists("c/pid") and read("c/pid"), "the stage"))
+        os.unlink("c/test/.emdprocess-lock.tmp")
+        self.assertIn("1 done", self.run_tool())
+        self.assertEqual(first.wait(PATIENCE), 3)
+        self.assertFalse(alive(pid))
+        self.assertEqual(read("c/test/one.txt"), "2\n")
+        self.assertEqual(self.stage("one")["state"], "done")
+
     def test_killed_at_random(self):
         crystals = ["c", "d", "e"]
         for c in crystals:

@@ -31,7 +31,7 @@ struct conductor {
     int signals;
     int caught;     /* the signal that asks to stop, 0: none */
     unsigned asked; /* how often */
-    double memory_looked, used_bytes;
+    double memory_looked, used_bytes, locks_looked;
 };
 
 /* ---- starting -------------------------------------------------------------------------------- */
@@ -142,6 +142,22 @@ static void watch_time(struct conductor *c)
             job_end(job, job->ending); /* kills what does not listen */
         else if (limit > 0 && now - job->begun > limit)
             job_end(job, END_TIME);
+    }
+}
+
+/* Where the kernel's locks do not reach, a lock counts for as long as its record is refreshed. */
+static void watch_locks(struct conductor *c)
+{
+    static const double interval = 5;
+    const double now = job_now();
+    if (now - c->locks_looked < interval)
+        return;
+    c->locks_looked = now;
+    for (size_t i = 0; i < c->job_count; i++) {
+        struct trial_job *job = c->jobs[i];
+        if (job->lock && (job->state == JOB_RUNNING || job->state == JOB_READY) &&
+            emd_lockfile_check(job->lock, NULL) == EMD_E_BUSY)
+            job_lost(job);
     }
 }
 
@@ -276,6 +292,7 @@ int conductor_run(const struct process_options *options, struct process_task *ta
         report_progress(options, &c.counts, c.jobs, c.job_count);
         wait_for_something(&c, polled);
         watch_time(&c);
+        watch_locks(&c);
         watch_memory(&c);
     }
     for (size_t i = 0; i < c.job_count; i++) {

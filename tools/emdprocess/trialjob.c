@@ -583,6 +583,22 @@ void job_end(struct trial_job *job, enum job_end why)
     }
 }
 
+static void end_lost(struct trial_job *job)
+{
+    end_job(job, JOB_NOT_READY, current(job)->spec->name,
+            "another emdprocess has taken it over; what was running here was ended");
+}
+
+void job_lost(struct trial_job *job)
+{
+    if (job->state != JOB_RUNNING)
+        end_lost(job);
+    else if (job->ending != END_LOST) {
+        job->ending = END_NONE;
+        job_end(job, END_LOST);
+    }
+}
+
 /* Records the end and moves on. */
 static void finish_stage(struct trial_job *job, const struct emd_stage_result *result)
 {
@@ -765,8 +781,12 @@ void job_ended(struct trial_job *job)
     else
         snprintf(ending, sizeof ending, "signal %d (%s)", o.code, strsignal(o.code));
     /* What ended well just before it was to be ended has ended well. */
-    if (o.exited && o.code == 0)
+    if (o.exited && o.code == 0 && job->ending != END_LOST)
         job->ending = END_NONE;
+    if (job->ending == END_LOST) {
+        end_lost(job);
+        return;
+    }
     if (job->ending == END_CROWDED) {
         emd_message_info("%s: %s needs more memory than is left: it waits until it is alone",
                          job->folder, current(job)->spec->name);

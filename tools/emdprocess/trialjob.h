@@ -26,7 +26,14 @@ enum job_state {
 enum job_stage { STAGE_OPEN, STAGE_FINE, STAGE_LOST /* failed, or waits for one that did */ };
 
 /* Why a running stage is being ended. */
-enum job_end { END_NONE, END_STOP, END_TIME, END_MEMORY, END_CROWDED /* to be tried alone */ };
+enum job_end {
+    END_NONE,
+    END_STOP,
+    END_TIME,
+    END_MEMORY,
+    END_CROWDED, /* to be tried alone */
+    END_LOST     /* another emdprocess has the trial: nothing of it is touched any more */
+};
 
 struct trial_job {
     const struct process_options *options;
@@ -77,6 +84,9 @@ void job_ended(struct trial_job *job);
 
 /* Asks the running stage to end. */
 void job_end(struct trial_job *job, enum job_end why);
+
+/* Another emdprocess has the trial's lock: the running stage is ended and leaves no trace. */
+void job_lost(struct trial_job *job);
 
 void job_close(struct trial_job *job);
 
