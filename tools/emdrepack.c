@@ -12,6 +12,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,53 +26,13 @@
 #include "common/crew.h"
 #include "common/jsontext.h"
 #include "common/message.h"
+#include "common/options.h"
 #include "common/progress.h"
 #include "common/signals.h"
 #include "comparefiles.h"
 #include "repack/repack.h"
+#include "repackoptions.h"
 #include "watch/frametable.h"
-
-static const char usage[] =
-    "Usage: emdrepack [OPTION]... INPUT OUTPUT\n"
-    "       emdrepack [OPTION]... -d DIR INPUT...\n"
-    "       emdrepack --check FILE...\n"
-    "       emdrepack --compare FILE FILE\n"
-    "Copy HDF5 files (Velox EMD movies above all) with their image data compressed\n"
-    "and everything else as it is.\n"
-    "\n"
-    "  -c, --codec NAME[:LEVEL]  auto (default), blosc, zstd, gzip, none, or another\n"
-    "                            codec of 'h5plugin-config --list'\n"
-    "  -d, --directory DIR       write into DIR under the inputs' own names, spaces\n"
-    "                            turned into underscores; skip what is done already\n"
-    "  -r, --recursive           inputs may be folders: their *.emd files, mirrored\n"
-    "      --pattern GLOB        file names that -r takes (default *.emd)\n"
-    "      --keep-names          keep spaces in names\n"
-    "      --chunk SHAPE         auto (default), frame, or h,w,n\n"
-    "      --jobs N              files at once, at most (default 1)\n"
-    "  -j, --threads N           busy threads in all (default: all cores)\n"
-    "  -m, --memory SIZE         memory budget in all, e.g. 512M (default: a\n"
-    "                            quarter of the memory, at most 2G)\n"
-    "      --checksum[=WHEN]     fletcher32 behind each chunk: auto (default: where\n"
-    "                            the codec has no checksum), always, never\n"
-    "      --verify WHAT         none, chunk (default: compare each chunk before it\n"
-    "                            is written and all else in the finished file) or\n"
-    "                            file (and read the chunks back, too)\n"
-    "      --frame-stats         also write NAME.frames.tsv: mean, maximum and\n"
-    "                            spots of every image\n"
-    "      --no-provenance       leave no 'emdrepack' attribute in the output\n"
-    "      --recompress          encode anew also what becomes larger by it\n"
-    "  -f, --force               replace existing outputs\n"
-    "  -n, --dry-run             say what would be done; with -v how\n"
-    "      --check               decode every chunk of FILEs and say what is damaged\n"
-    "      --compare             say whether two files hold the same, whatever their\n"
-    "                            storage: may the first one be deleted?\n"
-    "      --differences N       list the first N differences (default 10; 0: all)\n"
-    "      --json                one JSON object a file on standard output\n"
-    "  -q, --quiet               only errors\n"
-    "  -v, --verbose             say more\n"
-    "      --help, --version\n"
-    "\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 input incomplete or in use.\n";
 
 /* One file to do, and how it went. */
 struct job {
@@ -95,6 +56,7 @@ struct settings {
     struct emd_repack_options repack;
     const char *directory, *pattern;
     bool recursive, keep_names, check, compare, json, frame_stats;
+    enum emd_verbosity verbosity;
     long threads, jobs, differences;
 };
 
@@ -719,12 +681,18 @@ static void summarise(const struct settings *settings, const struct job_list *li
                 emd_message_error("failed: %s: %s", list->job[i].input, list->job[i].error);
 }
 
-static bool parse_chunk(const char *text, struct emd_repack_options *options)
+/* ---- options ----------------------------------------------------------------------------------
+ */
+
+static enum emd_status take_chunk(void *into, const struct emd_option *option, const char *text,
+                                  struct emd_error *err)
 {
+    struct emd_repack_options *options = &((struct settings *)into)->repack;
+    (void)option;
     options->chunk_rank = 0;
     if (strcmp(text, "auto") == 0 || strcmp(text, "frame") == 0) {
         options->chunking = text[0] == 'a' ? EMD_CHUNK_AUTO : EMD_CHUNK_FRAME;
-        return true;
+        return EMD_OK;
     }
     options->chunking = EMD_CHUNK_SHAPE;
     for (;;) {
@@ -732,170 +700,92 @@ static bool parse_chunk(const char *text, struct emd_repack_options *options)
         size_t n = strcspn(text, ",");
         long value;
         if (n == 0 || n >= sizeof part || options->chunk_rank == EMD_RANK_MAX)
-            return false;
+            break;
         memcpy(part, text, n);
         part[n] = '\0';
         if (!emd_parse_long(part, 1, INT_MAX, &value))
-            return false;
+            break;
         options->chunk[options->chunk_rank++] = (uint64_t)value;
         if (text[n] == '\0')
-            return true;
+            return EMD_OK;
         text += n + 1;
     }
+    return emd_fail(err, EMD_E_ARGUMENT, "not auto, frame or a shape such as 512,512,1");
 }
 
-enum {
-    OPT_VERIFY = 256,
-    OPT_JOBS,
-    OPT_CHECKSUM,
-    OPT_CHECK,
-    OPT_COMPARE,
-    OPT_DIFFERENCES,
-    OPT_JSON,
-    OPT_CHUNK,
-    OPT_KEEP,
-    OPT_PATTERN,
-    OPT_FRAME_STATS,
-    OPT_PROVENANCE,
-    OPT_RECOMPRESS,
-    OPT_HELP,
-    OPT_VERSION
+#define AT(field) offsetof(struct settings, field)
+
+static const struct emd_option options[] = {
+    EMD_OPTION_CODEC(AT(repack.codec), "auto (default), blosc, zstd, gzip, none, or another codec "
+                                       "of 'h5plugin-config --list'"),
+    {'d', "directory", "DIR", EMD_OPTION_TEXT, .at = AT(directory), .complete = "directory",
+     .help =
+         "write into DIR under the inputs' own names, spaces turned into underscores; skip what "
+         "is done already"},
+    {'r', "recursive", NULL, EMD_OPTION_FLAG, .at = AT(recursive),
+     .help = "inputs may be directories: their *.emd files, mirrored"},
+    {0, "pattern", "GLOB", EMD_OPTION_TEXT, .at = AT(pattern),
+     .help = "file names that -r takes (default *.emd)"},
+    {0, "keep-names", NULL, EMD_OPTION_FLAG, .at = AT(keep_names), .help = "keep spaces in names"},
+    {0, "chunk", "SHAPE", EMD_OPTION_CALL, .take = take_chunk, .complete = "words:auto frame",
+     .help = "auto (default), frame, or h,w,n"},
+    EMD_OPTION_JOBS(AT(jobs), "files at once, at most (default 1)"),
+    EMD_OPTION_THREADS(AT(threads)),
+    EMD_OPTION_MEMORY(AT(repack.memory)),
+    /* in the order of enum emd_checksum */
+    {0, "checksum", "[WHEN]", EMD_OPTION_CHOICE, .at = AT(repack.checksum),
+     .words = "auto|always|never",
+     .help = "fletcher32 behind each chunk: auto (default: where the codec has no checksum), "
+             "always, never"},
+    EMD_OPTION_VERIFY(AT(repack.verify),
+                      "none, chunk (default: compare each chunk before it is written and all else "
+                      "in the finished file) or file (and read the chunks back, too)"),
+    EMD_OPTION_FRAME_STATS(AT(frame_stats)),
+    {0, "no-provenance", NULL, EMD_OPTION_CLEAR, .at = AT(repack.provenance),
+     .help = "leave no 'emdrepack' attribute in the output"},
+    {0, "recompress", NULL, EMD_OPTION_FLAG, .at = AT(repack.recompress),
+     .help = "encode anew also what becomes larger by it"},
+    {'f', "force", NULL, EMD_OPTION_FLAG, .at = AT(repack.replace),
+     .help = "replace existing outputs"},
+    {'n', "dry-run", NULL, EMD_OPTION_FLAG, .at = AT(repack.dry_run),
+     .help = "say what would be done; with -v how"},
+    {0, "check", NULL, EMD_OPTION_FLAG, .at = AT(check),
+     .help = "decode every chunk of FILEs and say what is damaged"},
+    {0, "compare", NULL, EMD_OPTION_FLAG, .at = AT(compare),
+     .help = "say whether two files hold the same, whatever their storage: may the first one be "
+             "deleted?"},
+    {0, "differences", "N", EMD_OPTION_LONG, .at = AT(differences), .high = INT_MAX,
+     .help = "list the first N differences (default 10; 0: all)"},
+    {0, "json", NULL, EMD_OPTION_FLAG, .at = AT(json),
+     .help = "one JSON object per file on standard output"},
+    {'q', "quiet", NULL, EMD_OPTION_SET, .at = AT(verbosity), .number = EMD_QUIET,
+     .help = "only errors"},
+    {'v', "verbose", NULL, EMD_OPTION_SET, .at = AT(verbosity), .number = EMD_VERBOSE,
+     .help = "say more"},
 };
 
-static const struct option long_options[] = {
-    {"codec", required_argument, NULL, 'c'},
-    {"directory", required_argument, NULL, 'd'},
-    {"force", no_argument, NULL, 'f'},
-    {"jobs", required_argument, NULL, OPT_JOBS},
-    {"threads", required_argument, NULL, 'j'},
-    {"memory", required_argument, NULL, 'm'},
-    {"dry-run", no_argument, NULL, 'n'},
-    {"quiet", no_argument, NULL, 'q'},
-    {"recursive", no_argument, NULL, 'r'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"verify", required_argument, NULL, OPT_VERIFY},
-    {"checksum", optional_argument, NULL, OPT_CHECKSUM},
-    {"check", no_argument, NULL, OPT_CHECK},
-    {"compare", no_argument, NULL, OPT_COMPARE},
-    {"differences", required_argument, NULL, OPT_DIFFERENCES},
-    {"json", no_argument, NULL, OPT_JSON},
-    {"chunk", required_argument, NULL, OPT_CHUNK},
-    {"keep-names", no_argument, NULL, OPT_KEEP},
-    {"pattern", required_argument, NULL, OPT_PATTERN},
-    {"frame-stats", no_argument, NULL, OPT_FRAME_STATS},
-    {"no-provenance", no_argument, NULL, OPT_PROVENANCE},
-    {"recompress", no_argument, NULL, OPT_RECOMPRESS},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0}};
+static const struct emd_program program = {
+    .name = "emdrepack",
+    .usage = "[OPTION]... INPUT OUTPUT\n"
+             "[OPTION]... -d DIR INPUT...\n"
+             "--check FILE...\n"
+             "--compare FILE FILE",
+    .about = "Copy HDF5 files (Velox EMD movies above all) with their image data compressed and "
+             "everything else as it is.",
+    .options = options,
+    .option_count = sizeof options / sizeof *options,
+    .exits = {NULL, NULL, NULL, "input incomplete or in use"},
+    .operands = "file:emd,h5,hdf5",
+};
 
 /* -1 to go on, else the exit code. */
 static int parse_options(int argc, char **argv, struct settings *settings)
 {
-    struct emd_error error;
-    int option;
-    while ((option = getopt_long(argc, argv, "c:d:fj:m:nqrv", long_options, NULL)) != -1) {
-        switch (option) {
-        case 'c':
-            if (emd_codec_choice_parse(optarg, &settings->repack.codec, &error) != EMD_OK)
-                return emd_usage_error("--codec %s: %s", optarg, error.text);
-            break;
-        case 'd':
-            settings->directory = optarg;
-            break;
-        case 'f':
-            settings->repack.replace = true;
-            break;
-        case 'j':
-            if (!emd_parse_long(optarg, 1, 1024, &settings->threads))
-                return emd_usage_error("--threads %s: not a number from 1 to 1024", optarg);
-            break;
-        case OPT_JOBS:
-            if (!emd_parse_long(optarg, 1, 256, &settings->jobs))
-                return emd_usage_error("--jobs %s: not a number from 1 to 256", optarg);
-            break;
-        case 'm':
-            if (!emd_parse_size(optarg, &settings->repack.memory) || settings->repack.memory == 0)
-                return emd_usage_error("--memory %s: not a size such as 512M or 2G", optarg);
-            break;
-        case 'n':
-            settings->repack.dry_run = true;
-            break;
-        case 'q':
-            emd_message_set_verbosity(EMD_QUIET);
-            emd_progress_init(false);
-            break;
-        case 'r':
-            settings->recursive = true;
-            break;
-        case 'v':
-            emd_message_set_verbosity(EMD_VERBOSE);
-            break;
-        case OPT_VERIFY:
-            if (strcmp(optarg, "none") == 0)
-                settings->repack.verify = EMD_VERIFY_NONE;
-            else if (strcmp(optarg, "chunk") == 0)
-                settings->repack.verify = EMD_VERIFY_CHUNK;
-            else if (strcmp(optarg, "file") == 0)
-                settings->repack.verify = EMD_VERIFY_FILE;
-            else
-                return emd_usage_error("--verify %s: not none, chunk or file", optarg);
-            break;
-        case OPT_CHECKSUM:
-            if (!optarg || strcmp(optarg, "auto") == 0)
-                settings->repack.checksum = EMD_CHECKSUM_AUTO;
-            else if (strcmp(optarg, "always") == 0)
-                settings->repack.checksum = EMD_CHECKSUM_ALWAYS;
-            else if (strcmp(optarg, "never") == 0)
-                settings->repack.checksum = EMD_CHECKSUM_NEVER;
-            else
-                return emd_usage_error("--checksum=%s: not auto, always or never", optarg);
-            break;
-        case OPT_CHECK:
-            settings->check = true;
-            break;
-        case OPT_COMPARE:
-            settings->compare = true;
-            break;
-        case OPT_DIFFERENCES:
-            if (!emd_parse_long(optarg, 0, INT_MAX, &settings->differences))
-                return emd_usage_error("--differences %s: not a number", optarg);
-            break;
-        case OPT_JSON:
-            settings->json = true;
-            break;
-        case OPT_CHUNK:
-            if (!parse_chunk(optarg, &settings->repack))
-                return emd_usage_error("--chunk %s: not auto, frame or a shape such as 512,512,1",
-                                       optarg);
-            break;
-        case OPT_KEEP:
-            settings->keep_names = true;
-            break;
-        case OPT_PATTERN:
-            settings->pattern = optarg;
-            break;
-        case OPT_FRAME_STATS:
-            settings->frame_stats = true;
-            break;
-        case OPT_PROVENANCE:
-            settings->repack.provenance = false;
-            break;
-        case OPT_RECOMPRESS:
-            settings->repack.recompress = true;
-            break;
-        case OPT_HELP:
-            fputs(usage, stdout);
-            return emd_finish(EMD_EXIT_OK);
-        case OPT_VERSION:
-            emd_print_version();
-            return emd_finish(EMD_EXIT_OK);
-        default:
-            fputs("Try 'emdrepack --help'.\n", stderr);
-            return EMD_EXIT_USAGE;
-        }
-    }
-    return -1;
+    const int code = emd_options_parse(&program, argc, argv, settings);
+    emd_message_set_verbosity(settings->verbosity);
+    if (settings->verbosity == EMD_QUIET)
+        emd_progress_init(false);
+    return code;
 }
 
 /* --compare: the exit code. */
@@ -949,7 +839,8 @@ static int collect_jobs(int count, char **arguments, struct settings *settings,
 
 int main(int argc, char **argv)
 {
-    struct settings settings = {.pattern = "*.emd", .jobs = 1, .differences = 10};
+    struct settings settings = {
+        .pattern = "*.emd", .jobs = 1, .differences = 10, .verbosity = EMD_NORMAL};
     struct job_list list = {0};
     emd_message_init("emdrepack", EMD_NORMAL);
     emd_progress_init(true);

@@ -14,9 +14,8 @@ BIN = os.environ["EMDTOOLS_BIN"]
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SCRIPTS = ("emdsync", "h5plugin-config")
 # One table of options each, from which everything comes.
-TABLES = ("emdblanks", "emdinfo", "emdsim", "emdwatch")
-OTHERS = ("emdlist", "emdprocess", "emdrepack")
-PROGRAMS = TABLES + OTHERS + SCRIPTS
+TABLES = ("emdblanks", "emdinfo", "emdlist", "emdprocess", "emdrepack", "emdsim", "emdwatch")
+PROGRAMS = TABLES + SCRIPTS
 USUAL = {"--help", "--version"}
 LONG = r"(?<![\w-])--[a-z][a-z0-9-]+"
 
@@ -46,7 +45,7 @@ def manual_of(program):
 
 def completions_of(program, shell):
     name = {"bash": program, "zsh": "_" + program, "fish": program + ".fish"}[shell]
-    folder = f"{SOURCE}/share" if program in SCRIPTS + OTHERS else os.path.dirname(BIN)
+    folder = f"{SOURCE}/share" if program in SCRIPTS else os.path.dirname(BIN)
     return f"{folder}/completions/{shell}/{name}"
 
 
@@ -82,8 +81,6 @@ class Documents(unittest.TestCase):
     def test_completions(self):
         for program in PROGRAMS:
             for shell in ("bash", "zsh", "fish"):
-                if program in OTHERS and shell == "fish":
-                    continue
                 known = completed(program, shell)
                 self.assertFalse(offered(program) - known, (program, shell))
                 if program in TABLES:
@@ -100,7 +97,8 @@ class Documents(unittest.TestCase):
 
     def test_bash_completes(self):
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("a.emd", "b.txt"):
+            os.makedirs(f"{folder}/a/P1")
+            for name in ("a.emd", "b.txt", "a/.movie"):
                 with open(os.path.join(folder, name), "w", encoding="utf-8"):
                     pass
             for program, words, wanted in (
@@ -109,8 +107,16 @@ class Documents(unittest.TestCase):
                     ("emdsim", ["--no"], ["--no-crystal", "--no-tilt", "--noise"]),
                     ("emdsim", ["--omit", "gain,ti"], ["gain,tilt", "gain,time"]),
                     ("emdsim", ["--seed", ""], []),
-                    ("emdinfo", [""], ["a.emd"]),
-                    ("emdwatch", ["--verify", ""], ["none", "chunk", "file"])):
+                    ("emdinfo", [""], ["a", "a.emd"]),
+                    ("emdwatch", ["--verify", ""], ["none", "chunk", "file"]),
+                    ("emdrepack", ["--checksum", "=", "a"], ["auto", "always"]),
+                    ("emdrepack", ["--checksum", "a"], ["a", "a.emd"]),
+                    ("emdrepack", ["-c", "bl"], ["blosc"]),
+                    ("emdlist", ["--format", "=", "t"], ["text", "tsv"]),
+                    ("emdlist", ["--columns", "path,cc_l"], ["path,cc_low"]),
+                    ("emdlist", [""], ["P1"]),
+                    ("emdprocess", [""], ["P1", "mP"]),
+                    ("emdprocess", ["P1", ""], ["a"])):
                 quoted = " ".join(f"'{w}'" for w in [program] + words)
                 script = (f"compopt() {{ :; }}; complete() {{ :; }}; . '{completions_of(program, 'bash')}'; "
                           f"COMP_WORDS=({quoted}); COMP_CWORD={len(words)}; _{program}; "
@@ -136,6 +142,15 @@ class Reading(unittest.TestCase):
                 ("emdinfo", "--jsn", "did you mean '--json'?"),
                 ("emdwatch", "--polll=9", "did you mean '--poll'?"),
                 ("emdblanks", "--verison", "did you mean '--version'?"),
+                ("emdrepack", "--compair", "did you mean '--compare'?"),
+                ("emdrepack", "--verfy=file", "did you mean '--verify'?"),
+                ("emdrepack", "--verify=fill", "--verify fill: not none, chunk or file; did you mean 'file'?"),
+                ("emdrepack", "--checksum=ever", "--checksum=ever: not auto, always or never"),
+                ("emdrepack", "--memory=2GX", "--memory 2GX: not a size such as 512M or 2G"),
+                ("emdlist", "--formt=csv", "did you mean '--format'?"),
+                ("emdlist", "--sort=resolutoin", "no column 'resolutoin'; did you mean 'resolution'?"),
+                ("emdprocess", "--stauts", "did you mean '--status'?"),
+                ("emdprocess", "--submit=slrum", "not slurm; did you mean 'slurm'?"),
                 ("emdsim", "--camera=falcom", "--camera falcom: not ceta or falcon; did you mean 'falcon'?"),
                 ("emdsim", "--xyzzy", "unknown option '--xyzzy'\n"),
                 ("emdsim", "-x", "unknown option '-x'"),

@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <locale.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,201 +14,147 @@
 #include "base/nearest.h"
 #include "base/safefile.h"
 #include "common/message.h"
+#include "common/options.h"
 #include "dials/listcolumns.h"
 #include "dials/listrows.h"
 #include "dials/listselect.h"
 #include "emdlist/listoutput.h"
 
-static const char help_start[] =
-    "Usage: emdlist [OPTION]... TRIAL\n"
-    "Lists every crystal below the current directory that has the processing trial\n"
-    "TRIAL (P1, P1/not_blank), best resolution first: name, resolution, unit cell and\n"
-    "symmetry.\n"
-    "\n"
-    "Crystals:\n"
-    "  -C, --directory DIR    look below DIR; paths are relative to it (.)\n"
-    "      --good             leave out failed and unfinished crystals\n"
-    "      --select EXPR      only crystals for which this holds, as in\n"
-    "                         'resolution < 1.0 and cc_half > 0.9 and cluster = 1'\n"
-    "      --sort KEY         order by a column, -KEY backwards (resolution)\n"
-    "\n"
-    "Values:\n"
-    "      --cc X             CC1/2 at which the resolution is taken (0.3)\n"
-    "      --method METHOD    shell (default): limit of the last shell above X;\n"
-    "                         linear: interpolated between shells; fit: tanh fit\n"
-    "                         as in DIALS\n"
-    "      --symmetry-from SOURCE\n"
-    "                         symmetry (default) or cosym: the program whose best\n"
-    "                         solution is preferred; space_group: the recommended\n"
-    "                         space group\n"
-    "\n"
-    "Output:\n"
-    "      --format FORMAT    text (default), tsv, csv, json or html\n"
-    "      --columns LIST     columns, separated by commas, or all\n"
-    "      --print WHAT       names or paths alone, one per line, for other programs\n"
-    "  -o, --output FILE      write to FILE, which appears complete or not at all\n"
-    "  -q, --quiet            only errors\n"
-    "      --help, --version\n"
-    "\n"
-    "Columns:\n";
-
 enum format { FORMAT_TEXT, FORMAT_TSV, FORMAT_CSV, FORMAT_JSON, FORMAT_HTML };
-enum option_code {
-    OPT_GOOD = 256,
-    OPT_SORT,
-    OPT_CC,
-    OPT_METHOD,
-    OPT_SYMMETRY,
-    OPT_FORMAT,
-    OPT_COLUMNS,
-    OPT_SELECT,
-    OPT_PRINT,
-    OPT_HELP,
-    OPT_VERSION
-};
-
-static const struct option options[] = {{"directory", required_argument, NULL, 'C'},
-                                        {"good", no_argument, NULL, OPT_GOOD},
-                                        {"sort", required_argument, NULL, OPT_SORT},
-                                        {"cc", required_argument, NULL, OPT_CC},
-                                        {"method", required_argument, NULL, OPT_METHOD},
-                                        {"symmetry-from", required_argument, NULL, OPT_SYMMETRY},
-                                        {"format", required_argument, NULL, OPT_FORMAT},
-                                        {"select", required_argument, NULL, OPT_SELECT},
-                                        {"print", required_argument, NULL, OPT_PRINT},
-                                        {"columns", required_argument, NULL, OPT_COLUMNS},
-                                        {"output", required_argument, NULL, 'o'},
-                                        {"quiet", no_argument, NULL, 'q'},
-                                        {"help", no_argument, NULL, OPT_HELP},
-                                        {"version", no_argument, NULL, OPT_VERSION},
-                                        {NULL, 0, NULL, 0}};
-
 struct arguments {
     struct emd_list_settings settings;
     enum format format;
     enum emd_list_column_id columns[4 * EMD_LIST_COLUMNS];
     size_t column_count; /* 0: the format's own */
     enum emd_list_column_id sort;
-    bool backwards;
+    bool backwards, quiet;
     const char *output;
     const char *expression; /* NULL: all */
     struct emd_select *select;
-    enum { PRINT_LIST, PRINT_NAMES, PRINT_PATHS } print;
+    enum { PRINT_NAMES, PRINT_PATHS, PRINT_LIST } print; /* the first two as --print has them */
 };
 
-static void print_help(void)
+/* --- arguments --------------------------------------------------------------------------------*/
+
+static void print_columns(void)
 {
-    fputs(help_start, stdout);
+    puts("\nColumns:");
     for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS; id++)
         printf("  %-14s %s%s%s%s\n", emd_list_column(id)->key, emd_list_column(id)->help,
                emd_list_column(id)->unit[0] ? " (" : "", emd_list_column(id)->unit,
                emd_list_column(id)->unit[0] ? ")" : "");
 }
 
-/* Index of 'text' among the names, -1 if it is none of them. */
-static int choice(const char *text, const char *const names[], int count)
-{
-    for (int i = 0; i < count; i++)
-        if (strcmp(text, names[i]) == 0)
-            return i;
-    return -1;
-}
-
-static int no_column(const char *option, const char *name)
+static enum emd_status no_column(const char *name, struct emd_error *err)
 {
     const char *names[EMD_LIST_COLUMNS];
     for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS; id++)
         names[id] = emd_list_column(id)->key;
     const char *near = emd_nearest(name, names, EMD_LIST_COLUMNS);
-    return near ? emd_usage_error("%s: no column '%s'; did you mean '%s'?", option, name, near)
-                : emd_usage_error("%s: no column '%s'", option, name);
+    return near ? emd_fail(err, EMD_E_ARGUMENT, "no column '%s'; did you mean '%s'?", name, near)
+                : emd_fail(err, EMD_E_ARGUMENT, "no column '%s'", name);
 }
 
-/* EMD_EXIT_OK to go on; else the exit code, with *stop set. */
-static int parse_arguments(int argc, char **argv, struct arguments *a, bool *stop)
+static enum emd_status take_sort(void *into, const struct emd_option *option, const char *value,
+                                 struct emd_error *err)
 {
-    static const char *const formats[] = {"text", "tsv", "csv", "json", "html"};
-    static const char *const prints[] = {"names", "paths"};
-    static const char *const methods[] = {"shell", "linear", "fit"};
-    static const char *const sources[] = {"symmetry", "cosym", "space_group"};
+    struct arguments *a = into;
+    enum emd_list_column_id ids[EMD_LIST_COLUMNS];
     char unknown[64];
-    int code, index;
-    *stop = true;
-    opterr = 0;
-    while ((code = getopt_long(argc, argv, "C:o:q", options, NULL)) != -1) {
-        switch (code) {
-        case 'C':
-            a->settings.folder = optarg;
-            break;
-        case 'o':
-            a->output = optarg;
-            break;
-        case 'q':
-            emd_message_set_verbosity(EMD_QUIET);
-            break;
-        case OPT_GOOD:
-            a->settings.good_only = true;
-            break;
-        case OPT_SORT: {
-            enum emd_list_column_id ids[EMD_LIST_COLUMNS];
-            a->backwards = optarg[0] == '-';
-            if (emd_list_columns_parse(optarg + a->backwards, ids, EMD_LIST_COLUMNS, unknown) != 1)
-                return no_column("--sort", unknown);
-            a->sort = ids[0];
-            break;
-        }
-        case OPT_CC:
-            if (!emd_parse_double(optarg, -1, 1, &a->settings.limit))
-                return emd_usage_error("--cc %s: not a number from -1 to 1", optarg);
-            break;
-        case OPT_METHOD:
-            if ((index = choice(optarg, methods, 3)) < 0)
-                return emd_usage_error("--method %s: not shell, linear or fit", optarg);
-            a->settings.method = (enum emd_resolution_method)index;
-            break;
-        case OPT_SYMMETRY:
-            if ((index = choice(optarg, sources, 3)) < 0)
-                return emd_usage_error("--symmetry-from %s: not symmetry, cosym or space_group",
-                                       optarg);
-            a->settings.symmetry_from = (enum emd_symmetry_from)index;
-            break;
-        case OPT_FORMAT:
-            if ((index = choice(optarg, formats, 5)) < 0)
-                return emd_usage_error("--format %s: not text, tsv, csv, json or html", optarg);
-            a->format = (enum format)index;
-            break;
-        case OPT_COLUMNS:
-            a->column_count = emd_list_columns_parse(
-                optarg, a->columns, sizeof a->columns / sizeof *a->columns, unknown);
-            if (a->column_count == 0)
-                return no_column("--columns", unknown);
-            break;
-        case OPT_SELECT:
-            a->expression = optarg;
-            break;
-        case OPT_PRINT:
-            if ((index = choice(optarg, prints, 2)) < 0)
-                return emd_usage_error("--print %s: not names or paths", optarg);
-            a->print = index == 0 ? PRINT_NAMES : PRINT_PATHS;
-            break;
-        case OPT_HELP:
-            print_help();
-            return EMD_EXIT_OK;
-        case OPT_VERSION:
-            emd_print_version();
-            return EMD_EXIT_OK;
-        default:
-            return emd_usage_error("%s: no such option, or its value is missing",
-                                   argv[optind > 1 ? optind - 1 : 1]);
-        }
-    }
+    (void)option;
+    a->backwards = value[0] == '-';
+    if (emd_list_columns_parse(value + a->backwards, ids, EMD_LIST_COLUMNS, unknown) != 1)
+        return no_column(unknown, err);
+    a->sort = ids[0];
+    return EMD_OK;
+}
+
+static enum emd_status take_columns(void *into, const struct emd_option *option, const char *value,
+                                    struct emd_error *err)
+{
+    struct arguments *a = into;
+    char unknown[64];
+    (void)option;
+    a->column_count =
+        emd_list_columns_parse(value, a->columns, sizeof a->columns / sizeof *a->columns, unknown);
+    return a->column_count ? EMD_OK : no_column(unknown, err);
+}
+
+#define AT(field) offsetof(struct arguments, field)
+
+/* The words of the last two are columns, which emdlist knows when it runs. */
+static const struct emd_option options[] = {
+    {.kind = EMD_OPTION_TITLE, .help = "Crystals"},
+    {'C', "directory", "DIR", EMD_OPTION_TEXT, .at = AT(settings.folder), .complete = "directory",
+     .help = "look below DIR; paths are relative to it (default: here)"},
+    {0, "good", NULL, EMD_OPTION_FLAG, .at = AT(settings.good_only),
+     .help = "leave out failed and unfinished crystals"},
+    {0, "select", "EXPR", EMD_OPTION_TEXT, .at = AT(expression),
+     .help = "only crystals for which this holds, as in\n'resolution < 1.0 and cc_half > 0.9 and "
+             "cluster = 1'"},
+    {0, "sort", "KEY", EMD_OPTION_CALL, .take = take_sort,
+     .help = "order by a column, -KEY backwards (default resolution)"},
+    {.kind = EMD_OPTION_TITLE, .help = "Values"},
+    {0, "cc", "X", EMD_OPTION_DOUBLE, .at = AT(settings.limit), .low = -1, .high = 1,
+     .help = "CC1/2 at which the resolution is taken (default 0.3)"},
+    {0, "method", "METHOD", EMD_OPTION_CHOICE, .at = AT(settings.method),
+     .words = "shell|linear|fit",
+     .help = "shell (default): limit of the last shell above X; linear: interpolated between "
+             "shells; fit: tanh fit as in DIALS"},
+    {0, "symmetry-from", "SOURCE", EMD_OPTION_CHOICE, .at = AT(settings.symmetry_from),
+     .words = "symmetry|cosym|space_group",
+     .help = "symmetry (default) or cosym: the program whose best solution is preferred; "
+             "space_group: the recommended space group"},
+    {.kind = EMD_OPTION_TITLE, .help = "Output"},
+    {0, "format", "FORMAT", EMD_OPTION_CHOICE, .at = AT(format), .words = "text|tsv|csv|json|html",
+     .help = "text (default), tsv, csv, json or html"},
+    {0, "columns", "LIST", EMD_OPTION_CALL, .take = take_columns,
+     .help = "columns, separated by commas, or all"},
+    {0, "print", "WHAT", EMD_OPTION_CHOICE, .at = AT(print), .words = "names|paths",
+     .help = "names or paths alone, one per line, for other programs"},
+    {'o', "output", "FILE", EMD_OPTION_TEXT, .at = AT(output), .complete = "file",
+     .help = "write to FILE, which appears complete or not at all"},
+    {'q', "quiet", NULL, EMD_OPTION_FLAG, .at = AT(quiet), .help = "only errors"},
+};
+enum { OPTIONS = sizeof options / sizeof *options };
+
+/* -1 to go on, else the exit code. */
+static int parse_arguments(int argc, char **argv, struct arguments *a)
+{
+    struct emd_option all[OPTIONS];
+    char words[EMD_LIST_COLUMNS * 16] = "list:", list[sizeof words + 8];
+    size_t used = strlen(words);
+    for (enum emd_list_column_id id = 0; id < EMD_LIST_COLUMNS && used < sizeof words; id++)
+        used += (size_t)snprintf(words + used, sizeof words - used, "%s%s", id ? " " : "",
+                                 emd_list_column(id)->key);
+    snprintf(list, sizeof list, "%s all", words);
+    memcpy(all, options, sizeof all);
+    for (size_t i = 0; i < OPTIONS; i++)
+        if (all[i].take)
+            all[i].complete = all[i].take == take_columns ? list : words;
+    const struct emd_program program = {
+        .name = "emdlist",
+        .usage = "[OPTION]... TRIAL",
+        .about = "List every crystal below the current directory that has the processing trial "
+                 "TRIAL (P1, P1/not_blank), best resolution first: name, resolution, unit cell "
+                 "and symmetry.",
+        .options = all,
+        .option_count = OPTIONS,
+        .more_help = print_columns,
+        .exits = {NULL, NULL, NULL, "no crystal has the trial or fulfils --select"},
+        .operands = "sh:ls -d */*/ | cut -d/ -f2 | sort -u | head -n 200",
+    };
+    const int code = emd_options_parse(&program, argc, argv, a);
+    if (code >= 0)
+        return code;
+    if (a->quiet)
+        emd_message_set_verbosity(EMD_QUIET);
     if (optind + 1 != argc)
         return emd_usage_error(optind == argc ? "no TRIAL given" : "more than one TRIAL given");
     a->settings.trial = argv[optind];
     if (!emd_trial_name_valid(a->settings.trial))
-        return emd_usage_error("'%s' is no name of a trial", a->settings.trial);
-    *stop = false;
-    return EMD_EXIT_OK;
+        return emd_usage_error("'%s': invalid name of a trial", a->settings.trial);
+    return -1;
 }
 
 /* Without --columns: what each format shows. */
@@ -341,14 +288,15 @@ static enum emd_status write_file(const struct emd_list_rows *rows, const struct
 int main(int argc, char **argv)
 {
     struct arguments a = {.settings = {.folder = ".", .limit = 0.3, .ratio = list_image_ratio},
-                          .sort = EMD_LIST_RESOLUTION};
+                          .sort = EMD_LIST_RESOLUTION,
+                          .print = PRINT_LIST};
     struct emd_list_rows rows;
     struct emd_error err;
-    bool stop;
     emd_message_init("emdlist", EMD_NORMAL);
-    int code = parse_arguments(argc, argv, &a, &stop);
-    if (stop)
+    int code = parse_arguments(argc, argv, &a);
+    if (code >= 0)
         return emd_finish(code);
+    code = EMD_EXIT_OK;
     choose_columns(&a);
     enum emd_status status = EMD_OK;
     if (a.expression)

@@ -8,6 +8,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "common/message.h"
+#include "common/options.h"
 #include "dials/textfile.h"
 #include "emdprocess/conductor.h"
 #include "emdprocess/processreport.h"
@@ -25,96 +27,6 @@
 #include "emdprocess/slurmsubmit.h"
 #include "emdprocess/surroundings.h"
 #include "emdprocess/trialjob.h"
-
-static const char usage[] =
-    "Usage: emdprocess [OPTION]... RECIPE [CRYSTAL]...\n"
-    "       emdprocess --init PROJECT\n"
-    "       emdprocess --instrument [MOVIE]...\n"
-    "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. Finished\n"
-    "stages are skipped, interrupted ones are repeated. Shipped recipes: P1, mP.\n"
-    "\n"
-    "  -D NAME=VALUE             set a variable of the recipe\n"
-    "      --trial NAME          name of the trial (default: of the recipe)\n"
-    "      --list FILE           crystals or movies, one a line\n"
-    "      --one CRYSTAL         this crystal only\n"
-    "      --frames-min N        leave out movies with fewer images (default 10)\n"
-    "      --project DIR         the folder with images/ (default: here or above)\n"
-    "      --dials DIR           where DIALS is (default: on PATH)\n"
-    "\n"
-    "  -j, --cores N             cores in all (default: all)\n"
-    "  -m, --memory SIZE         memory in all (default: four fifths)\n"
-    "      --time-limit TIME     for each stage: 90s, 30m, 2h\n"
-    "      --stage NAME[,NAME]   only these stages\n"
-    "      --force               run them even if they are done\n"
-    "      --retry               also repeat what failed and has not changed\n"
-    "      --keep-going          after a failure, go on with what does not need it\n"
-    "\n"
-    "  -n, --dry-run             print the commands that would run\n"
-    "      --status              what is done, failed, running, waiting\n"
-    "      --instrument          what is known of the instrument, and from where\n"
-    "      --print-recipe        print the recipe, to be copied and changed\n"
-    "      --submit slurm        as a Slurm job array, one task a crystal\n"
-    "      --slurm OPTION        an option of sbatch: --slurm=--partition=long\n"
-    "      --template FILE       job script in place of the shipped one\n"
-    "      --json                one JSON object an event\n"
-    "  -q, --quiet; -v, --verbose; --help; --version\n"
-    "\n"
-    "Exit status: 0 done, 1 a crystal failed, 2 wrong usage, 3 a crystal is not\n"
-    "ready.\n";
-
-enum option_code {
-    OPT_TRIAL = 256,
-    OPT_LIST,
-    OPT_ONE,
-    OPT_FRAMES_MIN,
-    OPT_PROJECT,
-    OPT_DIALS,
-    OPT_TIME_LIMIT,
-    OPT_STAGE,
-    OPT_FORCE,
-    OPT_RETRY,
-    OPT_KEEP_GOING,
-    OPT_STATUS,
-    OPT_INSTRUMENT,
-    OPT_PRINT,
-    OPT_SUBMIT,
-    OPT_SLURM,
-    OPT_TEMPLATE,
-    OPT_JSON,
-    OPT_INIT,
-    OPT_HELP,
-    OPT_VERSION
-};
-
-static const struct option long_options[] = {
-    {"define", required_argument, NULL, 'D'},
-    {"trial", required_argument, NULL, OPT_TRIAL},
-    {"list", required_argument, NULL, OPT_LIST},
-    {"one", required_argument, NULL, OPT_ONE},
-    {"frames-min", required_argument, NULL, OPT_FRAMES_MIN},
-    {"project", required_argument, NULL, OPT_PROJECT},
-    {"dials", required_argument, NULL, OPT_DIALS},
-    {"cores", required_argument, NULL, 'j'},
-    {"memory", required_argument, NULL, 'm'},
-    {"time-limit", required_argument, NULL, OPT_TIME_LIMIT},
-    {"stage", required_argument, NULL, OPT_STAGE},
-    {"force", no_argument, NULL, OPT_FORCE},
-    {"retry", no_argument, NULL, OPT_RETRY},
-    {"keep-going", no_argument, NULL, OPT_KEEP_GOING},
-    {"dry-run", no_argument, NULL, 'n'},
-    {"status", no_argument, NULL, OPT_STATUS},
-    {"instrument", no_argument, NULL, OPT_INSTRUMENT},
-    {"print-recipe", no_argument, NULL, OPT_PRINT},
-    {"submit", required_argument, NULL, OPT_SUBMIT},
-    {"slurm", required_argument, NULL, OPT_SLURM},
-    {"template", required_argument, NULL, OPT_TEMPLATE},
-    {"json", no_argument, NULL, OPT_JSON},
-    {"init", required_argument, NULL, OPT_INIT},
-    {"quiet", no_argument, NULL, 'q'},
-    {"verbose", no_argument, NULL, 'v'},
-    {"help", no_argument, NULL, OPT_HELP},
-    {"version", no_argument, NULL, OPT_VERSION},
-    {NULL, 0, NULL, 0}};
 
 /* What DIALS makes good use of with one crystal. */
 enum { CORES_OF_A_TASK = 4 };
@@ -125,7 +37,7 @@ struct arguments {
     struct emd_words wanted; /* crystals and movies */
     const char *recipe, *list, *one, *project, *init;
     char *dials, *trial;
-    long frames_min;
+    long frames_min, cores;
     size_t memory;
     bool dry_run, status, print, submit, cores_given, instrument;
 };
@@ -170,151 +82,210 @@ static bool add_wanted(struct emd_words *words, const char *text)
     return ok;
 }
 
-static bool read_list(struct emd_words *words, const char *path)
+/* Crystals or movies, one per line; "-": from standard input. */
+static enum emd_status read_list(struct emd_words *words, const char *path, struct emd_error *err)
 {
     struct emd_textfile file = {0};
-    struct emd_error err;
-    bool standard = strcmp(path, "-") == 0;
-    enum emd_status status = EMD_OK;
     bool ok = true;
-    if (standard) {
+    if (strcmp(path, "-") == 0) {
         char line[PATH_MAX + 2];
         while (ok && fgets(line, sizeof line, stdin)) {
             line[strcspn(line, "\r\n")] = '\0';
             ok = line[0] == '\0' || line[0] == '#' || add_wanted(words, line);
         }
-        return ok;
+        return ok ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "out of memory");
     }
-    status = emd_textfile_read(&file, AT_FDCWD, path, &err);
-    if (status != EMD_OK)
-        emd_message_error("%s", err.text);
+    enum emd_status status = emd_textfile_read(&file, AT_FDCWD, path, err);
+    if (status == EMD_E_EMPTY)
+        status = emd_fail(err, EMD_E_IO, "no such file");
     char *rest = file.text;
     for (char *line; status == EMD_OK && rest && ok && (line = strsep(&rest, "\n"));) {
         line[strcspn(line, "\r")] = '\0';
         ok = line[0] == '\0' || line[0] == '#' || add_wanted(words, line);
     }
     emd_textfile_free(&file);
-    return status == EMD_OK && ok;
+    return status == EMD_OK && !ok ? emd_fail(err, EMD_E_MEMORY, "out of memory") : status;
 }
 
-/* Exit code, or -1 to go on. */
-static int parse_option(struct arguments *a, int option)
+static enum emd_status no_memory(struct emd_error *err)
 {
-    struct process_options *p = &a->process;
-    long number;
-    switch (option) {
-    case 'D':
-        if (!strchr(optarg, '=') || optarg[0] == '=' || strcspn(optarg, "=") >= 64)
-            return emd_usage_error("-D %s: not NAME=VALUE", optarg);
-        return add(&p->settings, optarg) ? -1 : EMD_EXIT_FAILED;
-    case OPT_TRIAL:
-        p->trial = optarg;
-        return -1;
-    case OPT_LIST:
-        a->list = optarg;
-        return read_list(&a->wanted, optarg) ? -1 : EMD_EXIT_FAILED;
-    case OPT_ONE:
-        if (a->one)
-            return emd_usage_error("--one is given twice");
-        a->one = optarg;
-        return add_wanted(&a->wanted, optarg) ? -1 : EMD_EXIT_FAILED;
-    case OPT_FRAMES_MIN:
-        if (!emd_parse_long(optarg, 0, 1000000, &a->frames_min))
-            return emd_usage_error("--frames-min %s: not a number of images", optarg);
-        return -1;
-    case OPT_PROJECT:
-        a->project = optarg;
-        return -1;
-    case OPT_DIALS:
-        free(a->dials);
-        a->dials = find_dials(optarg);
-        if (!a->dials)
-            return emd_usage_error("--dials %s: there is no dials.import in it, its bin/ or its "
-                                   "build/bin/",
-                                   optarg);
-        return -1;
-    case 'j':
-        if (!emd_parse_long(optarg, 1, 1024, &number))
-            return emd_usage_error("--cores %s: not a number from 1 to 1024", optarg);
-        p->cores = (unsigned)number;
-        a->cores_given = true;
-        return -1;
-    case 'm':
-        if (!emd_parse_size(optarg, &a->memory) || a->memory == 0)
-            return emd_usage_error("--memory %s: not a size such as 512M or 32G", optarg);
-        return -1;
-    case OPT_TIME_LIMIT:
-        if (!emd_duration_parse(optarg, &p->time_limit))
-            return emd_usage_error("--time-limit %s: not a time such as 90s, 30m or 2h", optarg);
-        return -1;
-    case OPT_STAGE:
-        return add_list(&p->stages, optarg) ? -1 : EMD_EXIT_FAILED;
-    case OPT_FORCE:
-        p->force = true;
-        return -1;
-    case OPT_RETRY:
-        p->retry = true;
-        return -1;
-    case OPT_KEEP_GOING:
-        p->keep_going = true;
-        return -1;
-    case 'n':
-        a->dry_run = true;
-        return -1;
-    case OPT_STATUS:
-        a->status = true;
-        return -1;
-    case OPT_INSTRUMENT:
-        a->instrument = true;
-        return -1;
-    case OPT_PRINT:
-        a->print = true;
-        return -1;
-    case OPT_SUBMIT:
-        if (strcmp(optarg, "slurm") != 0)
-            return emd_usage_error("--submit %s: only slurm is known", optarg);
-        a->submit = true;
-        return -1;
-    case OPT_SLURM:
-        return add(&a->slurm.sbatch, optarg) ? -1 : EMD_EXIT_FAILED;
-    case OPT_TEMPLATE:
-        a->slurm.template_path = realpath(optarg, NULL);
-        if (!a->slurm.template_path)
-            return emd_usage_error("--template %s: %s", optarg, strerror(errno));
-        return -1;
-    case OPT_JSON:
-        p->json = true;
-        return -1;
-    case OPT_INIT:
-        a->init = optarg;
-        return -1;
-    case 'q':
-        p->quiet = true;
-        emd_message_set_verbosity(EMD_QUIET);
-        return -1;
-    case 'v':
-        p->verbose = true;
-        emd_message_set_verbosity(EMD_VERBOSE);
-        return -1;
-    case OPT_HELP:
-        fputs(usage, stdout);
-        return EMD_EXIT_OK;
-    case OPT_VERSION:
-        emd_print_version();
-        return EMD_EXIT_OK;
-    default:
-        fputs("Try 'emdprocess --help'.\n", stderr);
-        return EMD_EXIT_USAGE;
-    }
+    return emd_fail(err, EMD_E_MEMORY, "out of memory");
 }
+
+static enum emd_status take_setting(void *into, const struct emd_option *option, const char *value,
+                                    struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    if (!strchr(value, '=') || value[0] == '=' || strcspn(value, "=") >= 64)
+        return emd_fail(err, EMD_E_ARGUMENT, "not NAME=VALUE");
+    return emd_words_add(&a->process.settings, value, err);
+}
+
+static enum emd_status take_list(void *into, const struct emd_option *option, const char *value,
+                                 struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    a->list = value;
+    return read_list(&a->wanted, value, err);
+}
+
+static enum emd_status take_one(void *into, const struct emd_option *option, const char *value,
+                                struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    if (a->one)
+        return emd_fail(err, EMD_E_ARGUMENT, "--one is given twice");
+    a->one = value;
+    return add_wanted(&a->wanted, value) ? EMD_OK : no_memory(err);
+}
+
+static enum emd_status take_dials(void *into, const struct emd_option *option, const char *value,
+                                  struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    free(a->dials);
+    a->dials = find_dials(value);
+    return a->dials ? EMD_OK
+                    : emd_fail(err, EMD_E_ARGUMENT,
+                               "there is no dials.import in it, its bin/ or its build/bin/");
+}
+
+static enum emd_status take_time(void *into, const struct emd_option *option, const char *value,
+                                 struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    return emd_duration_parse(value, &a->process.time_limit)
+               ? EMD_OK
+               : emd_fail(err, EMD_E_ARGUMENT, "not a time such as 90s, 30m or 2h");
+}
+
+static enum emd_status take_stages(void *into, const struct emd_option *option, const char *value,
+                                   struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    return add_list(&a->process.stages, value) ? EMD_OK : no_memory(err);
+}
+
+static enum emd_status take_submit(void *into, const struct emd_option *option, const char *value,
+                                   struct emd_error *err)
+{
+    struct arguments *a = into;
+    int index;
+    a->submit = true;
+    return emd_options_word(value, option->words, &index, err);
+}
+
+static enum emd_status take_slurm(void *into, const struct emd_option *option, const char *value,
+                                  struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    return emd_words_add(&a->slurm.sbatch, value, err);
+}
+
+static enum emd_status take_template(void *into, const struct emd_option *option, const char *value,
+                                     struct emd_error *err)
+{
+    struct arguments *a = into;
+    (void)option;
+    a->slurm.template_path = realpath(value, NULL);
+    return a->slurm.template_path ? EMD_OK : emd_fail(err, EMD_E_ARGUMENT, "%s", strerror(errno));
+}
+
+#define AT(field) offsetof(struct arguments, field)
+/* Directories of crystals say which movie they are of. */
+#define CRYSTALS "sh:ls -d */.movie | cut -d/ -f1"
+
+static const struct emd_option option_table[] = {
+    {'D', "define", "NAME=VALUE", EMD_OPTION_CALL, .take = take_setting, .repeatable = true,
+     .complete = "words:pedestal= gain= distance= beam_centre= image_range= mask= d_min= "
+                 "unit_cell= space_group= nproc=",
+     .help = "set a variable of the recipe"},
+    {0, "trial", "NAME", EMD_OPTION_TEXT, .at = AT(process.trial),
+     .help = "name of the trial (default: of the recipe)"},
+    {0, "list", "FILE", EMD_OPTION_CALL, .take = take_list, .complete = "file",
+     .help = "crystals or movies, one per line"},
+    {0, "one", "CRYSTAL", EMD_OPTION_CALL, .take = take_one, .complete = CRYSTALS,
+     .help = "this crystal only"},
+    {0, "frames-min", "N", EMD_OPTION_LONG, .at = AT(frames_min), .high = 1000000,
+     .help = "leave out movies with fewer images (default 10)"},
+    {0, "project", "DIR", EMD_OPTION_TEXT, .at = AT(project), .complete = "directory",
+     .help = "the directory with images/ (default: here or above)"},
+    {0, "dials", "DIR", EMD_OPTION_CALL, .take = take_dials, .complete = "directory",
+     .help = "where DIALS is (default: on PATH)"},
+    {.kind = EMD_OPTION_TITLE, .help = "Running"},
+    {'j', "cores", "N", EMD_OPTION_LONG, .at = AT(cores), .low = 1, .high = 1024,
+     .help = "cores in all (default: all)"},
+    {'m', "memory", "SIZE", EMD_OPTION_SIZE, .at = AT(memory),
+     .help = "memory in all (default: four fifths)"},
+    {0, "time-limit", "TIME", EMD_OPTION_CALL, .take = take_time,
+     .help = "for each stage: 90s, 30m, 2h"},
+    {0, "stage", "NAME[,NAME]", EMD_OPTION_CALL, .take = take_stages, .repeatable = true,
+     .complete = "list:import find_spots index refine_static refine integrate "
+                 "check_indexing_symmetry scale filter_blanks symmetry rescale",
+     .help = "only these stages"},
+    {0, "force", NULL, EMD_OPTION_FLAG, .at = AT(process.force),
+     .help = "run them even if they are done"},
+    {0, "retry", NULL, EMD_OPTION_FLAG, .at = AT(process.retry),
+     .help = "also repeat what failed and has not changed"},
+    {0, "keep-going", NULL, EMD_OPTION_FLAG, .at = AT(process.keep_going),
+     .help = "after a failure, go on with what does not need it"},
+    {.kind = EMD_OPTION_TITLE, .help = "Other actions"},
+    {'n', "dry-run", NULL, EMD_OPTION_FLAG, .at = AT(dry_run),
+     .help = "print the commands that would run"},
+    {0, "status", NULL, EMD_OPTION_FLAG, .at = AT(status),
+     .help = "what is done, failed, running, waiting"},
+    {0, "instrument", NULL, EMD_OPTION_FLAG, .at = AT(instrument),
+     .help = "what is known of the instrument, and from where"},
+    {0, "print-recipe", NULL, EMD_OPTION_FLAG, .at = AT(print),
+     .help = "print the recipe, to be copied and changed"},
+    {0, "init", "PROJECT", EMD_OPTION_TEXT, .at = AT(init),
+     .help = "make the directories of a project"},
+    {0, "submit", "SYSTEM", EMD_OPTION_CALL, .take = take_submit, .words = "slurm",
+     .help = "slurm: as a Slurm job array, one task per crystal"},
+    {0, "slurm", "OPTION", EMD_OPTION_CALL, .take = take_slurm, .repeatable = true,
+     .help = "an option of sbatch: --slurm=--partition=long"},
+    {0, "template", "FILE", EMD_OPTION_CALL, .take = take_template, .complete = "file",
+     .help = "job script in place of the shipped one"},
+    {.kind = EMD_OPTION_TITLE, .help = "General"},
+    {0, "json", NULL, EMD_OPTION_FLAG, .at = AT(process.json), .help = "one JSON object per event"},
+    {'q', "quiet", NULL, EMD_OPTION_FLAG, .at = AT(process.quiet), .help = "failures only"},
+    {'v', "verbose", NULL, EMD_OPTION_FLAG, .at = AT(process.verbose), .help = "each stage"},
+};
+
+static const struct emd_program program = {
+    .name = "emdprocess",
+    .usage = "[OPTION]... RECIPE [CRYSTAL]...\n"
+             "--init PROJECT\n"
+             "--instrument [MOVIE]...",
+    .about = "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. Finished stages "
+             "are skipped, interrupted ones are repeated. Shipped recipes: P1, mP.",
+    .options = option_table,
+    .option_count = sizeof option_table / sizeof *option_table,
+    .exits = {NULL, "a crystal failed", NULL, "a crystal is not ready"},
+    .first = "words:P1 mP",
+    .operands = CRYSTALS,
+};
 
 static int parse_arguments(int argc, char **argv, struct arguments *a)
 {
-    int option, code = -1;
-    while (code < 0 && (option = getopt_long(argc, argv, "D:j:m:nqv", long_options, NULL)) != -1)
-        code = parse_option(a, option);
+    const int code = emd_options_parse(&program, argc, argv, a);
     if (code >= 0)
         return code;
+    if (a->cores > 0) {
+        a->process.cores = (unsigned)a->cores;
+        a->cores_given = true;
+    }
+    if (a->process.quiet)
+        emd_message_set_verbosity(EMD_QUIET);
+    else if (a->process.verbose)
+        emd_message_set_verbosity(EMD_VERBOSE);
     if (a->init) {
         if (optind < argc)
             return emd_usage_error("--init takes nothing else");
