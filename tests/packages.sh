@@ -106,6 +106,7 @@ inside() {
   check_files
   for file in /usr/share/man/man1/emdrepack.1.gz /usr/share/man/man1/h5plugin-config.1.gz \
     /usr/share/bash-completion/completions/emdrepack /usr/share/zsh/vendor-completions/_emdwatch \
+    /usr/share/fish/vendor_completions.d/emdlist.fish \
     /usr/lib/systemd/system/emdwatch@.service /usr/share/doc/emdtools/copyright; do
     [ -s "$file" ] || fail "$file is missing"
   done

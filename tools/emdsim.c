@@ -151,7 +151,8 @@ static bool parse_pair(const char *text, double low, double high, double pair[2]
 static enum emd_status take_pair(void *into, const struct emd_option *option, const char *text,
                                  struct emd_error *err)
 {
-    double *pair = (double *)((char *)into + option->at);
+    void *field = (char *)into + option->at;
+    double *pair = field;
     return parse_pair(text, option->low, option->high, pair)
                ? EMD_OK
                : emd_fail(err, EMD_E_ARGUMENT, "not X,Y from %g to %g", option->low, option->high);

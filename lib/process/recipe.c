@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "dials/textfile.h"
 #include "process/words.h"
 
@@ -459,6 +460,18 @@ void emd_recipe_free(struct emd_recipe *recipe)
 
 /* ---- values ---------------------------------------------------------------------------------- */
 
+static enum emd_status no_variable(const struct emd_recipe *recipe, const char *name,
+                                   struct emd_error *err)
+{
+    const char *names[64] = {"nproc"};
+    size_t count = 1;
+    for (size_t i = 0; i < recipe->variable_count && count < 64; i++)
+        names[count++] = recipe->variables[i].name;
+    const char *near = emd_nearest(name, names, count);
+    return emd_fail(err, EMD_E_ARGUMENT, "the recipe has no variable '%s'%s%s%s", name,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
 enum emd_status emd_recipe_set(struct emd_recipe *recipe, const char *name, const char *value,
                                struct emd_error *err)
 {
@@ -466,7 +479,7 @@ enum emd_status emd_recipe_set(struct emd_recipe *recipe, const char *name, cons
     if (!v && strcmp(name, "nproc") == 0)
         return add_variable(recipe, name, value, 0, err);
     if (!v)
-        return emd_fail(err, EMD_E_ARGUMENT, "the recipe has no variable '%s'", name);
+        return no_variable(recipe, name, err);
     enum emd_status status = check_value(value, err);
     if (status != EMD_OK)
         return status;

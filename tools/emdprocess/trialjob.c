@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/nearest.h"
 #include "common/message.h"
 #include "dials/dialslog.h"
 #include "dials/textfile.h"
@@ -63,6 +64,20 @@ static enum emd_status read_settings(const struct process_options *options, cons
     return status;
 }
 
+static enum emd_status no_stage(const struct emd_stageplan *plan, const char *name,
+                                struct emd_error *err)
+{
+    const char *names[64];
+    size_t count = 0;
+    while (count < plan->count && count < 64) {
+        names[count] = plan->stages[count].name;
+        count++;
+    }
+    const char *near = emd_nearest(name, names, count);
+    return emd_fail(err, EMD_E_ARGUMENT, "the recipe has no stage '%s'%s%s%s", name,
+                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
 enum emd_status job_plan(const struct process_options *options, struct process_task *task,
                          unsigned nproc, struct trial_job *job, struct emd_error *err)
 {
@@ -103,8 +118,7 @@ enum emd_status job_plan(const struct process_options *options, struct process_t
         status = emd_fail(err, EMD_E_MEMORY, "out of memory");
     for (size_t i = 0; i < options->stages.count && status == EMD_OK; i++)
         if (!emd_stageplan_find(&job->plan, options->stages.word[i]))
-            status = emd_fail(err, EMD_E_ARGUMENT, "the recipe has no stage '%s'",
-                              options->stages.word[i]);
+            status = no_stage(&job->plan, options->stages.word[i], err);
     return status;
 }
 
