@@ -70,7 +70,7 @@ static enum emd_status no_stage(const struct emd_stageplan *plan, const char *na
     const char *names[64];
     size_t count = 0;
     while (count < plan->count && count < 64) {
-        names[count] = plan->stages[count].name;
+        names[count] = plan->stages[count].spec->name;
         count++;
     }
     const char *near = emd_nearest(name, names, count);
