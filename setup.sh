@@ -11,6 +11,7 @@
 #   ./setup.sh lint      clang-format, clang-tidy, cppcheck, shellcheck
 #   ./setup.sh packages  Debian packages in build-deb/: plugins, tools, what programs compile with
 #   ./setup.sh wheel     Python package in dist/: plugins for h5py, format class for DIALS; and its source
+#   ./setup.sh tarball   tools and plugins in dist/, to unpack anywhere; they need glibc 2.28 and nothing else
 #   ./setup.sh install [PREFIX]   build and install (default /usr/local)
 set -eu
 cd "$(dirname "$0")"
@@ -151,6 +152,35 @@ wheel() {
   ls -l dist/emdtools[_-]hdf5-*
 }
 
+# What a cluster without root unpacks: programs that find their files from where they are.
+tarball() {
+  # shellcheck disable=SC2086
+  install_packages $build_packages $portable_packages
+  build portable
+  name=emdtools-$(sed -n 's/^project(emdtools VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt)
+  package=$name-linux-$(uname -m)
+  folder=build-portable/package/$package
+  rm -rf build-portable/package
+  cmake --install build-portable --strip --prefix "$PWD/$folder" >/dev/null
+  # Units for systemd would name a place that is not known yet.
+  rm -rf "$folder/lib/systemd" "$folder/etc"
+  mkdir -p "$folder/share/modulefiles/emdtools" "$folder/share/doc/emdtools/licenses"
+  cp packaging/modules/emdtools "$folder/share/modulefiles/emdtools/${name#emdtools-}"
+  cp LICENSE README.md NEWS.md "$folder/share/doc/emdtools"
+  for library in $build_packages libsnappy-dev libstdc++-12-dev libaec-dev; do
+    [ ! -f "/usr/share/doc/$library/copyright" ] ||
+      cp "/usr/share/doc/$library/copyright" "$folder/share/doc/emdtools/licenses/$library"
+  done
+  # shellcheck disable=SC2046 # names of ours, without spaces
+  /usr/bin/python3 cmake/portable/oldglibc.py check 2.28 \
+    $(find "$folder/bin" "$folder/libexec" "$folder/lib" -type f -exec sh -c \
+      'head -c 4 "$1" | grep -q ELF' _ {} \; -print)
+  mkdir -p dist
+  tar -C build-portable/package --sort=name --owner=0 --group=0 --numeric-owner -cf - "$package" |
+    gzip -9n >"dist/$package.tar.gz"
+  ls -l "dist/$package.tar.gz"
+}
+
 lint() {
   # shellcheck disable=SC2086
   install_packages $build_packages $test_packages $lint_packages
@@ -181,6 +211,7 @@ packages)
   ls build-deb/*.deb
   ;;
 wheel) wheel ;;
+tarball) tarball ;;
 install)
   # shellcheck disable=SC2086
   install_packages $build_packages
