@@ -7,7 +7,7 @@ build=$1
 status=0
 sources=$(git ls-files '*.c')
 headers=$(git ls-files '*.h')
-product=$(git ls-files 'lib/*.c' 'plugin/*.c' 'tools/*.c')
+product=$(git ls-files 'lib/*.c' 'plugin/*.c' 'xds/*.c' 'tools/*.c')
 # What is built here: other machines' kernels are not.
 built=$(for file in $product; do
   grep -qF "/$file\"" "$build/compile_commands.json" && echo "$file"

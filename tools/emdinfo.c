@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <json.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,12 +21,15 @@
 #include "common/message.h"
 #include "common/options.h"
 #include "common/signals.h"
+#include "hdf5/guard.h"
 #include "hdf5/source.h"
 #include "velox/estimatefile.h"
+#include "velox/frames.h"
 #include "velox/info.h"
 #include "velox/picture.h"
+#include "velox/xdsinput.h"
 
-enum action { SHOW_TEXT, SHOW_JSON, SHOW_METADATA, SHOW_TILT, MAKE_PICTURE, MAKE_MASK };
+enum action { SHOW_TEXT, SHOW_JSON, SHOW_METADATA, SHOW_TILT, SHOW_XDS, MAKE_PICTURE, MAKE_MASK };
 
 /* What the pixels of a stack say. */
 struct pixels {
@@ -832,6 +836,8 @@ static const struct emd_option options[] = {
     {0, "tilt", NULL, EMD_OPTION_CALL, .take = take_action, .number = SHOW_TILT,
      .help = "tilt, time, beam centre and pedestal of each image, tab-separated; reads all pixels "
              "unless --no-pixels"},
+    {0, "xds", NULL, EMD_OPTION_CALL, .take = take_action, .number = SHOW_XDS,
+     .help = "a file XDS.INP for this movie, which XDS reads by libemdtools-xds.so"},
     {0, "mask", "OUT", EMD_OPTION_CALL, .take = take_output, .at = AT(mask), .number = MAKE_MASK,
      .complete = "file", .help = "the outline of a beam stop, for dials.generate_mask"},
     {0, "no-pixels", NULL, EMD_OPTION_FLAG, .at = AT(no_pixels),
@@ -879,14 +885,16 @@ static int parse_arguments(int argc, char **argv, struct arguments *args)
         return code;
     if (args->quiet)
         emd_message_set_verbosity(EMD_QUIET);
+    if (args->action == SHOW_XDS && args->dataset)
+        return emd_usage_error("XDS reads the largest image of a file: --xds takes no --dataset");
     if (optind == argc)
         return emd_usage_error("no files given");
     if (args->actions > 1)
-        return emd_usage_error("choose one of --json, --metadata, --tilt, --mask and --png");
+        return emd_usage_error("choose one of --json, --metadata, --tilt, --xds, --mask and --png");
     if (!args->png && (args->has_frames || args->rings || args->mode != EMD_PICTURE_FRAMES))
         return emd_usage_error("--frames, --max, --mean and --rings belong to --png");
-    if ((args->png || args->mask) && optind + 1 != argc)
-        return emd_usage_error("--png and --mask take one file at a time");
+    if ((args->png || args->mask || args->action == SHOW_XDS) && optind + 1 != argc)
+        return emd_usage_error("--png, --mask and --xds take one file at a time");
     return -1;
 }
 
@@ -918,6 +926,86 @@ static void look_at_pixels(const struct emd_info *info, const struct arguments *
     }
 }
 
+/* Beside the programs, wherever they were installed or built. */
+static void xds_library(char *path, size_t room)
+{
+    static const char *const places[] = {EMDTOOLS_BIN_TO_XDS, "../xds"};
+    char self[PATH_MAX], candidate[PATH_MAX + 256], *real = NULL;
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    snprintf(path, room, "libemdtools-xds.so");
+    if (n <= 0)
+        return;
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof *places && !real; i++) {
+        snprintf(candidate, sizeof candidate, "%s/%s/libemdtools-xds.so", self, places[i]);
+        real = realpath(candidate, NULL);
+    }
+    if (real)
+        snprintf(path, room, "%s", real);
+    free(real);
+}
+
+/* The pedestal that libemdtools-xds.so will choose, found in a process of its own: HDF5 may crash
+ * on damaged pixels. */
+struct pedestal_answer {
+    struct emd_error error;
+    int32_t pedestal;
+};
+
+static void find_pedestal(void *ctx, void *into)
+{
+    struct pedestal_answer *const answer = into;
+    struct emd_frames *frames = NULL;
+    answer->error.status = emd_frames_open(ctx, NULL, &frames, &answer->error);
+    if (answer->error.status == EMD_OK)
+        answer->error.status = emd_frames_pedestal(frames, &answer->pedestal, &answer->error);
+    emd_frames_close(frames);
+}
+
+static enum emd_status ask_pedestal(const struct emd_info *info, int32_t *pedestal,
+                                    struct emd_error *err)
+{
+    struct pedestal_answer answer = {.pedestal = 0};
+    const struct emd_guard guard = {.file_bytes = info->file_bytes,
+                                    .work = find_pedestal,
+                                    .ctx = info->path,
+                                    .answer = &answer,
+                                    .answer_bytes = sizeof answer,
+                                    .cancelled = is_cancelled};
+    const enum emd_status status = emd_guard_run(&guard, err);
+    if (status == EMD_OK && answer.error.status != EMD_OK)
+        *err = answer.error;
+    *pedestal = answer.pedestal;
+    return status == EMD_OK ? answer.error.status : status;
+}
+
+static enum emd_status print_xds(const struct emd_info *info, const struct pixels *pixels,
+                                 struct emd_error *err)
+{
+    char library[PATH_MAX], *template = NULL, *text = NULL;
+    int32_t pedestal = 0;
+    if (info->stack_count == 0)
+        return emd_fail(err, EMD_E_UNSUPPORTED, "no images in this file");
+    enum emd_status status = emd_xds_template(info->path, &template, err);
+    if (status == EMD_OK)
+        status = ask_pedestal(info, &pedestal, err);
+    if (status == EMD_OK) {
+        xds_library(library, sizeof library);
+        const struct emd_xds_movie movie = {.stack = &info->stack[0],
+                                            .estimate = &pixels[0].e,
+                                            .template = template,
+                                            .library = library,
+                                            .pedestal = pedestal};
+        status = emd_xds_input(&movie, &text, err);
+    }
+    if (status == EMD_OK)
+        fputs(text, stdout);
+    free(template);
+    free(text);
+    return status;
+}
+
 static enum emd_status treat(const char *path, const struct arguments *args, bool many,
                              struct row *row, struct emd_error *err)
 {
@@ -930,7 +1018,8 @@ static enum emd_status treat(const char *path, const struct arguments *args, boo
         emd_info_free(&info);
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     }
-    if (args->action == SHOW_JSON || (args->action == SHOW_TEXT && !many))
+    if (args->action == SHOW_JSON || args->action == SHOW_XDS ||
+        (args->action == SHOW_TEXT && !many))
         look_at_pixels(&info, args, pixels);
     if (args->dataset && !choose_stack(&info, args) && args->action != MAKE_PICTURE)
         status = emd_fail(err, EMD_E_ARGUMENT, "there is no image %s", args->dataset);
@@ -938,6 +1027,8 @@ static enum emd_status treat(const char *path, const struct arguments *args, boo
         print_info_json(&info, pixels);
     else if (args->action == SHOW_TILT)
         status = print_tilts(&info, args, many, err);
+    else if (args->action == SHOW_XDS)
+        status = print_xds(&info, pixels, err);
     else if (args->action == SHOW_METADATA)
         status = print_metadata(path, &info, args, err);
     else if (args->action == MAKE_PICTURE)

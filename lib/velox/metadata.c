@@ -453,11 +453,16 @@ double emd_electron_wavelength(double kilovolts)
     return volts > 0 ? 12.2642594 / sqrt(volts * (1 + 0.978475598e-6 * volts)) : NAN;
 }
 
+double emd_camera_pixel(const struct emd_velox_metadata *m, double binning)
+{
+    const bool known = strcasestr(m->detector, "ceta") || strcasestr(m->detector, "falcon");
+    return known ? 0.014 * binning : NAN;
+}
+
 double emd_implied_distance(const struct emd_velox_metadata *m, double binning)
 {
     const double wavelength = emd_electron_wavelength(m->voltage); /* A */
-    if (strcmp(m->pixel_unit, "1/m") != 0 || !m->detector[0] ||
-        !(strcasestr(m->detector, "ceta") || strcasestr(m->detector, "falcon")))
+    if (strcmp(m->pixel_unit, "1/m") != 0)
         return NAN;
-    return 0.014 * binning / (wavelength * 1e-10 * m->pixel_size[0]);
+    return emd_camera_pixel(m, binning) / (wavelength * 1e-10 * m->pixel_size[0]);
 }

@@ -86,6 +86,9 @@ struct emd_tilt_fit {
 enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *fit,
                              struct emd_error *err);
 
+/* Side of a pixel of the known cameras (Ceta and Falcon, 14 um unbinned) in mm; NaN: unknown. */
+double emd_camera_pixel(const struct emd_velox_metadata *metadata, double binning);
+
 /* The distance in mm at which the camera's pixels (known ones: Ceta and Falcon, 14 um unbinned) are
  * as large as the metadata say of the image, in reciprocal metres; NaN: unknown. It is the
  * microscope's calibration, which can differ from the nominal camera length by a third. */

@@ -18,6 +18,7 @@ TOOLS = ("emdrepack", "emdwatch", "emdprocess", "emdblanks", "emdlist", "emdinfo
          "h5plugin-config")
 # Everything that a user does with a movie, in one go.
 USE = """set -e
+eval "$(h5plugin-config --env sh)"
 emdsim -q --size 256 --frames 12 movie.emd
 for codec in gzip zstd blosc bitshuffle edc; do
   emdrepack -q -c $codec movie.emd $codec.emd
@@ -85,8 +86,8 @@ class Tarball(unittest.TestCase):
         with tempfile.TemporaryDirectory(dir=os.path.join(root, "tmp")) as folder:
             run(["tar", "-C", folder, "--strip-components=1", "-xf", self.tarball])
             inside = "/tmp/" + os.path.basename(folder)
-            run(["chroot", root, "sh", "-c", f"mkdir {inside}/use; cd {inside}/use; {USE}"],
-                PATH=inside + "/bin:/usr/bin:/bin")
+            run([shutil.which("chroot", path="/usr/sbin:/sbin"), root, "sh", "-c", f"mkdir {inside}/use; cd {inside}/use; {USE}"],
+                PATH=inside + "/bin:/usr/sbin:/usr/bin:/bin")
 
     def test_recipes(self):
         folder = os.path.join(SOURCE, "packaging")
