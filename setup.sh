@@ -163,7 +163,7 @@ tarball() {
   rm -rf build-portable/package
   cmake --install build-portable --strip --prefix "$PWD/$folder" >/dev/null
   # Units for systemd would name a place that is not known yet.
-  rm -rf "$folder/lib/systemd" "$folder/etc"
+  rm -rf "${folder:?}/lib/systemd" "${folder:?}/etc"
   mkdir -p "$folder/share/modulefiles/emdtools" "$folder/share/doc/emdtools/licenses"
   cp packaging/modules/emdtools "$folder/share/modulefiles/emdtools/${name#emdtools-}"
   cp LICENSE README.md NEWS.md "$folder/share/doc/emdtools"

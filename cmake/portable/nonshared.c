@@ -60,8 +60,9 @@ pid_t gettid(void) /* since 2.30 */
 /* What the static libstdc++, which Snappy needs, knows of newer releases. Threads may be about. */
 char __libc_single_threaded = 0;
 
-/* Where is the unwinder's table for this address? Asked when an exception is thrown: memory ran out.
- * There is none, so the process ends, as it would anyway, since C functions do not catch it. */
+/* Where is the unwinder's table for this address? Asked when an exception is thrown: memory ran
+ * out. There is none, so the process ends, as it would anyway, since C functions do not catch it.
+ */
 int _dl_find_object(void *address, void *result);
 int _dl_find_object(void *address, void *result)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026, the emdtools developers */
-/* Debian's libhdf5.a can read files from S3 servers, for which it needs libcurl and libcrypto, which
- * need thirty other libraries. Programs of ours open no such files; these refuse. */
+/* Debian's libhdf5.a can read files from S3 servers, for which it needs libcurl and libcrypto,
+ * which need thirty other libraries. Programs of ours open no such files; these refuse. */
 #include <stddef.h>
 
 int curl_global_init(long flags);

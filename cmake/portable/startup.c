@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause
  * Copyright (c) 2026, the emdtools developers */
-/* Since 2.34 the C library runs a program's constructors; before, start-up code that was linked into
- * the program did, which today's linker does not add. This is it: the linker's --wrap sends the call
- * in the start-up code here. */
+/* Since 2.34 the C library runs a program's constructors; before, start-up code that was linked
+ * into the program did, which today's linker does not add. This is it: the linker's --wrap sends
+ * the call in the start-up code here. */
 #include <stddef.h>
 
 typedef void initialiser(int argc, char **argv, char **envp);

@@ -69,7 +69,7 @@ static void convert(enum emd_stack_kind kind, const char *from, size_t step, siz
 {
     switch (kind) {
     case EMD_STACK_I8:
-        CONVERT(int8_t, v);
+        CONVERT(uint8_t, v < 128 ? v : v - 256);
     case EMD_STACK_U8:
         CONVERT(uint8_t, v);
     case EMD_STACK_I16:
@@ -345,7 +345,7 @@ static void place(const struct emd_frames *f, const struct axes *axes, const str
                   size_t index, const hsize_t *corner, int32_t *pixels)
 {
     const struct emd_chunk_grid *g = &f->list.grid;
-    size_t stride[EMD_RANK_MAX], n = 1;
+    size_t stride[EMD_RANK_MAX] = {0}, n = 1;
     for (unsigned i = g->rank; i-- > 0; n *= (size_t)g->chunk[i])
         stride[i] = n;
     const size_t width = f->stack.width, height = f->stack.height;
