@@ -21,6 +21,7 @@
 #include "common/message.h"
 #include "common/options.h"
 #include "common/signals.h"
+#include "dials/maskfile.h"
 #include "hdf5/guard.h"
 #include "hdf5/source.h"
 #include "velox/estimatefile.h"
@@ -231,7 +232,7 @@ static void print_pixels(const struct emd_info_stack *s, const struct pixels *p)
                    e->centre[1], fmax(e->centre_sigma, 0.1),
                    e->centre_from == EMD_CENTRE_BEAM ? "direct beam" : "background");
     if (e->corners > 0)
-        print_line("beam stop", "found (--mask writes its outline for DIALS)");
+        print_line("beam stop", "found (--mask writes a mask for DIALS)");
     if (isfinite(e->pedestal))
         print_line("pedestal", "%.1f (+-%.1f, from the pixels)", e->pedestal,
                    fmax(e->pedestal_sigma, 0.1));
@@ -700,8 +701,8 @@ static enum emd_status make_picture(const char *path, const struct emd_info *inf
 /* --- mask -------------------------------------------------------------------------------------*/
 
 /* PHIL parameters of dials.generate_mask: a polygon in pixels (fast, slow). */
-static enum emd_status write_mask(const struct emd_estimate *e, const struct arguments *args,
-                                  struct emd_error *err)
+static enum emd_status write_outline(const struct emd_estimate *e, const struct arguments *args,
+                                     struct emd_error *err)
 {
     struct emd_safefile *file = NULL;
     enum emd_status status = emd_safefile_create(args->mask, &file, err);
@@ -731,6 +732,26 @@ static enum emd_status write_mask(const struct emd_estimate *e, const struct arg
     return status;
 }
 
+/* A mask as dials.generate_mask writes it. */
+static enum emd_status write_mask(const struct emd_info_stack *s, const struct emd_estimate *e,
+                                  const struct arguments *args, struct emd_error *err)
+{
+    uint8_t *left_out = calloc(s->height * s->width, 1);
+    if (!left_out)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    emd_mask_polygon(e->corner, e->corners, s->height, s->width, left_out);
+    const enum emd_status status =
+        emd_mask_write(args->mask, left_out, s->height, s->width, args->force, err);
+    free(left_out);
+    return status;
+}
+
+static bool ends_in(const char *name, const char *end)
+{
+    const size_t n = strlen(name), k = strlen(end);
+    return n >= k && strcmp(name + n - k, end) == 0;
+}
+
 static enum emd_status make_mask(const struct emd_info *info, const struct arguments *args,
                                  struct emd_error *err)
 {
@@ -748,7 +769,10 @@ static enum emd_status make_mask(const struct emd_info *info, const struct argum
     enum emd_status status = emd_estimate_file(&request, &estimate, NULL, err);
     if (status == EMD_OK && estimate.corners == 0)
         status = emd_fail(err, EMD_E_UNSUPPORTED, "no beam stop found: no mask written");
-    return status == EMD_OK ? write_mask(&estimate, args, err) : status;
+    if (status != EMD_OK)
+        return status;
+    return ends_in(args->mask, ".mask") ? write_mask(s, &estimate, args, err)
+                                        : write_outline(&estimate, args, err);
 }
 
 /* --- arguments and main -----------------------------------------------------------------------*/
@@ -839,7 +863,10 @@ static const struct emd_option options[] = {
     {0, "xds", NULL, EMD_OPTION_CALL, .take = take_action, .number = SHOW_XDS,
      .help = "a file XDS.INP for this movie, which XDS reads by libemdtools-xds.so"},
     {0, "mask", "OUT", EMD_OPTION_CALL, .take = take_output, .at = AT(mask), .number = MAKE_MASK,
-     .complete = "file", .help = "the outline of a beam stop, for dials.generate_mask"},
+     .complete = "file",
+     .help =
+         "the shadow of a beam stop: a mask of DIALS if OUT ends in .mask, else its outline for "
+         "dials.generate_mask"},
     {0, "no-pixels", NULL, EMD_OPTION_FLAG, .at = AT(no_pixels),
      .help = "metadata only, do not read a sample of the pixels"},
     {0, "dataset", "PATH", EMD_OPTION_TEXT, .at = AT(dataset),

@@ -337,6 +337,15 @@ class Estimates(unittest.TestCase):
         self.assertEqual(numbers, [n for c in info("stop.emd")["images"][0]["beam_stop_px"]
                                    for n in c])
         run("emdinfo", "--mask", "mask.phil", "stop.emd", code=1)  # it exists
+        # A mask of DIALS: the shadow on a disc and a rod that comes from below.
+        run("emdinfo", "--mask", "stop.mask", "stop.emd")
+        run("emdinfo", "--mask", "stop.mask", "stop.emd", code=1)
+        run("emdinfo", "-f", "--mask", "stop.mask", "stop.emd")
+        with open("stop.mask", "rb") as f:
+            used = np.frombuffer(f.read()[-4 - 256 * 256:-4], np.uint8).reshape(256, 256) == ord("1")
+        self.assertFalse(used[120:136, 120:136].any() or used[200:, 126:130].any())
+        self.assertTrue(used[:100].all() and used[:, :90].all())
+        self.assertGreater(used.mean(), 0.9)
         movie("free.emd", "--size", 256)
         run("emdinfo", "--mask", "none.phil", "free.emd", code=1)
         self.assertFalse(os.path.exists("none.phil"))

@@ -711,7 +711,8 @@ cat > imported.expt <<EXPT
   "pixel_size": [0.112, 0.112], "fast_axis": [1, 0, 0], "slow_axis": [0, -1, 0],
   "origin": [-1.792, 1.904, -618]}], "hierarchy": {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0],
   "origin": [-0.112, -0.224, 0]}}],
- "goniometer": [{"rotation_axis": [0, -1, 0]}], "scan": [{"image_range": [1, 12]}]}
+ "goniometer": [{"rotation_axis": [0, -1, 0]}], "scan": [{"image_range": [1, 12]}],
+ "imageset": [{"mask": "$(sed -n 's/^lookup.mask=//p' arguments)"}]}
 EXPT
 """
 FAKE_FIND_SPOTS = "#!/bin/sh\necho strong > strong.refl\necho \"Saved ${SPOTS:-30} reflections to strong.refl\"\n"
@@ -723,11 +724,12 @@ set pedestal = -40
 set axis =
 set trusted_range =
 set image_range =
+set mask =
 set spots_max =
 stage import
   command = dials.import ${movie} distance=${distance} panel.gain=${panel_gain} axis=${axis} \\
-            panel.trusted_range=${trusted_range} panel.pedestal=${pedestal} image_range=${image_range}
-  inputs  = ${movie}
+            panel.trusted_range=${trusted_range} panel.pedestal=${pedestal} image_range=${image_range} lookup.mask=${mask}
+  inputs  = ${movie} ${mask}
   outputs = imported.expt
 stage find_spots
   command = dials.find_spots imported.expt
@@ -842,6 +844,55 @@ class Geometry(unittest.TestCase):
         os.unlink("images/c.emd")
         self.movie("--omit", "distance")
         self.run_tool("-D", "distance=600")
+
+    def test_beam_stop(self):
+        """The shadow of a beam stop is masked unless there is another mask; made once, and said."""
+        self.movie("--size", "256", "--dose", "20", "--beam-stop=10,90")
+        self.assertNotIn("beam_stop.mask", os.listdir("."))
+        self.assertIn("lookup.mask=../../c/beam_stop.mask", self.run_tool("-n"))
+        self.assertFalse(os.path.exists("c/beam_stop.mask"))
+        self.run_tool()
+        self.assertEqual(self.arguments()["lookup.mask"], "../../c/beam_stop.mask")
+        with open("c/beam_stop.mask", "rb") as f:
+            mask = f.read()
+        self.assertEqual(mask[-4:], b"\x86b\x85.")
+        used = [mask[-4 - 256 * (256 - y):][:256].decode() for y in range(256)]
+        self.assertEqual(used[128][119:137].strip("0"), "")  # the disc is 20 pixels wide, the rod goes down
+        self.assertEqual(used[250][124:132].strip("0"), "")
+        self.assertEqual(used[64].strip("1") + used[128][:100].strip("1") + used[128][156:].strip("1"), "")
+        with open("c/test/emdprocess.json", encoding="utf-8") as f:
+            said = json.load(f)["geometry"]["mask"]
+        self.assertEqual(said, {"value": "c/beam_stop.mask", "from": "pixels (shadow of the beam stop)"})
+        self.assertIn("mask c/beam_stop.mask (pixels (shadow of the beam stop))", self.run_tool("--status"))
+        self.assertIn("# mask: c/beam_stop.mask, from pixels", read("c/test/emdprocess.import.log"))
+        # Once made it stays, also by its time; removed or changed it is made again, and nothing is repeated.
+        before = os.stat("c/beam_stop.mask").st_mtime_ns
+        self.assertIn("1 unchanged", self.run_tool())
+        self.assertEqual(os.stat("c/beam_stop.mask").st_mtime_ns, before)
+        os.unlink("c/beam_stop.mask")
+        self.assertIn("1 unchanged", self.run_tool())
+        write("c/beam_stop.mask", "damaged")
+        self.assertIn("1 unchanged", self.run_tool())
+        with open("c/beam_stop.mask", "rb") as f:
+            self.assertEqual(f.read(), mask)
+        # Others come first.
+        self.run_tool("-D", "mask=none")
+        self.assertNotIn("lookup.mask", self.arguments())
+        write("emdtools/instruments.conf", "[*, *]\nmask = own.mask\n")
+        write("emdtools/own.mask", "")
+        self.run_tool()
+        self.assertEqual(self.arguments()["lookup.mask"], "../../emdtools/own.mask")
+        write("pixels.mask", "")
+        self.run_tool()
+        self.assertEqual(self.arguments()["lookup.mask"], "../../pixels.mask")
+
+    def test_beam_stop_not_written(self):
+        """A mask that cannot be written fails the crystal; no import without it."""
+        self.movie("--size", "256", "--dose", "20", "--beam-stop=10,90")
+        os.makedirs("c/beam_stop.mask")
+        out = self.run_tool(code=1)
+        self.assertRegex(out, "c/test: failed: .*beam_stop.mask")
+        self.assertFalse(os.path.exists("c/test/arguments"))
 
     def test_noise(self):
         """Noise is not given to dials.index."""

@@ -15,6 +15,8 @@ import sys
 import tempfile
 import unittest
 
+import otherreaders
+
 if not shutil.which("dials.import"):
     print("skipped: DIALS is not installed")
     sys.exit(77)
@@ -23,46 +25,8 @@ BIN = os.environ["EMDTOOLS_BIN"]
 DXTBX = os.path.join(os.environ["EMDTOOLS_SOURCE_DIR"], "share", "emdtools", "dxtbx")
 PLUGINS = os.path.join(BIN, "..", "plugins")
 
-# Made for this test; guesses what the published class guesses.
-OTHER = '''
-import h5py
-from scitbx.array_family import flex
-from dxtbx.format.FormatHDF5 import FormatHDF5
-class FormatVelox(FormatHDF5):
-    @staticmethod
-    def understand(image_file):
-        with h5py.File(image_file, "r") as file:
-            return "Version" in file
-    def _start(self):
-        START
-        with h5py.File(self.get_image_file(), "r") as file:
-            (group,) = file["Data/Image"].values()
-            self._pixels = group["Data"][()]
-    def get_num_images(self):
-        return self._pixels.shape[2]
-    def get_raw_data(self, index=None):
-        return flex.int(self._pixels[:, :, index or 0].astype("int32"))
-    def get_goniometer(self, index=None):
-        return self._goniometer_factory.known_axis((0, -1, 0))
-    def get_beam(self, index=None):
-        return self._beam_factory.simple(0.02508)
-    def get_detector(self, index=None):
-        h, w, _ = self._pixels.shape
-        detector = self._detector_factory.simple("PAD", 2000.0, (0.014 * w / 2, 0.014 * h / 2), "+x", "-y",
-                                                 (0.014, 0.014), (w, h), (-1000, 8000))
-        detector[0].set_gain(26)
-        return detector
-    def get_scan(self, index=None):
-        n = self._pixels.shape[2]
-        scan = self._scan_factory.make_scan((1, n), [0.0] * n, (0.0, 1.0), dict.fromkeys(range(1, n + 1), 0.0))
-        return scan
-    def get_image_file(self, index=None):
-        return self._image_file
-'''
-CASES = {"guesses": OTHER.replace("START", "pass"),
-         "raises": OTHER.replace("START", "raise AttributeError('tostring')"),
-         "raises at once": OTHER.replace('with h5py.File(image_file, "r") as file:\n            return',
-                                         'return [].tostring\n        if True:\n            return', 1)}
+CASES = {"guesses": otherreaders.GUESSES, "raises": otherreaders.RAISES,
+         "raises at once": otherreaders.RAISES_AT_ONCE}
 
 
 class Reader(unittest.TestCase):
@@ -74,18 +38,6 @@ class Reader(unittest.TestCase):
         os.chdir(folder.name)
         subprocess.run([os.path.join(BIN, "emdsim"), "-q", "--size", "64", "--frames", "12", "movie.emd"],
                        check=True)
-
-    def other(self, source, name="FormatVelox", base="FormatHDF5"):
-        """A folder for PYTHONPATH with another class."""
-        folder = tempfile.mkdtemp(dir=os.getcwd())
-        with open(f"{folder}/OtherVelox.py", "w", encoding="utf-8") as f:
-            f.write(source)
-        os.mkdir(f"{folder}/other.egg-info")
-        with open(f"{folder}/other.egg-info/entry_points.txt", "w", encoding="utf-8") as f:
-            f.write(f"[dxtbx.format]\n{name}:{base} = OtherVelox:FormatVelox\n")
-        with open(f"{folder}/other.egg-info/PKG-INFO", "w", encoding="utf-8") as f:
-            f.write("Metadata-Version: 2.1\nName: other\nVersion: 1\n")
-        return folder
 
     def dials_import(self, movie, *folders, code=0, **env):
         """(output, panel) of dials.import with these folders on PYTHONPATH."""
@@ -105,7 +57,7 @@ class Reader(unittest.TestCase):
     def test_beside_others(self):
         for case, source in CASES.items():
             with self.subTest(case):
-                folder = self.other(source)
+                folder = otherreaders.install(source)
                 out, panel = self.dials_import("movie.emd", folder, DXTBX, EMDTOOLS_FORMAT="1")
                 self.assertIn("FormatVeloxEMD'", out)
                 self.assertEqual((panel["gain"], -panel["origin"][2]), (2, 618))
@@ -121,13 +73,13 @@ class Reader(unittest.TestCase):
     def test_whatever_its_name(self):
         """A class that would be tried first, by its name or its place."""
         for name, base in (("FormatAAA", "Format"), ("FormatAAA", "FormatHDF5")):
-            folder = self.other(CASES["raises"], name, base)
+            folder = otherreaders.install(CASES["raises"], name, base)
             out, panel = self.dials_import("movie.emd", folder, DXTBX, EMDTOOLS_FORMAT="1")
             self.assertIn("FormatVeloxEMD'", out)
             self.assertEqual(panel["gain"], 2)
 
     def test_through_emdprocess(self):
-        folder = self.other(CASES["guesses"])
+        folder = otherreaders.install(CASES["guesses"])
         os.makedirs("project/images")
         shutil.copy("movie.emd", "project/images/c.emd")
         env = dict(os.environ, PYTHONPATH=folder, EMDTOOLS_FORMAT="0", DIALS_USE_H5="1")

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dials/jsondoc.h"
+#include "dials/maskfile.h"
 
 /* Fewer images are no rotation. */
 enum { IMAGES_MIN = 3 };
@@ -238,8 +239,7 @@ static void resolve_camera(struct resolving *r)
 {
     const struct movie_facts *f = &r->out->facts;
     const struct emd_instrument_setting *saturation = measured(r, "saturation"),
-                                        *pixel = measured(r, "pixel_size"),
-                                        *mask = measured(r, "mask");
+                                        *pixel = measured(r, "pixel_size");
     char value[64];
     if (is_open(r, "trusted_range")) {
         if (saturation) {
@@ -261,18 +261,56 @@ static void resolve_camera(struct resolving *r)
             set(r, "beam_centre", value, "the middle of the image");
         }
     }
-    if (is_open(r, "mask")) {
-        if (access("pixels.mask", R_OK) == 0)
-            snprintf(r->out->mask, sizeof r->out->mask, "pixels.mask");
-        else if (mask)
-            snprintf(r->out->mask, sizeof r->out->mask, "%s", mask->value);
-        if (!r->out->mask[0] && f->beam_stop)
-            warn(r, "mask: a beam stop is seen and nothing masks it: 'emdinfo --mask' writes its "
-                    "outline for dials.generate_mask");
-        if (r->out->mask[0])
-            note(r, "mask", r->out->mask,
-                 strcmp(r->out->mask, "pixels.mask") == 0 ? "project" : mask->from);
+}
+
+/* The mask of the project, the instrument's, or the shadow of a beam stop that the pixels show. */
+static void resolve_mask(struct resolving *r, const char *crystal)
+{
+    const struct movie_facts *f = &r->out->facts;
+    const struct emd_recipe_variable *v = emd_recipe_variable(r->recipe, "mask");
+    const struct emd_instrument_setting *s = measured(r, "mask");
+    const char *from = NULL;
+    int n = 0;
+    if (v && strcmp(v->value, "none") == 0) {
+        note(r, "mask", "none", v->from);
+        r->status = emd_recipe_set(r->recipe, "mask", "", r->err);
+        return;
     }
+    if (!is_open(r, "mask"))
+        return;
+    if (access("pixels.mask", R_OK) == 0) {
+        n = snprintf(r->out->mask, sizeof r->out->mask, "pixels.mask");
+        from = "project";
+    } else if (s) {
+        n = snprintf(r->out->mask, sizeof r->out->mask, "%s", s->value);
+        from = s->from;
+    } else if (f->corners > 0) {
+        n = snprintf(r->out->mask, sizeof r->out->mask, "%s/beam_stop.mask", crystal);
+        from = "pixels (shadow of the beam stop)";
+        r->out->own_mask = true;
+    }
+    if (n < 0 || (size_t)n >= sizeof r->out->mask)
+        r->status = emd_fail(r->err, EMD_E_UNSUPPORTED, "mask: its path is too long");
+    if (from)
+        note(r, "mask", r->out->mask, from);
+}
+
+enum emd_status geometry_write_mask(const struct geometry *g, struct emd_error *err)
+{
+    const struct movie_facts *f = &g->facts;
+    if (!g->own_mask)
+        return EMD_OK;
+    /* No camera has more; emdinfo's numbers come from a file. */
+    if (!(f->width >= 1 && f->width <= 65535 && f->height >= 1 && f->height <= 65535))
+        return emd_fail(err, EMD_E_UNSUPPORTED, "%s: no mask of so many pixels", g->mask);
+    const size_t width = (size_t)f->width, height = (size_t)f->height;
+    uint8_t *left_out = calloc(height, width);
+    if (!left_out)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    emd_mask_polygon(f->corner, f->corners, height, width, left_out);
+    const enum emd_status status = emd_mask_write(g->mask, left_out, height, width, true, err);
+    free(left_out);
+    return status;
 }
 
 static void resolve_images(struct resolving *r)
@@ -343,6 +381,7 @@ enum emd_status geometry_resolve(const struct emd_instruments *instruments, cons
     resolve_pedestal(&r);
     resolve_axis(&r);
     resolve_camera(&r);
+    resolve_mask(&r, crystal);
     resolve_images(&r);
     resolve_resolution(&r);
     return r.status;
@@ -423,13 +462,25 @@ static void to_laboratory(struct json_object *hierarchy, double origin[3], doubl
     }
 }
 
-/* Who gave it, as far as it is not the reader itself. */
-static const char *source_of(const struct geometry *g, const char *name)
+static const struct geometry_item *item_of(const struct geometry *g, const char *name)
 {
     for (size_t i = 0; i < g->count; i++)
         if (strcmp(g->item[i].name, name) == 0 && g->item[i].value[0])
-            return g->item[i].from;
-    return "the reader";
+            return &g->item[i];
+    return NULL;
+}
+
+/* Who gave it, as far as it is not the reader itself. */
+static const char *source_of(const struct geometry *g, const char *name)
+{
+    const struct geometry_item *item = item_of(g, name);
+    return item ? item->from : "the reader";
+}
+
+static int text_length(struct json_object *o, const char *key)
+{
+    struct json_object *value = emd_json_member(o, key, json_type_string);
+    return value ? json_object_get_string_len(value) : 0;
 }
 
 static void add(struct json_object *used, const struct geometry *g, const char *key,
@@ -496,6 +547,9 @@ struct json_object *geometry_used(const struct geometry *g, const char *expt, co
     if (value)
         add(used, g, "images", "image_range", "%.0f,%.0f", number_at(value, 0),
             number_at(value, 1));
+    const struct geometry_item *mask = item_of(g, "mask");
+    if (mask && text_length(first_of(doc.root, "imageset"), "mask") > 0)
+        add(used, g, "mask", "mask", "%.120s", mask->value);
     struct json_object *warnings = json_object_new_array();
     for (size_t i = 0; i < g->warnings; i++)
         json_object_array_add(warnings, json_object_new_string(g->warning[i]));
@@ -509,13 +563,10 @@ void geometry_describe(struct json_object *used, char *text, size_t capacity)
 {
     static const struct {
         const char *key, *format;
-    } parts[] = {{"distance_mm", "distance %s mm"},
-                 {"gain", "gain %s"},
-                 {"pedestal", "pedestal %s"},
-                 {"beam_centre_px", "beam at %s"},
-                 {"axis", "axis %s"},
-                 {"trusted_range", "trusted %s"},
-                 {"images", "images %s"}};
+    } parts[] = {
+        {"distance_mm", "distance %s mm"}, {"gain", "gain %s"}, {"pedestal", "pedestal %s"},
+        {"beam_centre_px", "beam at %s"},  {"axis", "axis %s"}, {"trusted_range", "trusted %s"},
+        {"images", "images %s"},           {"mask", "mask %s"}};
     struct json_object *reader = emd_json_member(used, "reader", json_type_string);
     size_t n = (size_t)snprintf(text, capacity, "%s",
                                 reader ? json_object_get_string(reader) : "unknown reader");

@@ -32,6 +32,7 @@ struct geometry {
     char warning[GEOMETRY_WARNINGS][256];
     size_t warnings;
     char mask[256];    /* for a variable 'mask' that is empty, relative to the project; "": none */
+    bool own_mask;     /* 'mask' is to be made from the beam stop's shadow (geometry_write_mask) */
     char trouble[256]; /* why the movie cannot be processed at all, "" if it can */
 };
 
@@ -44,6 +45,10 @@ enum emd_status geometry_resolve(const struct emd_instruments *instruments, cons
                                  const char *crystal, struct emd_recipe *recipe,
                                  struct geometry *geometry, struct emd_error *err);
 void geometry_free(struct geometry *geometry);
+
+/* Makes the mask of the beam stop where it is wanted, in the crystal's folder, which exists; an
+ * unchanged one is left alone. */
+enum emd_status geometry_write_mask(const struct geometry *geometry, struct emd_error *err);
 
 /* What DIALS' import made of it, for the record of the trial: the class that read the movie (from
  * the import's output), and distance, gain, pedestal, axis, trusted range, beam centre and images

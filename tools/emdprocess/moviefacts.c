@@ -40,6 +40,25 @@ static void text(struct json_object *o, const char *key, char *out, size_t capac
     snprintf(out, capacity, "%s", value ? json_object_get_string(value) : "");
 }
 
+/* An outline of which a corner cannot be read is none. */
+static void take_stop(struct json_object *outline, struct movie_facts *f)
+{
+    const size_t n = outline ? json_object_array_length(outline) : 0;
+    f->corners = 0;
+    if (n < 3 || n > MOVIE_CORNERS_MAX)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        struct json_object *corner = json_object_array_get_idx(outline, i);
+        if (!json_object_is_type(corner, json_type_array) || json_object_array_length(corner) != 2)
+            return;
+        for (size_t k = 0; k < 2; k++)
+            if (!emd_json_get_double(json_object_array_get_idx(corner, k), &f->corner[i][k]) ||
+                !(fabs(f->corner[i][k]) < 1e6))
+                return;
+    }
+    f->corners = n;
+}
+
 static void take(struct json_object *image, struct movie_facts *f)
 {
     struct json_object *tilt = emd_json_member(image, "tilt", json_type_object);
@@ -61,8 +80,7 @@ static void take(struct json_object *image, struct movie_facts *f)
     for (size_t i = 0; beam && i < 2 && json_object_array_length(beam) == 2; i++)
         emd_json_get_double(json_object_array_get_idx(beam, i), &f->beam[i]);
     f->beam_sigma = number(image, "beam_centre_sigma_px");
-    struct json_object *stop;
-    f->beam_stop = json_object_object_get_ex(image, "beam_stop_px", &stop) && stop != NULL;
+    take_stop(emd_json_member(image, "beam_stop_px", json_type_array), f);
     f->saturation = number(image, "saturation");
     f->tilts = number(tilt, "known");
     f->step = number(tilt, "step_deg");

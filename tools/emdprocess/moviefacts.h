@@ -9,6 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* More than emdinfo gives. */
+enum { MOVIE_CORNERS_MAX = 64 };
+
 /* Numbers that are not known are NaN, texts "". */
 struct movie_facts {
     bool known; /* emdinfo could read the movie */
@@ -21,12 +24,13 @@ struct movie_facts {
     double gain_metadata, gain_pixels;
     double pedestal;            /* from the pixels */
     double beam[2], beam_sigma; /* from the pixels: fast, slow */
-    bool beam_stop;             /* seen in the pixels */
-    double saturation;          /* pixel value */
-    double tilts, step;         /* images with a tilt; degrees per image */
-    double first, last;         /* images from 1 during which the stage turns */
-    char *json;                 /* emdinfo's object of the image stack */
-    bool fresh;                 /* not read from the kept answer */
+    size_t corners;             /* of a beam stop's shadow in the pixels; 0: none is seen */
+    double corner[MOVIE_CORNERS_MAX][2]; /* x, y, around it, pixels */
+    double saturation;                   /* pixel value */
+    double tilts, step;                  /* images with a tilt; degrees per image */
+    double first, last;                  /* images from 1 during which the stage turns */
+    char *json;                          /* emdinfo's object of the image stack */
+    bool fresh;                          /* not read from the kept answer */
 };
 
 /* Never fails: what cannot be found out is unknown. 'crystal' is the crystal's folder, which need

@@ -275,6 +275,8 @@ void job_open(struct trial_job *job)
         status = emd_record_set(job->record, "recipe", job->options->recipe_path, &err);
     if (status == EMD_OK)
         status = emd_record_set(job->record, "movie", job->task->crystal->movie, &err);
+    if (status == EMD_OK && !job->task->trouble[0])
+        status = geometry_write_mask(&job->geometry, &err);
     if (status != EMD_OK) {
         end_job(job, JOB_FAILED, "", err.text);
         return;
@@ -518,6 +520,26 @@ static bool make_folders(const struct trial_job *job, const struct emd_plan_stag
     return ok;
 }
 
+/* The log of the import begins with where its numbers come from. False: there is nothing to say. */
+static bool log_geometry(const struct trial_job *job)
+{
+    const struct geometry *g = &job->geometry;
+    bool noted = false;
+    for (size_t i = 0; i < g->count + g->warnings; i++) {
+        char text[512];
+        if (i >= g->count)
+            snprintf(text, sizeof text, "# warning: %s", g->warning[i - g->count]);
+        else if (g->item[i].value[0])
+            snprintf(text, sizeof text, "# %s: %s, from %s", g->item[i].name, g->item[i].value,
+                     g->item[i].from);
+        else
+            continue;
+        write_log(job, !noted, text);
+        noted = true;
+    }
+    return noted;
+}
+
 static void launch(struct trial_job *job)
 {
     const struct emd_plan_stage *stage = current(job);
@@ -530,7 +552,8 @@ static void launch(struct trial_job *job)
         goto out;
     }
     remove_outputs(job, stage);
-    job->log_from = write_log(job, job->attempt == 0, line);
+    const bool noted = job->stage == 0 && job->attempt == 0 && log_geometry(job);
+    job->log_from = write_log(job, job->attempt == 0 && !noted, line);
     if (job->log_from < 0) {
         snprintf(err.text, sizeof err.text, "cannot write %s: %s", log, strerror(errno));
         fail_early(job, err.text, false);
