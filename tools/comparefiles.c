@@ -43,11 +43,11 @@ static const char *outcome(enum emd_status status)
 static void print_json(const struct listing *listing, const struct emd_repack_result *result,
                        enum emd_status status, const struct emd_error *error)
 {
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = emd_json_new("emdrepack");
     const bool failed = status != EMD_OK && status != EMD_E_VERIFY;
     json_object_object_add(o, "status", json_object_new_string(outcome(status)));
     json_object_object_add(o, "error", failed ? emd_json_text(error->text) : NULL);
-    json_object_object_add(o, "input", emd_json_text(listing->request->a));
+    json_object_object_add(o, "file", emd_json_text(listing->request->a));
     json_object_object_add(o, "other", emd_json_text(listing->request->b));
     json_object_object_add(o, "datasets", json_object_new_int64((int64_t)result->datasets));
     json_object_object_add(o, "differences", json_object_get(listing->list));

@@ -465,7 +465,7 @@ static json_object *stack_json(const struct emd_info_stack *s, const struct pixe
 /* One line an object, as emdrepack does. */
 static void print_info_json(const struct emd_info *info, const struct pixels *pixels)
 {
-    json_object *o = json_object_new_object(), *stacks = json_object_new_array(),
+    json_object *o = emd_json_new("emdinfo"), *stacks = json_object_new_array(),
                 *problems = json_object_new_array();
     put_text(o, "file", info->path);
     put_text(o, "status", "ok");
@@ -485,7 +485,7 @@ static void print_info_json(const struct emd_info *info, const struct pixels *pi
 
 static void print_failure_json(const char *path, const struct emd_error *err)
 {
-    json_object *o = json_object_new_object();
+    json_object *o = emd_json_new("emdinfo");
     put_text(o, "file", path);
     put_text(o, "status", emd_status_text(err->status));
     put_text(o, "error", err->text);

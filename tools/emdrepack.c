@@ -406,11 +406,11 @@ static struct json_object *number(double value)
 
 static void print_json(const struct settings *settings, const struct job *job)
 {
-    struct json_object *o = need(json_object_new_object());
+    struct json_object *o = need(emd_json_new("emdrepack"));
     const struct emd_repack_result *r = &job->result;
     json_object_object_add(o, "status", json_object_new_string(state_text(settings, job)));
     json_object_object_add(o, "error", job->error[0] ? emd_json_text(job->error) : NULL);
-    json_object_object_add(o, "input", emd_json_text(job->input));
+    json_object_object_add(o, "file", emd_json_text(job->input));
     json_object_object_add(o, "output", job->output ? emd_json_text(job->output) : NULL);
     json_object_object_add(o, "frames", json_object_new_int64((int64_t)r->frames));
     json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)r->raw_bytes));

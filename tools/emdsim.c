@@ -394,7 +394,8 @@ static enum emd_status write_truth(const struct arguments *args, const struct em
         return emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s", args->truth);
     }
     fprintf(f,
-            "{\n  \"emdsim\": \"%s\",\n  \"seed\": %" PRIu64 ",\n  \"orientation\": %" PRIu64 ",\n"
+            "{\n  \"format\": \"emdsim/1\",\n  \"emdsim\": \"%s\",\n  \"seed\": %" PRIu64
+            ",\n  \"orientation\": %" PRIu64 ",\n"
             "  \"crystal\": %s,\n  \"width\": %zu,\n  \"height\": %zu,\n  \"frames\": %zu,\n",
             EMDTOOLS_VERSION, o->seed, o->orientation, o->crystal ? "true" : "false", o->width,
             o->height, o->frames);

@@ -257,7 +257,7 @@ def test_json(work):
         assert shell["significant"] == row[13]
     assert b["resolution"] is None and b["shells"] == [] and b["reason"] == "find_spots has not run"
     few = json.loads(run("-C", work, "--format", "json", "--columns", "path,a", "P1")[0])
-    assert list(few[0]) == ["path", "a", "shells"]
+    assert list(few[0]) == ["format", "path", "a", "shells"]
 
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "<!--<script>", "a&amp;\"'`b",

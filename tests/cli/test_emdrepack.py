@@ -579,7 +579,7 @@ class Jobs(unittest.TestCase):
                             source, code=1)
             sums.append({name: digest(os.path.join(out, name)) for name in os.listdir(out)})
             lines = [json.loads(line) for line in run.stdout.splitlines()]
-            reports.append(sorted((r["input"], r["status"], r["frames"], r["stored_bytes"])
+            reports.append(sorted((r["file"], r["status"], r["frames"], r["stored_bytes"])
                                   for r in lines))
             self.assertIn("4 files done, 0 skipped, 2 failed", run.stderr)
             self.assertIn("emdrepack: failed: jobs/2.emd: not an HDF5 file", run.stderr)
@@ -650,7 +650,7 @@ class Outcome(unittest.TestCase):
         self.assertTrue(report["verified"])
         (line,) = emdrepack("--json", "-q", "absent.emd", "x.emd", code=1).stdout.splitlines()
         report = json.loads(line)
-        self.assertEqual((report["status"], report["input"]), ("failed", "absent.emd"))
+        self.assertEqual((report["status"], report["file"]), ("failed", "absent.emd"))
         self.assertIn("No such file", report["error"])
 
     def test_names_that_are_no_text(self):
@@ -658,7 +658,7 @@ class Outcome(unittest.TestCase):
         shutil.copy(movie("codecs.emd"), source)
         run = subprocess.run([EMDREPACK, "-f", "--json", source, "packed.emd"], capture_output=True,
                              check=True)
-        self.assertEqual(json.loads(run.stdout)["input"], "bad\x1b[m \x9b31m \\xff.emd")
+        self.assertEqual(json.loads(run.stdout)["file"], "bad\x1b[m \x9b31m \\xff.emd")
         run = subprocess.run([EMDREPACK, "-f", source, "packed.emd"], capture_output=True, check=True)
         self.assertIn(rb"bad\x1b[m \xc2\x9b31m \xff.emd: ", run.stderr)
 

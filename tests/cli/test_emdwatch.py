@@ -331,7 +331,7 @@ class Crashes(Case):
             f.write(b"\1" * 5000)
         with Watch("raw", "out", prefix=self.prefix("pread:3:crash:raw/bad.emd")) as w:
             (event,) = w.wait("damaged", "bad.emd")
-            self.assertIn("HDF5 crashes on it", event["why"])
+            self.assertIn("HDF5 crashes on it", event["reason"])
             w.wait("done", "good.emd")
             shutil.copy(movie(1), "raw/later.emd")
             w.wait("done", "later.emd")
@@ -349,10 +349,10 @@ class Crashes(Case):
         with Watch("raw", "out", prefix=(*limited, *self.prefix("pread:3:spin:raw/bad.emd"))) as w:
             w.wait("done", "good.emd")
             (event,) = w.wait("damaged", "bad.emd")
-            self.assertIn("takes too long", event["why"])
+            self.assertIn("takes too long", event["reason"])
         with Watch("raw", "out", prefix=(*limited, *self.prefix("pread:1:spin:out/good.emd"))) as w:
             (event,) = w.wait("conflict", "good.emd")
-            self.assertIn("takes too long", event["why"])
+            self.assertIn("takes too long", event["reason"])
             w.wait("done", "bad.emd")  # looked at again after a restart
         self.assertEqual(outputs("out"), ["bad.emd", "good.emd"])
 
@@ -364,7 +364,7 @@ class Crashes(Case):
         os.utime("out/good.emd", (1, 1))
         with Watch("raw", "out", prefix=self.prefix("pread:1:crash:out/bad.emd")) as w:
             (event,) = w.wait("conflict", "bad.emd")
-            self.assertIn("move it away", event["why"])
+            self.assertIn("move it away", event["reason"])
             shutil.copy(movie(1), "raw/later.emd")
             w.wait("done", "later.emd")
             self.assertEqual([e["file"] for e in w.events("done")], ["later.emd"])
@@ -421,8 +421,8 @@ class Names(Case):
         conflicts = [e for e in events if e["event"] == "conflict"]
         self.assertEqual(len(conflicts), 2)
         for e in conflicts:
-            self.assertIn("a b.emd", e["why"])
-            self.assertIn("a_b.emd", e["why"])
+            self.assertIn("a b.emd", e["reason"])
+            self.assertIn("a_b.emd", e["reason"])
         self.assertEqual(outputs("out"), ["c.emd"])
         os.rename("raw/a_b.emd", "raw/d.emd")
         once("raw", "out")
@@ -450,8 +450,8 @@ class Names(Case):
         self.addCleanup(shutil.rmtree, "elsewhere", ignore_errors=True)
         before = content("out/day/a.emd")
         conflict, *_ = [e for e in once("elsewhere", "out", code=1) if e["event"] == "conflict"]
-        self.assertIn(os.path.realpath("raw/day/a.emd"), conflict["why"])
-        self.assertIn(os.path.realpath("elsewhere/day/a.emd"), conflict["why"])
+        self.assertIn(os.path.realpath("raw/day/a.emd"), conflict["reason"])
+        self.assertIn(os.path.realpath("elsewhere/day/a.emd"), conflict["reason"])
         self.assertEqual(content("out/day/a.emd"), before)
         self.assert_copied(movie(1), "out/day/b.emd")
         self.assertEqual([e["event"] for e in once("raw", "out")], ["summary"])
@@ -839,7 +839,7 @@ class Hostile(Case):
         os.symlink("../elsewhere", "out/sub")
         (event, _) = once("raw", "out", code=1)
         self.assertEqual(event["event"], "conflict")
-        self.assertIn("is a link or a file; move it away", event["why"])
+        self.assertIn("is a link or a file; move it away", event["reason"])
         self.assertEqual(os.listdir("elsewhere"), [])
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")
@@ -854,7 +854,7 @@ class Hostile(Case):
         events = once("raw", "out", code=1)
         self.assertEqual([e["file"] for e in events if e["event"] == "done"], ["own.emd"])
         (event,) = [e for e in events if e.get("file") == "victim.emd"]
-        self.assertIn("not followed", event["why"])
+        self.assertIn("not followed", event["reason"])
         self.assertEqual(outputs("out"), ["own.emd"])
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root")

@@ -21,6 +21,19 @@ static inline struct json_object *emd_json_text(const char *text)
     return o;
 }
 
+/* An object that says first what it is: "format": "emdrepack/1". docs/json.md explains the keys;
+ * the number grows when one of them changes its meaning or goes away. NULL where memory is short.
+ */
+static inline struct json_object *emd_json_new(const char *tool)
+{
+    char format[64];
+    struct json_object *o = json_object_new_object();
+    snprintf(format, sizeof format, "%s/%d", tool, 1);
+    if (o)
+        json_object_object_add(o, "format", json_object_new_string(format));
+    return o;
+}
+
 /* Writes it on stdout, all on one line that it does not end, and frees it. Control characters that
  * JSON allows as they are (U+0080 to U+009F, DEL) are escaped, too: some terminals obey them. */
 static inline void emd_json_print(struct json_object *o)

@@ -88,7 +88,7 @@ static void put_json_analysis(const struct emd_blank_experiment *e, enum emd_bla
 void blanks_report_json(const struct blanks_arguments *args, const struct emd_blank_report *report)
 {
     const struct emd_blankfilter_options *o = &args->filter;
-    printf("{\"phi_step\": %.17g, \"counts_fractional_loss\": %.17g, "
+    printf("{\"format\": \"emdblanks/1\", \"phi_step\": %.17g, \"counts_fractional_loss\": %.17g, "
            "\"misigma_fractional_loss\": %.17g,\n \"rows\": %" PRIu64 ", \"kept_rows\": %" PRIu64
            ", \"kept_experiments\": %zu,\n \"experiments\": [",
            o->phi_step, o->counts_loss, o->misigma_loss, report->rows, report->kept_rows,

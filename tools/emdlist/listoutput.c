@@ -280,11 +280,10 @@ void list_write_json(FILE *out, const struct emd_list_rows *rows,
     putc('[', out);
     for (size_t i = 0; i < rows->count; i++) {
         const struct emd_list_row *row = &rows->rows[i];
-        fputs(i ? ",\n{" : "\n{", out);
+        fprintf(out, "%s\n{\"format\":\"emdlist/1\"", i ? "," : "");
         for (size_t c = 0; c < count; c++) {
             const struct emd_list_column *column = emd_list_column(ids[c]);
-            if (c)
-                putc(',', out);
+            putc(',', out);
             list_json_string(out, column->key);
             putc(':', out);
             if (column->kind == EMD_LIST_NUMBER)

@@ -22,7 +22,7 @@ static struct json_object *event(const char *name, ...)
     const time_t t = time(NULL);
     struct tm tm;
     va_list args;
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = emd_json_new("emdprocess");
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%S%z", localtime_r(&t, &tm));
     json_object_object_add(o, "time", json_object_new_string(now));
     json_object_object_add(o, "event", json_object_new_string(name));
@@ -74,7 +74,7 @@ static void print_line(const char *first, const char *format, ...)
 void report_skipped(const struct process_options *options, const char *movie, const char *why)
 {
     if (options->json)
-        print_event(event("skipped", "movie", movie, "reason", why, (char *)NULL));
+        print_event(event("skipped", "file", movie, "reason", why, (char *)NULL));
     else if (!options->quiet)
         print_line(movie, ": skipped: %s", why);
 }
@@ -127,7 +127,7 @@ void report_job(const struct trial_job *job, struct process_counts *counts)
     }
     ++*count;
     if (options->json) {
-        print_event(event("crystal", "crystal", crystal, "trial", options->trial, "movie",
+        print_event(event("crystal", "crystal", crystal, "trial", options->trial, "file",
                           job->task->crystal->movie, "state", state, "stage", job->failed_stage,
                           "reason", job->reason, (char *)NULL));
         return;

@@ -69,11 +69,11 @@ static void show_file(const struct status *s, enum kind kind, const char *name, 
 {
     if (s->files) {
         struct json_object *o = json_object_new_object();
-        json_object_object_add(o, "state", json_object_new_string(row[kind]));
+        json_object_object_add(o, "status", json_object_new_string(row[kind]));
         json_object_object_add(o, "file", emd_json_text(name));
         json_object_object_add(o, "bytes", json_object_new_int64((int64_t)bytes));
         if (*why)
-            json_object_object_add(o, "why", emd_json_text(why));
+            json_object_object_add(o, "reason", emd_json_text(why));
         json_object_array_add(s->files, o);
         return;
     }
@@ -138,7 +138,7 @@ static void print_table(const struct status *s, const struct emd_watch_totals *t
 static void print_json(struct status *s, const struct emd_watch_totals *totals, bool all,
                        bool watched)
 {
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = emd_json_new("emdwatch");
     json_object_object_add(o, "event", json_object_new_string("status"));
     json_object_object_add(o, "watched", json_object_new_boolean(watched));
     json_object_object_add(o, "complete", json_object_new_boolean(all));

@@ -42,7 +42,7 @@ static bool leads_to_journal(void)
 
 static struct json_object *new_json(const char *now, const char *what)
 {
-    struct json_object *o = json_object_new_object();
+    struct json_object *o = emd_json_new("emdwatch");
     json_object_object_add(o, "time", json_object_new_string(now));
     json_object_object_add(o, "event", json_object_new_string(what));
     return o;
@@ -62,7 +62,7 @@ void emd_journal_event(const struct emd_journal *journal, const char *what, cons
         struct json_object *o = new_json(now, what);
         json_object_object_add(o, "file", file ? emd_json_text(file) : NULL);
         if (why)
-            json_object_object_add(o, "why", emd_json_text(why));
+            json_object_object_add(o, "reason", emd_json_text(why));
         if (r) {
             json_object_object_add(o, "frames", json_object_new_int64((int64_t)r->result.frames));
             json_object_object_add(o, "raw_bytes", json_object_new_int64((int64_t)raw));
