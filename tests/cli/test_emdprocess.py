@@ -359,6 +359,8 @@ class Running(Case):
         os.makedirs("c/test")
         write("c/test/two.txt", "precious")
         self.assertIn("holds two.txt, which emdprocess did not make", self.run_tool(code=3))
+        self.assertIn("not ready  c/test: the folder holds two.txt", self.run_tool("--status"))
+        self.assertNotIn("sh -c", self.run_tool("-n"))
         self.assertEqual(read("c/test/two.txt"), "precious")
         self.run_tool("--trial", "mine")
         self.assertTrue(os.path.exists("c/mine/four.txt"))
@@ -373,6 +375,29 @@ class Running(Case):
             for name in ("one.txt", "four.txt"):
                 os.unlink(f"c/test/{name}")
             write("c/test/two.txt", "precious")
+
+
+    def test_foreign_to_the_end(self):
+        """What scripts have processed counts as done, is listed, and is taken by other trials; never changed."""
+        self.movie("c.emd")
+        os.makedirs("c/test")
+        for name in ("one.txt", "four.txt"):
+            write(f"c/test/{name}", "precious")
+        for _ in range(2):
+            out = self.run_tool()
+            self.assertIn("c/test: unchanged: processed by other programs; --force moves", out)
+            self.assertIn("0 done, 1 unchanged, 0 failed", out)
+        self.assertEqual(sorted(os.listdir("c/test")), ["four.txt", "one.txt"])
+        self.assertEqual(self.ran(), [])
+        self.assertIn("done       c/test: processed by other programs", self.run_tool("--status"))
+        self.assertNotIn("sh -c", self.run_tool("-n"))
+        write("next.recipe", "stage five\n command = cp ../test/one.txt five.txt\n inputs = ../test/one.txt\n"
+                             " outputs = five.txt\n")
+        self.run_tool(recipe="next")
+        self.assertEqual(read("c/next/five.txt"), "precious")
+        self.run_tool("--force")
+        self.assertEqual(read("c/test/before-emdprocess/four.txt"), "precious")
+        self.assertEqual(self.ran(), ["one", "two", "three", "four"])
 
 
 class Limits(Case):

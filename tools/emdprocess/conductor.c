@@ -377,13 +377,15 @@ bool conductor_has_work(const struct process_options *options, struct process_ta
 {
     struct trial_job job;
     struct foresight f = {0};
+    char foreign[512];
     bool work = !look(options, task, 1, &job, &f), blocked = false;
     for (size_t i = 0; i < job.plan.count && f.would_run && !work && !blocked; i++) {
         work = f.would_run[i];
         blocked = f.verdicts[i] == EMD_VERDICT_FAILED && !job.plan.stages[i].spec->optional &&
                   !options->keep_going;
     }
-    work &= !job_is_locked(&job);
+    work &= !job_is_locked(&job) &&
+            (options->force || !f.would_run || job_foreign(&job, foreign) == FOREIGN_NONE);
     end_look(&job, &f);
     return work;
 }
@@ -400,15 +402,19 @@ int conductor_dry_run(const struct process_options *options, struct process_task
             end_look(&job, &f);
             continue;
         }
+        char foreign[512] = "";
+        const char *trouble = tasks[t].trouble;
+        if (!trouble[0] && !options->force && job_foreign(&job, foreign) != FOREIGN_NONE)
+            trouble = foreign;
         printf("%s  (", job.folder);
         emd_print_text(tasks[t].crystal->movie);
         puts(tasks[t].trouble[0] ? "): cannot be processed:" : ")");
-        if (tasks[t].trouble[0]) {
+        if (trouble[0]) {
             fputs("    ", stdout);
-            emd_print_text(tasks[t].trouble);
+            emd_print_text(trouble);
             putchar('\n');
         }
-        for (size_t i = 0; i < job.plan.count && !tasks[t].trouble[0]; i++) {
+        for (size_t i = 0; i < job.plan.count && !trouble[0]; i++) {
             const struct emd_plan_stage *stage = &job.plan.stages[i];
             if (f.would_run[i]) {
                 printf("  %s: ", stage->spec->name);
@@ -461,6 +467,7 @@ int conductor_status(const struct process_options *options, struct process_task 
         struct trial_job job;
         struct foresight f = {0};
         const char *state = "done", *stage = "", *why = "";
+        char foreign_text[512];
         if (!look(options, &tasks[t], count, &job, &f)) {
             code = EMD_EXIT_FAILED;
             end_look(&job, &f);
@@ -481,7 +488,12 @@ int conductor_status(const struct process_options *options, struct process_task 
             why = lost ? emd_record_reason(job.record, spec->name) : f.why[i];
             state = locked ? "running" : lost ? "failed" : begun ? "unfinished" : "waiting";
         }
-        if (tasks[t].trouble[0]) {
+        const enum job_foreign foreign = job_foreign(&job, foreign_text);
+        if (foreign != FOREIGN_NONE) {
+            state = foreign == FOREIGN_WHOLE ? "done" : "not ready";
+            stage = "";
+            why = foreign_text;
+        } else if (tasks[t].trouble[0]) {
             state = tasks[t].not_ready ? "not ready" : "failed";
             why = tasks[t].trouble;
         } else if (locked) {

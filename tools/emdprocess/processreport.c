@@ -132,9 +132,11 @@ void report_job(const struct trial_job *job, struct process_counts *counts)
                           "reason", job->reason, (char *)NULL));
         return;
     }
-    if (job->state == JOB_UNCHANGED ? !options->verbose : options->quiet && job->state == JOB_DONE)
+    const bool remark = job->state == JOB_UNCHANGED && job->reason[0] && !options->quiet;
+    if (job->state == JOB_UNCHANGED ? !options->verbose && !remark
+                                    : options->quiet && job->state == JOB_DONE)
         return;
-    if (job->state == JOB_DONE || job->state == JOB_UNCHANGED)
+    if (job->state == JOB_DONE || (job->state == JOB_UNCHANGED && !job->reason[0]))
         print_line(crystal, "/%s: %s", options->trial, state);
     else
         print_line(crystal, "/%s: %s%s%s%s%s", options->trial, state,

@@ -149,27 +149,56 @@ bool job_is_locked(const struct trial_job *job)
     return locked;
 }
 
-/* Results of somebody else must not be overwritten by surprise. */
-static bool holds_foreign_results(const struct trial_job *job, const char **which)
+#define ASIDE "before-emdprocess"
+
+static bool is_in_folder(const struct trial_job *job, const char *name)
 {
     char *path = NULL;
-    bool foreign = false;
-    if (asprintf(&path, "%s/%s", job->folder, EMD_RECORD_NAME) < 0)
-        return false;
-    bool recorded = access(path, F_OK) == 0;
+    const bool there = asprintf(&path, "%s/%s", job->folder, name) >= 0 && access(path, F_OK) == 0;
     free(path);
-    for (size_t i = 0; i < job->plan.count && !recorded && !foreign; i++)
-        for (size_t k = 0; k < job->plan.stages[i].outputs.count && !foreign; k++) {
-            *which = job->plan.stages[i].outputs.word[k];
-            if (asprintf(&path, "%s/%s", job->folder, *which) < 0)
-                return false;
-            foreign = access(path, F_OK) == 0;
-            free(path);
-        }
-    return foreign;
+    return there;
 }
 
-#define ASIDE "before-emdprocess"
+static bool is_needed(const struct emd_stageplan *plan, size_t stage)
+{
+    for (size_t i = stage + 1; i < plan->count; i++)
+        for (size_t k = 0; k < plan->stages[i].need_count; k++)
+            if (plan->stages[i].needs[k] == stage)
+                return true;
+    return false;
+}
+
+enum job_foreign job_foreign(const struct trial_job *job, char text[static 512])
+{
+    const char *found = NULL;
+    bool whole = true;
+    text[0] = '\0';
+    if (is_in_folder(job, EMD_RECORD_NAME))
+        return FOREIGN_NONE;
+    for (size_t i = 0; i < job->plan.count; i++) {
+        const struct emd_plan_stage *stage = &job->plan.stages[i];
+        const bool last = !stage->spec->optional && !is_needed(&job->plan, i);
+        for (size_t k = 0; k < stage->outputs.count; k++) {
+            const bool there = is_in_folder(job, stage->outputs.word[k]);
+            if (there && !found)
+                found = stage->outputs.word[k];
+            /* Of several outputs the first is what a stage is for; scripts may leave out others. */
+            whole &= there || !last || k > 0;
+        }
+    }
+    if (!found)
+        return FOREIGN_NONE;
+    if (whole)
+        snprintf(text, 512,
+                 "processed by other programs; --force moves their results into " ASIDE
+                 "/ and begins anew");
+    else
+        snprintf(text, 512,
+                 "the folder holds %.100s, which emdprocess did not make, and no final results: "
+                 "--force moves all into " ASIDE "/ and begins anew",
+                 found);
+    return whole ? FOREIGN_WHOLE : FOREIGN_PART;
+}
 
 /* Moves all that lies in the trial's folder, but for the lock, into a folder below it. Nothing is
  * removed or overwritten. */
@@ -239,7 +268,6 @@ static void advance(struct trial_job *job);
 void job_open(struct trial_job *job)
 {
     struct emd_error err = {0};
-    const char *foreign = "";
     char *path = NULL, text[512];
     enum emd_status status = emd_crystal_claim(".", job->task->crystal, &err);
     if (status == EMD_OK && mkdir(job->folder, 0777) != 0 && errno != EEXIST)
@@ -253,15 +281,11 @@ void job_open(struct trial_job *job)
         end_job(job, JOB_NOT_READY, "", "another emdprocess works on it");
         return;
     }
-    const bool is_foreign = status == EMD_OK && holds_foreign_results(job, &foreign);
-    if (is_foreign && job->options->force)
+    const enum job_foreign foreign = status == EMD_OK ? job_foreign(job, text) : FOREIGN_NONE;
+    if (foreign != FOREIGN_NONE && job->options->force) {
         status = move_aside(job, &err);
-    if (is_foreign && !job->options->force) {
-        snprintf(text, sizeof text,
-                 "the folder holds %.100s, which emdprocess did not make: --trial NAME takes "
-                 "another folder, --force moves it aside",
-                 foreign);
-        end_job(job, JOB_NOT_READY, "", text);
+    } else if (foreign != FOREIGN_NONE) {
+        end_job(job, foreign == FOREIGN_WHOLE ? JOB_UNCHANGED : JOB_NOT_READY, "", text);
         return;
     }
     if (status == EMD_OK)

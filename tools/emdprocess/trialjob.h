@@ -73,6 +73,17 @@ void job_open(struct trial_job *job);
 /* For looking only: reads the record, without a lock. */
 enum emd_status job_look(struct trial_job *job, struct emd_error *err);
 
+/* Results in the trial's folder that emdprocess did not make: of the laboratory's scripts, say.
+ * They are never overwritten; --force moves them aside. */
+enum job_foreign {
+    FOREIGN_NONE,
+    FOREIGN_PART, /* not to the end */
+    FOREIGN_WHOLE /* all that the recipe would make in the end */
+};
+
+/* 'text': one sentence about them, with what helps. */
+enum job_foreign job_foreign(const struct trial_job *job, char text[static 512]);
+
 /* Another process works on the trial. */
 bool job_is_locked(const struct trial_job *job);
 
