@@ -430,7 +430,7 @@ class Limits(Case):
     def test_cores(self):
         for i in range(5):
             self.movie(f"c{i}.emd")
-        script = 'date +%s.%N > begin; sleep 0.3; date +%s.%N > one.txt'
+        script = 'date +%s.%N > begin; sleep 0.8; date +%s.%N > one.txt'
         self.recipe(("one", script + "' - ${nproc} '"), head="set other =")
 
         def most():
@@ -666,9 +666,13 @@ class Interruptions(Case):
                             "wait; fi; sleep 12; echo 2 > one.txt"))
         first = self.start()
         pid = int(wait_for(lambda: os.path.exists("c/pid") and read("c/pid"), "the stage"))
+        first.send_signal(signal.SIGSTOP)  # it would make its lock anew
         os.unlink("c/test/.emdprocess-lock.tmp")
-        self.assertIn("1 done", self.run_tool())
+        second = self.start()
+        wait_for(lambda: os.path.exists("c/test/.emdprocess-lock.tmp"), "the second one's lock")
+        first.send_signal(signal.SIGCONT)
         self.assertEqual(first.wait(PATIENCE), 3)
+        self.assertEqual(second.wait(PATIENCE), 0)
         self.assertFalse(alive(pid))
         self.assertEqual(read("c/test/one.txt"), "2\n")
         self.assertEqual(self.stage("one")["state"], "done")
