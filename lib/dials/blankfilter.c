@@ -18,6 +18,7 @@
 #include "base/memory.h"
 #include "base/pool.h"
 #include "base/safefile.h"
+#include "base/suffix.h"
 #include "dials/expt.h"
 #include "dials/frametable.h"
 #include "dials/refl.h"
@@ -722,12 +723,6 @@ static bool same_file(const char *a, const char *b)
     return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static enum emd_status write_pair(struct emd_blankfilter *f,
                                   const struct emd_refl_selection *selection,
                                   struct emd_safefile *const files[2], struct emd_error *err)
@@ -741,7 +736,7 @@ static enum emd_status write_pair(struct emd_blankfilter *f,
     if (status != EMD_OK)
         return emd_fail_prefix(err, status, "%s", emd_safefile_path(files[0]));
     status = emd_refl_write(f->refl, selection, emd_safefile_fd(files[1]),
-                            ends_with(emd_safefile_path(files[1]), ".gz"), f->pool, err);
+                            emd_ends_with(emd_safefile_path(files[1]), ".gz"), f->pool, err);
     if (status != EMD_OK)
         emd_fail_prefix(err, status, "%s", f->refl_path);
     return status;

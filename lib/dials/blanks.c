@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/median.h"
+
 /* scitbx::constants::pi_180, as scitbx computes it. */
 static double degrees(double rad)
 {
@@ -140,12 +142,6 @@ enum emd_status emd_blanks_isigma(const struct emd_scan *scan, double phi_step, 
  * These four were chosen on simulated movies (bench/blanks_truth.py) and are flat around. */
 static const double lost_rate = 0.05, kept_rate = 0.35, reference_rank = 0.8, switch_cost = 4;
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 /* Spots an image in the better bins of the usual width. */
 static double reference_rate(const struct emd_scan *scan, double phi_step,
                              const struct emd_blanks *images, double *scratch)
@@ -159,7 +155,7 @@ static double reference_rate(const struct emd_scan *scan, double phi_step,
             scratch[i] += images->value[k];
         scratch[i] /= (double)(to - from);
     }
-    qsort(scratch, bins, sizeof *scratch, compare_doubles);
+    qsort(scratch, bins, sizeof *scratch, emd_compare_doubles);
     size_t rank = (size_t)(reference_rank * (double)bins);
     return scratch[rank < bins ? rank : bins - 1];
 }

@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/median.h"
+
 /* Each cell may be compared with each cluster: a folder of nonsense must not cost its square. */
 enum { MOST_CLUSTERS = 500 };
 
@@ -225,18 +227,6 @@ static bool match(const struct lattice *ref, const struct lattice *l, struct emd
 
 /* --- groups -----------------------------------------------------------------------------------*/
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static double median(double *values, size_t n)
-{
-    qsort(values, n, sizeof *values, compare_doubles);
-    return n == 0 ? NAN : (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
-
 struct groups {
     const struct emd_cell *const *cells;
     size_t count, clusters;
@@ -276,7 +266,7 @@ static size_t typical_member(struct groups *g, size_t cluster)
         for (size_t i = 0; i < g->count; i++)
             if (g->place[i].cluster == cluster)
                 g->scratch[n++] = g->cells[i]->value[k];
-        middle[k] = median(g->scratch, n);
+        middle[k] = emd_median(g->scratch, n);
     }
     for (size_t i = 0; i < g->count; i++) {
         double distance = 0;
@@ -330,10 +320,10 @@ static void spread_of(struct groups *g, size_t cluster, int k, double *middle, d
     for (size_t i = 0; i < g->count; i++)
         if (g->place[i].cluster == cluster)
             g->scratch[n++] = g->place[i].aligned[k];
-    *middle = median(g->scratch, n);
+    *middle = emd_median(g->scratch, n);
     for (size_t i = 0; i < n; i++)
         g->scratch[i] = fabs(g->scratch[i] - *middle);
-    *spread = 1.4826 * median(g->scratch, n);
+    *spread = 1.4826 * emd_median(g->scratch, n);
 }
 
 /* The distances within a cluster. What is closer than 0.05 % of an axis or 0.02 degrees is equal to

@@ -12,16 +12,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/median.h"
 #include "base/safefile.h"
 
 /* Cameras have far fewer; opcodes with four bytes hold their product. */
 enum { SIDE_MAX = 65535 };
-
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 size_t emd_mask_polygon(const double (*corner)[2], size_t corners, size_t height, size_t width,
                         uint8_t *left_out)
@@ -38,7 +33,7 @@ size_t emd_mask_polygon(const double (*corner)[2], size_t corners, size_t height
             if ((a[1] > at) != (b[1] > at))
                 crossing[n++] = a[0] + (at - a[1]) / (b[1] - a[1]) * (b[0] - a[0]);
         }
-        qsort(crossing, n, sizeof *crossing, compare_doubles);
+        qsort(crossing, n, sizeof *crossing, emd_compare_doubles);
         for (size_t i = 0; i + 1 < n; i += 2) {
             const double from = fmax(ceil(crossing[i] - 0.5), 0),
                          to = fmin(ceil(crossing[i + 1] - 0.5), (double)width);

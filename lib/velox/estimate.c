@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/median.h"
 #include "velox/beammap.h"
 
 enum {
@@ -366,20 +367,6 @@ enum emd_status emd_estimator_add(struct emd_estimator *e, const float *const fr
 
 /* --- gain and pedestal ------------------------------------------------------------------------*/
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median_of(double *v, size_t n)
-{
-    if (n == 0)
-        return NAN;
-    qsort(v, n, sizeof *v, compare_doubles);
-    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
-}
-
 static int compare_tiles(const void *a, const void *b)
 {
     const double x = ((const struct tile *)a)->mean, y = ((const struct tile *)b)->mean;
@@ -431,12 +418,12 @@ static bool bin_part(const struct emd_estimator *e, size_t from, size_t to, tile
     }
     if (n < 8)
         return false;
-    const double middle = median_of(work, n);
+    const double middle = emd_median(work, n);
     size_t kept = 0;
     double sum = 0;
     for (size_t k = 0; k < n; k++)
         work[k] = fabs(work[k] - middle);
-    const double sigma = 1.4826 * median_of(work, n);
+    const double sigma = 1.4826 * emd_median(work, n);
     /* the median itself would be 3 % low: sums of squares are not symmetric */
     for (size_t k = from; k < to; k++) {
         const double v = value(&e->tile[k], which);
@@ -660,7 +647,7 @@ static void find_levels(const struct emd_estimator *e, const struct emd_profile 
     for (size_t i = inner; i < p->bins; i++)
         if (!isnan(p->level[i]) && p->count[i] >= 48)
             level[n++] = p->level[i];
-    qsort(level, n, sizeof *level, compare_doubles);
+    qsort(level, n, sizeof *level, emd_compare_doubles);
     const size_t share = n / 8 + 1;
     *dark = *bright = NAN;
     if (n < 8)
@@ -696,7 +683,7 @@ static bool stands_out(const struct emd_estimator *e)
         if (p->count[i] >= 48 && !isnan(p->scatter[i]))
             scatter[n++] = p->scatter[i];
     find_levels(e, p, &dark, &bright);
-    return bright - dark > 2 * median_of(scatter, n);
+    return bright - dark > 2 * emd_median(scatter, n);
 }
 
 static void find_centre(struct emd_estimator *e, struct emd_estimate *out)

@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/median.h"
+
 #define DEGREES 57.295779513082320877
 
 /* json-c's own default; real documents use 5 levels. */
@@ -257,20 +259,6 @@ void emd_velox_string_parse(const char *document, size_t n, const char *key, cha
 
 /* --- tilts ------------------------------------------------------------------------------------*/
 
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, size_t n)
-{
-    if (n == 0)
-        return NAN;
-    qsort(values, n, sizeof *values, compare);
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-}
-
 /* The slopes between frames 'lag' apart, in degrees per frame; their number. */
 static size_t slopes(const double *tilt, size_t n, size_t lag, double *out)
 {
@@ -318,12 +306,12 @@ static double moving_step(double *steps, size_t count)
         steps[i] = fabs(steps[i]);
     if (count == 0)
         return 0;
-    qsort(steps, count, sizeof *steps, compare);
+    qsort(steps, count, sizeof *steps, emd_compare_doubles);
     const double limit = steps[(size_t)(0.9 * (double)(count - 1))] / 2;
     for (size_t i = 0; i < count; i++)
         if (steps[i] > limit)
             steps[kept++] = steps[i];
-    return kept > 0 ? median(steps, kept) : 0;
+    return kept > 0 ? emd_median(steps, kept) : 0;
 }
 
 /* Scatter of single tilts: second differences vanish at rest and in a steady rotation, and are
@@ -339,7 +327,7 @@ static double jitter(const double *tilt, size_t n, double *work)
     }
     if (count == 0)
         return 0;
-    median(work, count); /* sorts */
+    emd_median(work, count); /* sorts */
     return 3.138 * work[count / 4] / sqrt(6);
 }
 
@@ -412,7 +400,7 @@ enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *
             last = i;
         }
     }
-    fit->step = count > 0 ? median(work, count) : fit->known > 0 ? 0 : NAN;
+    fit->step = count > 0 ? emd_median(work, count) : fit->known > 0 ? 0 : NAN;
     /* A stage at rest reads 1e-5 degrees up and down. */
     if (fabs(fit->step) < 1e-5)
         fit->step = 0;
@@ -420,11 +408,11 @@ enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *
     for (size_t i = 0; i < frames; i++)
         if (isfinite(tilt[i]))
             work[count++] = tilt[i] - fit->step * (double)i;
-    fit->start = median(work, count);
+    fit->start = emd_median(work, count);
     fit->end = n > 0 ? fit->start + fit->step * (double)(frames - 1) : NAN;
     for (size_t i = 0; i < count; i++)
         work[i] = fabs(work[i] - fit->start);
-    fit->limit = 6 * 1.4826 * median(work, count);
+    fit->limit = 6 * 1.4826 * emd_median(work, count);
     /* What stays within its own scatter all the way is at rest. */
     if (fabs(fit->step) * (double)(frames - 1) < fmax(fit->limit, 8 * noise)) {
         fit->step = 0;
@@ -434,10 +422,10 @@ enum emd_status emd_tilt_fit(const double *tilt, size_t n, struct emd_tilt_fit *
         for (size_t i = 0; i < n; i++)
             if (isfinite(all[i]))
                 work[count++] = all[i];
-        fit->start = fit->end = median(work, count);
+        fit->start = fit->end = emd_median(work, count);
         for (size_t i = 0; i < count; i++)
             work[i] = fabs(work[i] - fit->start);
-        fit->limit = 6 * 1.4826 * median(work, count);
+        fit->limit = 6 * 1.4826 * emd_median(work, count);
     }
     fit->limit = fmax(fit->limit, fmax(0.05 * fabs(fit->step), 0.01));
     for (size_t i = 0; i < count; i++)

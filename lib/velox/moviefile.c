@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/median.h"
 #include "hdf5/fdfile.h"
 #include "hdf5/h5call.h"
 #include "velox/documents.h"
@@ -109,12 +110,6 @@ static double pixel_value(const void *pixels, size_t i, enum emd_pixel_type type
     }
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* Cell means of the middle frame, black at the 1st and white at the 98th percentile. */
 static bool put_thumbnail(struct writer *w)
 {
@@ -141,7 +136,7 @@ static bool put_thumbnail(struct writer *w)
             }
         }
         memcpy(sorted, cells, CELLS * sizeof *cells);
-        qsort(sorted, CELLS, sizeof *sorted, compare_doubles);
+        qsort(sorted, CELLS, sizeof *sorted, emd_compare_doubles);
         const double low = sorted[CELLS / 100], high = sorted[CELLS - CELLS / 50];
         for (size_t i = 0; i < CELLS; i++) {
             const double v = high > low ? (cells[i] - low) / (high - low) * 255 : 0;

@@ -17,6 +17,7 @@
 
 #include "base/file.h"
 #include "base/safefile.h"
+#include "base/suffix.h"
 #include "watch/statefile.h"
 
 struct names {
@@ -76,12 +77,6 @@ static void set_id(struct emd_watch_id *id, const struct stat *st)
                                 .ctime_ns = st->st_ctim.tv_nsec};
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 static bool see_file(const struct emd_scan *scan, int target, const char *name,
                      const struct stat *st)
 {
@@ -124,8 +119,8 @@ static bool scan_folder(const struct emd_scan *scan, const char *folder, int sou
         }
         if (entry->d_name[0] == '.')
             continue;
-        const bool wanted =
-            emd_scan_matches(scan->patterns, entry->d_name) && !ends_with(entry->d_name, ".tmp");
+        const bool wanted = emd_scan_matches(scan->patterns, entry->d_name) &&
+                            !emd_ends_with(entry->d_name, ".tmp");
         if (!wanted && entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN)
             continue;
         struct stat st;
@@ -192,8 +187,9 @@ static bool is_ours(const char *name, const char *const *patterns)
     if (name[0] == '.')
         return n == strlen(EMD_STATE_NAME) && strncmp(name, EMD_STATE_NAME, n) == 0;
     char *stem = strndup(name, n);
-    const bool ours = stem && (emd_scan_matches(patterns, stem) || ends_with(stem, ".frames.tsv") ||
-                               (n >= SHORTENED && strchr(stem, '~')));
+    const bool ours =
+        stem && (emd_scan_matches(patterns, stem) || emd_ends_with(stem, ".frames.tsv") ||
+                 (n >= SHORTENED && strchr(stem, '~')));
     free(stem);
     return ours;
 }
@@ -280,7 +276,7 @@ size_t emd_scan_clean(const char *target, const char *const *patterns, double wa
         const int folder = open_parent(root, found.name[i], &name);
         if (folder >= 0 && fstatat(folder, name, &now, AT_SYMLINK_NOFOLLOW) == 0 &&
             is_unchanged(&before[i], &now) && emd_safefile_clean(folder, name))
-            removed += !ends_with(name, ".lock.tmp");
+            removed += !emd_ends_with(name, ".lock.tmp");
         if (folder >= 0)
             close(folder);
     }

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/suffix.h"
 #include "common/message.h"
 #include "common/options.h"
 #include "dials/phil.h"
@@ -262,19 +263,13 @@ static bool read_phil(struct blanks_arguments *args, const char *path)
     return status == EMD_OK;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 /* Files in any order if their names tell them apart, as DIALS takes them. */
 static bool set_file(struct blanks_arguments *args, const char *path)
 {
-    if (ends_with(path, ".phil") || ends_with(path, ".eff") || ends_with(path, ".def"))
+    if (emd_ends_with(path, ".phil") || emd_ends_with(path, ".eff") || emd_ends_with(path, ".def"))
         return read_phil(args, path);
-    const bool table = ends_with(path, ".refl") || ends_with(path, ".refl.gz");
-    const bool list = ends_with(path, ".expt") || ends_with(path, ".json");
+    const bool table = emd_ends_with(path, ".refl") || emd_ends_with(path, ".refl.gz");
+    const bool list = emd_ends_with(path, ".expt") || emd_ends_with(path, ".json");
     const enum parameter_id id =
         table || (!list && args->expt) ? INPUT_REFLECTIONS : INPUT_EXPERIMENTS;
     if (id == INPUT_REFLECTIONS ? args->refl : args->expt) {
