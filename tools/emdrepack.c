@@ -30,6 +30,8 @@
 #include "common/progress.h"
 #include "common/signals.h"
 #include "comparefiles.h"
+#include "hdf5/losses.h"
+#include "repack/provenance.h"
 #include "repack/repack.h"
 #include "repackoptions.h"
 #include "watch/frametable.h"
@@ -45,7 +47,12 @@ struct job {
     char error[sizeof(((struct emd_error *)0)->text)];
     struct emd_repack_result result;
     double seconds;
+    FILE *losses; /* --json --salvage: what the file's process could not save, an object per line */
+    uint64_t told; /* losses so far */
 };
+
+/* Losses that are listed as text, of a file. */
+enum { LOSSES_TOLD = 20 };
 
 struct job_list {
     struct job *job;
@@ -328,6 +335,61 @@ static void on_damage(void *ctx, const char *object, const char *why)
     emd_message_error("%s: %s: %s", ((struct job *)ctx)->input, object, why);
 }
 
+/* "chunk at (0,0,5), frame 6", where a loss is one of data. */
+static void describe_box(const struct emd_loss *loss, char *text, size_t size)
+{
+    size_t used = (size_t)snprintf(text, size, loss->is_chunk ? "chunk at (" : "elements from (");
+    for (unsigned a = 0; a < loss->rank && used + 48 < size; a++)
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%" PRIu64, a ? "," : "", loss->box[a]);
+    used += (size_t)snprintf(text + used, size - used, ")");
+    if (!loss->is_chunk && used + 24 * loss->rank < size) {
+        used += (size_t)snprintf(text + used, size - used, " of shape (");
+        for (unsigned a = 0; a < loss->rank; a++)
+            used += (size_t)snprintf(text + used, size - used, "%s%" PRIu64, a ? "," : "",
+                                     loss->box[loss->rank + a]);
+        used += (size_t)snprintf(text + used, size - used, ")");
+    }
+    if (loss->frames == 1)
+        snprintf(text + used, size - used, ", frame %" PRIu64, loss->frame);
+    else if (loss->frames > 1)
+        snprintf(text + used, size - used, ", frames %" PRIu64 " to %" PRIu64, loss->frame,
+                 loss->frame + loss->frames - 1);
+}
+
+/* What is missing, in words. */
+static void describe_loss(const struct emd_loss *loss, char *text, size_t size)
+{
+    static const char *const whole[] = {
+        [EMD_LOSS_LINK] = "link",           [EMD_LOSS_LINKS] = "some of its links",
+        [EMD_LOSS_ATTRIBUTE] = "attribute", [EMD_LOSS_ATTRIBUTES] = "some of its attributes",
+        [EMD_LOSS_COMMENT] = "its comment", [EMD_LOSS_DATA] = "all its data"};
+    if (loss->kind == EMD_LOSS_DATA && loss->rank > 0)
+        describe_box(loss, text, size);
+    else if (loss->name)
+        snprintf(text, size, "%s '%.200s'", whole[loss->kind], loss->name);
+    else
+        snprintf(text, size, "%s", whole[loss->kind]);
+}
+
+static void on_lost(void *ctx, const struct emd_loss *loss)
+{
+    struct job *job = ctx;
+    char what[1024];
+    if (job->losses) {
+        struct json_object *o = need(emd_loss_json(loss));
+        fprintf(job->losses, "%s\n",
+                json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN |
+                                                      JSON_C_TO_STRING_NOSLASHESCAPE));
+        json_object_put(o);
+    }
+    if (job->told++ >= LOSSES_TOLD)
+        return;
+    describe_loss(loss, what, sizeof what);
+    emd_message_error("%s: not saved: %s: %s: %s%s", job->input, loss->path, what, loss->why,
+                      loss->trouble ? " (the disk or the network failed: try again)" : "");
+}
+
 /* One file, with a table of its frames beside the output if that is wanted. */
 static enum emd_status repack(const struct settings *settings, struct job *job,
                               struct emd_repack_options *options, struct emd_pool *pool,
@@ -362,6 +424,7 @@ static void run_job(const struct settings *settings, struct job *job, struct emd
     options.note = on_note;
     options.warning = on_warning;
     options.cancelled = on_cancelled;
+    options.lost = on_lost;
     options.rename_file = settings->check ? NULL : on_file_name;
     double begun = now();
     emd_progress_start(job->input, stat(job->input, &st) == 0 ? (uint64_t)st.st_size : 0);
@@ -376,6 +439,8 @@ static void run_job(const struct settings *settings, struct job *job, struct emd
         job->status = repack(settings, job, &options, pool, &error);
     }
     emd_progress_end();
+    if (job->losses)
+        fflush(job->losses);
     job->seconds = now() - begun;
     if (job->state == PENDING)
         job->state = job->status == EMD_OK ? DONE : FAILED;
@@ -388,6 +453,8 @@ static const char *state_text(const struct settings *settings, const struct job 
         return emd_exit_for(job->status) == EMD_EXIT_NOT_READY ? "not ready" : "failed";
     if (job->state == SKIPPED)
         return "skipped";
+    if (job->result.lost > 0)
+        return "salvaged";
     return settings->repack.dry_run ? "planned" : "done";
 }
 
@@ -402,6 +469,22 @@ static struct json_object *number(double value)
     char text[64];
     snprintf(text, sizeof text, "%.3f", value);
     return json_object_new_double_s(value, text);
+}
+
+/* What the file's process could not save. */
+static struct json_object *read_losses(FILE *file)
+{
+    struct json_object *list = need(json_object_new_array());
+    char *line = NULL;
+    size_t size = 0;
+    rewind(file);
+    while (getline(&line, &size, file) > 0) {
+        struct json_object *loss = json_tokener_parse(line);
+        if (loss)
+            json_object_array_add(list, loss);
+    }
+    free(line);
+    return list;
 }
 
 static void print_json(const struct settings *settings, const struct job *job)
@@ -423,6 +506,9 @@ static void print_json(const struct settings *settings, const struct job *job)
     json_object_object_add(o, "need_plugin", json_object_new_int64((int64_t)r->need_plugin));
     json_object_object_add(o, "unchecked", json_object_new_int64((int64_t)r->unchecked));
     json_object_object_add(o, "warnings", json_object_new_int64((int64_t)r->warnings));
+    json_object_object_add(o, "lost", json_object_new_int64((int64_t)r->lost));
+    if (job->losses && job->state == DONE)
+        json_object_object_add(o, "losses", read_losses(job->losses));
     emd_json_print_line(o);
     fflush(stdout);
 }
@@ -432,11 +518,18 @@ static void report(const struct settings *settings, const struct job *job)
     const struct emd_repack_result *r = &job->result;
     if (settings->json)
         print_json(settings, job);
+    if (job->state == DONE && r->lost > LOSSES_TOLD)
+        emd_message_error("%s: and %" PRIu64 " more losses, which --json lists", job->input,
+                          r->lost - LOSSES_TOLD);
+    if (job->state == DONE && r->lost > 0)
+        emd_message_error("%s: %" PRIu64 " loss%s, the rest is in %s; keep the damaged file until "
+                          "all tries to read it are over",
+                          job->input, r->lost, r->lost == 1 ? "" : "es", job->output);
     if (job->state == FAILED)
         emd_message_error("%s: %s", job->input, job->error);
     else if (job->state == SKIPPED)
         emd_message_info("%s: skipped: %s is finished already", job->input, job->output);
-    else if (settings->json)
+    else if (settings->json || r->lost > 0)
         return;
     else if (settings->check && r->unchecked > 0)
         emd_message_info("%s: no damage found in what could be checked; %" PRIu64 " of %" PRIu64
@@ -460,7 +553,8 @@ static void finish_job(const struct settings *settings, const struct job *job, i
 {
     report(settings, job);
     /* failed outweighs not ready outweighs done */
-    const int exit_code = emd_exit_for(job->status);
+    const int exit_code =
+        job->state == DONE && job->result.lost > 0 ? EMD_EXIT_FAILED : emd_exit_for(job->status);
     if (exit_code != EMD_EXIT_OK && *code != EMD_EXIT_FAILED)
         *code = exit_code == EMD_EXIT_NOT_READY ? EMD_EXIT_NOT_READY : EMD_EXIT_FAILED;
 }
@@ -502,6 +596,8 @@ static bool start_member(const struct settings *settings, const struct emd_crew_
     if (threads == 0)
         return false;
     *m = (struct member){.threads = threads, .job = &list->job[*next]};
+    if (settings->json && settings->repack.salvage)
+        m->job->losses = need(tmpfile());
     m->pid = emd_crew_fork(&m->fd);
     if (m->pid == 0)
         be_member(settings, budget, m);
@@ -545,6 +641,7 @@ static void end_member(struct member *m)
         m->result.input = job->input;
         m->result.output = job->output;
         m->result.all = job->all;
+        m->result.losses = job->losses;
         *job = m->result;
     }
     if (job->state != PENDING)
@@ -592,6 +689,9 @@ static unsigned hear_crew(const struct settings *settings, struct member *crew, 
         } else {
             end_member(m);
             finish_job(settings, m->job, code);
+            if (m->job->losses)
+                fclose(m->job->losses);
+            m->job->losses = NULL;
         }
     }
     free(fds);
@@ -647,10 +747,11 @@ static int run_files(const struct settings *settings, struct job_list *list)
 static void summarise(const struct settings *settings, const struct job_list *list, double seconds)
 {
     uint64_t raw = 0, stored = 0;
-    size_t done = 0, skipped = 0, failed = 0, partly = 0;
+    size_t done = 0, skipped = 0, failed = 0, partly = 0, salvaged = 0;
     for (size_t i = 0; i < list->count; i++) {
         const struct job *job = &list->job[i];
-        done += job->state == DONE;
+        done += job->state == DONE && job->result.lost == 0;
+        salvaged += job->state == DONE && job->result.lost > 0;
         partly += job->state == DONE && job->result.unchecked > 0;
         skipped += job->state == SKIPPED;
         failed += job->state == FAILED;
@@ -675,6 +776,8 @@ static void summarise(const struct settings *settings, const struct job_list *li
                          done, done == 1 ? "" : "s", skipped, failed, (double)raw / 1e6,
                          (double)stored / 1e6, ratio(raw, stored), seconds,
                          seconds > 0 ? (double)raw / 1e6 / seconds : 0.0);
+    if (salvaged > 0)
+        emd_message_error("%zu file%s salvaged with losses", salvaged, salvaged == 1 ? "" : "s");
     if (failed > 1 || (failed > 0 && list->count > 20))
         for (size_t i = 0; i < list->count; i++)
             if (list->job[i].state == FAILED)
@@ -745,6 +848,8 @@ static const struct emd_option options[] = {
      .help = "leave no 'emdrepack' attribute in the output"},
     {0, "recompress", NULL, EMD_OPTION_FLAG, .at = AT(repack.recompress),
      .help = "encode anew also what becomes larger by it"},
+    {0, "salvage", NULL, EMD_OPTION_FLAG, .at = AT(repack.salvage),
+     .help = "of damaged files copy what can be read, list what cannot, and exit with 1"},
     {'f', "force", NULL, EMD_OPTION_FLAG, .at = AT(repack.replace),
      .help = "replace existing outputs"},
     {'n', "dry-run", NULL, EMD_OPTION_FLAG, .at = AT(repack.dry_run),
@@ -847,6 +952,10 @@ int main(int argc, char **argv)
     emd_signals_init();
     emd_repack_defaults(&settings.repack);
     int code = parse_options(argc, argv, &settings);
+    if (code < 0 && settings.repack.salvage &&
+        (settings.check || settings.compare || settings.frame_stats || settings.repack.dry_run))
+        code = emd_usage_error("--salvage goes with neither --check, --compare, --frame-stats nor "
+                               "--dry-run");
     if (code < 0 && settings.compare)
         code = compare(&settings, argc - optind, argv + optind);
     if (code < 0)

@@ -29,7 +29,9 @@ enum {
     INFO_PATIENCE = 100000,
     /* An extensible array (HDF5 1.10 and newer files) is walked place by place, stored or not: 2^28
      * of them take seconds. */
-    ARRAY_PLACES_MAX = 1 << 28
+    ARRAY_PLACES_MAX = 1 << 28,
+    /* Places that are asked one by one where the index cannot be walked: seconds. */
+    PLACES_SALVAGED = 1 << 22
 };
 
 /* A grid this much larger than what is stored is not asked place by place. */
@@ -131,24 +133,39 @@ struct listing {
     struct emd_chunk_list *list;
     size_t capacity;
     bool filtered;
-    uint64_t file_size; /* UINT64_MAX where the file is not known */
+    uint64_t file_size;                      /* UINT64_MAX where the file is not known */
+    const struct emd_chunk_salvage *salvage; /* NULL: the first fault ends it */
     enum emd_status status;
     struct emd_error *err;
 };
 
-/* Takes one stored chunk, after checking all that is said about it. */
-static enum emd_status add_chunk(struct listing *listing, const hsize_t *offset, uint32_t mask,
-                                 haddr_t address, uint64_t bytes)
+/* A chunk that cannot be used: the end of the listing, or one that a salvage does without. */
+static enum emd_status lose_chunk(const struct listing *listing, uint64_t index,
+                                  enum emd_status status, struct emd_error *why)
+{
+    if (!listing->salvage || (status != EMD_E_CORRUPT && status != EMD_E_INCOMPLETE))
+        return status;
+    if (listing->salvage->lost)
+        listing->salvage->lost(listing->salvage->ctx, &listing->list->grid, index, why);
+    return EMD_OK;
+}
+
+/* Takes one stored chunk, after checking all that is said about it; *place is its place as far as
+ * that is known. */
+static enum emd_status check_and_add(struct listing *listing, const hsize_t *offset, uint32_t mask,
+                                     haddr_t address, uint64_t bytes, uint64_t *place)
 {
     struct emd_chunk_list *list = listing->list;
     const struct emd_chunk_grid *grid = &list->grid;
     uint64_t index = 0;
+    *place = EMD_CHUNK_NO_PLACE;
     for (unsigned i = 0; i < grid->rank; i++) {
         if (offset[i] % grid->chunk[i] != 0 || offset[i] / grid->chunk[i] >= grid->count[i])
             return emd_fail(listing->err, EMD_E_CORRUPT,
                             "a stored chunk lies outside the dataset's grid");
         index = index * grid->count[i] + offset[i] / grid->chunk[i];
     }
+    *place = index;
     if (list->count == listing->capacity)
         return emd_fail(listing->err, EMD_E_CORRUPT, "more chunks than the file says it has");
     if (bytes == 0 ||
@@ -170,6 +187,14 @@ static enum emd_status add_chunk(struct listing *listing, const hsize_t *offset,
         .mask = left_out(grid, offset, mask),
     };
     return EMD_OK;
+}
+
+static enum emd_status add_chunk(struct listing *listing, const hsize_t *offset, uint32_t mask,
+                                 haddr_t address, uint64_t bytes)
+{
+    uint64_t place;
+    const enum emd_status status = check_and_add(listing, offset, mask, address, bytes, &place);
+    return status == EMD_OK ? EMD_OK : lose_chunk(listing, place, status, listing->err);
 }
 
 #if HAVE_CHUNK_ITER
@@ -209,19 +234,48 @@ static enum emd_status list_all(hid_t dataset, hid_t space, struct listing *list
 /* What is listed must also be what a reader gets, who looks chunks up by their coordinates: in an
  * index whose keys are out of order, some are not found and read as fill values. A look-up that
  * finds something has found those very coordinates, since both keys around it are compared. */
-static enum emd_status find_listed(hid_t dataset, const struct emd_chunk_list *list,
-                                   struct emd_error *err)
+static enum emd_status find_listed(hid_t dataset, const struct listing *listing)
 {
-    for (size_t i = 0; i < list->count; i++) {
+    struct emd_chunk_list *list = listing->list;
+    size_t kept = 0;
+    enum emd_status status = EMD_OK;
+    for (size_t i = 0; i < list->count && status == EMD_OK; i++) {
+        const struct emd_chunk chunk = list->chunk[i];
         hsize_t offset[EMD_RANK_MAX], bytes = 0;
-        emd_chunk_offset(&list->grid, list->chunk[i].index, offset);
-        if (H5Dget_chunk_storage_size(dataset, offset, &bytes) < 0 || bytes != list->chunk[i].bytes)
-            return emd_fail(err, EMD_E_CORRUPT,
-                            "the index of chunks is damaged: chunk %" PRIu64
-                            " is listed but not found",
-                            list->chunk[i].index);
+        emd_chunk_offset(&list->grid, chunk.index, offset);
+        if (H5Dget_chunk_storage_size(dataset, offset, &bytes) < 0 || bytes != chunk.bytes)
+            status = lose_chunk(listing, chunk.index,
+                                emd_fail(listing->err, EMD_E_CORRUPT,
+                                         "the index of chunks is damaged: chunk %" PRIu64
+                                         " is listed but not found",
+                                         chunk.index),
+                                listing->err);
+        else
+            list->chunk[kept++] = chunk;
     }
-    return EMD_OK;
+    if (status == EMD_OK)
+        list->count = kept;
+    return status;
+}
+
+/* Whether the last look-up failed in the index, or did nothing but find the place empty. */
+static herr_t is_from_below(unsigned n, const H5E_error2_t *record, void *data)
+{
+    (void)n;
+    if (record->maj_num != H5E_DATASET && record->maj_num != H5E_ARGS)
+        *(bool *)data = true;
+    return 0;
+}
+
+static bool lookup_broke(void)
+{
+    bool broke = false;
+    hid_t stack = H5Eget_current_stack();
+    if (stack < 0)
+        return true;
+    H5Ewalk2(stack, H5E_WALK_UPWARD, is_from_below, &broke);
+    H5Eclose_stack(stack);
+    return broke;
 }
 
 /* Asks each place of the grid. 1.10 answers for an empty place with a failure, newer ones with size
@@ -234,9 +288,16 @@ static enum emd_status list_by_place(hid_t dataset, struct listing *listing)
          index++) {
         hsize_t offset[EMD_RANK_MAX], bytes = 0;
         emd_chunk_offset(grid, index, offset);
-        if (H5Dget_chunk_storage_size(dataset, offset, &bytes) < 0 || bytes == 0)
-            continue;
-        enum emd_status status = add_chunk(listing, offset, 0, HADDR_UNDEF, bytes);
+        enum emd_status status = EMD_OK;
+        if (H5Dget_chunk_storage_size(dataset, offset, &bytes) < 0) {
+            if (listing->salvage && lookup_broke())
+                status = lose_chunk(listing, index,
+                                    emd_hdf5_fail(listing->err, EMD_E_CORRUPT,
+                                                  "the index of chunks is damaged here"),
+                                    listing->err);
+        } else if (bytes > 0) {
+            status = add_chunk(listing, offset, 0, HADDR_UNDEF, bytes);
+        }
         if (status != EMD_OK)
             return status;
     }
@@ -286,10 +347,34 @@ static bool same_bytes(int fd, const unsigned char *bytes, size_t n, uint64_t of
     return true;
 }
 
+/* Drops the chunks of which several have one place. The list is sorted by place. */
+static enum emd_status drop_repeated(const struct listing *listing)
+{
+    struct emd_chunk_list *list = listing->list;
+    size_t kept = 0;
+    enum emd_status status = EMD_OK;
+    for (size_t i = 0, n; i < list->count && status == EMD_OK; i += n) {
+        const struct emd_chunk chunk = list->chunk[i];
+        for (n = 1; i + n < list->count && list->chunk[i + n].index == chunk.index;)
+            n++;
+        if (n > 1)
+            status = lose_chunk(listing, chunk.index,
+                                emd_fail(listing->err, EMD_E_CORRUPT,
+                                         "chunk %" PRIu64 " is stored twice", chunk.index),
+                                listing->err);
+        else
+            list->chunk[kept++] = chunk;
+    }
+    if (status == EMD_OK)
+        list->count = kept;
+    return status;
+}
+
 /* Settles where the addresses of a file with a user block are counted from, if these chunks can
  * tell: a chunk read by HDF5 must be found at one of the two places and not at the other. */
 static enum emd_status probe_base(hid_t dataset, struct emd_source *source,
-                                  const struct emd_chunk_list *list, struct emd_error *err)
+                                  const struct emd_chunk_list *list, bool salvage,
+                                  struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
     unsigned char *bytes = NULL;
@@ -305,6 +390,10 @@ static enum emd_status probe_base(hid_t dataset, struct emd_source *source,
         uint32_t mask;
         status =
             emd_chunk_read(dataset, &list->grid, chunk, bytes, (size_t)chunk->bytes, &mask, err);
+        if (status != EMD_OK && status != EMD_E_MEMORY && salvage) {
+            status = EMD_OK; /* another one may tell */
+            continue;
+        }
         if (status != EMD_OK)
             break;
         const size_t n = (size_t)chunk->bytes;
@@ -323,28 +412,40 @@ static enum emd_status probe_base(hid_t dataset, struct emd_source *source,
 
 /* Turns HDF5's addresses into file offsets, or drops them all. */
 static enum emd_status settle_addresses(hid_t dataset, struct emd_source *source,
-                                        struct emd_chunk_list *list, struct emd_error *err)
+                                        const struct listing *listing)
 {
+    struct emd_chunk_list *list = listing->list;
+    size_t kept = 0;
     if (source->base == EMD_BASE_UNKNOWN && source->user_block == 0)
         source->base = EMD_BASE_FILE;
     if (source->base == EMD_BASE_UNKNOWN) {
-        enum emd_status status = probe_base(dataset, source, list, err);
+        enum emd_status status =
+            probe_base(dataset, source, list, listing->salvage != NULL, listing->err);
         if (status != EMD_OK)
             return status;
     }
     list->has_addresses = source->base == EMD_BASE_FILE || source->base == EMD_BASE_SUPERBLOCK;
     const uint64_t shift = source->base == EMD_BASE_SUPERBLOCK ? source->user_block : 0;
     for (size_t i = 0; i < list->count; i++) {
-        struct emd_chunk *chunk = &list->chunk[i];
-        if (!list->has_addresses) {
-            chunk->address = EMD_CHUNK_NO_ADDRESS;
-            continue;
+        struct emd_chunk chunk = list->chunk[i];
+        enum emd_status status = EMD_OK;
+        bool there = true;
+        if (!list->has_addresses)
+            chunk.address = EMD_CHUNK_NO_ADDRESS;
+        else if ((chunk.address += shift) + chunk.bytes > (uint64_t)source->id.size) {
+            there = false;
+            status = lose_chunk(listing, chunk.index,
+                                emd_fail(listing->err, EMD_E_INCOMPLETE,
+                                         "chunk %" PRIu64 " lies behind the end of the file",
+                                         chunk.index),
+                                listing->err);
         }
-        chunk->address += shift;
-        if (chunk->address + chunk->bytes > (uint64_t)source->id.size)
-            return emd_fail(err, EMD_E_INCOMPLETE,
-                            "chunk %" PRIu64 " lies behind the end of the file", chunk->index);
+        if (status != EMD_OK)
+            return status;
+        if (there)
+            list->chunk[kept++] = chunk;
     }
+    list->count = kept;
     return EMD_OK;
 }
 
@@ -375,8 +476,19 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
                                    enum emd_chunk_order order, size_t limit_bytes,
                                    struct emd_chunk_list *list, struct emd_error *err)
 {
+    return emd_chunk_list_salvage(dataset, source, order, limit_bytes, NULL, list, err);
+}
+
+enum emd_status emd_chunk_list_salvage(hid_t dataset, struct emd_source *source,
+                                       enum emd_chunk_order order, size_t limit_bytes,
+                                       const struct emd_chunk_salvage *salvage,
+                                       struct emd_chunk_list *list, struct emd_error *err)
+{
+    struct emd_error local = {EMD_OK, ""};
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    bool broken = false; /* the index cannot be walked */
     memset(list, 0, sizeof *list);
+    err = err ? err : &local; /* a salvage hands it on */
     hid_t dcpl = H5I_INVALID_HID, space = H5I_INVALID_HID;
     enum emd_status status = emd_chunk_grid_get(dataset, &list->grid, err);
     if (status != EMD_OK)
@@ -393,6 +505,11 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
         limit = (uint64_t)source->id.size;
     hsize_t count;
     status = count_chunks(dataset, space, &list->grid, limit, &count, err);
+    if (status == EMD_E_CORRUPT && salvage && list->grid.total <= PLACES_SALVAGED) {
+        broken = true;
+        count = list->grid.total;
+        status = EMD_OK;
+    }
     if (status != EMD_OK || count == 0)
         goto out;
     list->chunk = malloc((size_t)count * sizeof *list->chunk);
@@ -405,6 +522,7 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
                               .capacity = (size_t)count,
                               .filtered = H5Pget_nfilters(dcpl) > 0,
                               .file_size = source ? (uint64_t)source->id.size : UINT64_MAX,
+                              .salvage = salvage,
                               .status = EMD_OK,
                               .err = err};
     list->has_addresses = source != NULL;
@@ -416,11 +534,21 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
 #else
     const bool can_list = count <= EMD_CHUNKS_INFO_MAX || (sparse && count <= INFO_PATIENCE);
 #endif
-    if (can_list && !wrong) {
+    if (can_list && !wrong && !broken) {
         status = list_all(dataset, space, &listing);
         if (status == EMD_OK)
-            status = find_listed(dataset, list, err);
-    } else if (!sparse) {
+            status = find_listed(dataset, &listing);
+        if (status == EMD_E_CORRUPT && salvage && count <= list->grid.total &&
+            list->grid.total <= PLACES_SALVAGED) {
+            struct emd_chunk *more =
+                realloc(list->chunk, (size_t)list->grid.total * sizeof *list->chunk);
+            list->chunk = more ? more : list->chunk;
+            listing.capacity = more ? (size_t)list->grid.total : 0;
+            listing.status = EMD_OK;
+            list->count = 0;
+            status = list_by_place(dataset, &listing);
+        }
+    } else if (!sparse || broken) {
         status = list_by_place(dataset, &listing);
     } else {
         status = emd_fail(err, EMD_E_UNSUPPORTED,
@@ -432,21 +560,15 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
         goto out;
     /* Places of such an array beyond the extent, as some writers leave them, cannot be told from
      * others: what no reader finds is no data. */
-    if (list->count != count && !wrong) {
+    if (list->count != count && !wrong && !salvage) {
         status = emd_fail(err, EMD_E_CORRUPT, "%zu of %" PRIu64 " stored chunks were found",
                           list->count, (uint64_t)count);
         goto out;
     }
     qsort(list->chunk, list->count, sizeof *list->chunk, compare_index);
-    for (size_t i = 1; i < list->count; i++) {
-        if (list->chunk[i].index == list->chunk[i - 1].index) {
-            status = emd_fail(err, EMD_E_CORRUPT, "chunk %" PRIu64 " is stored twice",
-                              list->chunk[i].index);
-            goto out;
-        }
-    }
-    if (source && list->has_addresses)
-        status = settle_addresses(dataset, source, list, err);
+    status = drop_repeated(&listing);
+    if (status == EMD_OK && source && list->has_addresses)
+        status = settle_addresses(dataset, source, &listing);
     if (status == EMD_OK && list->has_addresses && order == EMD_CHUNKS_BY_ADDRESS)
         qsort(list->chunk, list->count, sizeof *list->chunk, compare_address);
 out:

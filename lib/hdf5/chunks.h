@@ -77,6 +77,20 @@ enum emd_status emd_chunk_list_get(hid_t dataset, struct emd_source *source,
                                    struct emd_chunk_list *list, struct emd_error *err);
 void emd_chunk_list_free(struct emd_chunk_list *list);
 
+/* For a salvage. A chunk that the index tells nonsense of, or that the index is too damaged to
+ * find, goes to 'lost' (may be NULL) instead of ending the listing, and is not on the list. 'index'
+ * is its place in the grid, EMD_CHUNK_NO_PLACE where that is not known. */
+#define EMD_CHUNK_NO_PLACE UINT64_MAX
+struct emd_chunk_salvage {
+    void (*lost)(void *ctx, const struct emd_chunk_grid *grid, uint64_t index,
+                 const struct emd_error *why);
+    void *ctx;
+};
+enum emd_status emd_chunk_list_salvage(hid_t dataset, struct emd_source *source,
+                                       enum emd_chunk_order order, size_t limit_bytes,
+                                       const struct emd_chunk_salvage *salvage,
+                                       struct emd_chunk_list *list, struct emd_error *err);
+
 /* Element coordinates of a chunk's first corner, for H5Dwrite_chunk and H5Dread_chunk. */
 void emd_chunk_offset(const struct emd_chunk_grid *grid, uint64_t index, hsize_t *offset);
 

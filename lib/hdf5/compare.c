@@ -164,14 +164,23 @@ static herr_t list_attribute(hid_t object, const char *name, const H5A_info_t *i
     return emd_name_add(list, name, &entry) ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
-static enum emd_status list_attributes(const struct emd_comparison *c, const hid_t object[2],
-                                       struct two_lists *lists, struct emd_error *err)
+/* Whether the copy is known to lack something of the first object of a pair. */
+static bool is_lost(const struct emd_comparison *c, uint32_t row, enum emd_loss_kind kind,
+                    const char *name)
+{
+    return emd_losses_have(c->options->losses, kind, c->pair[row].address[0], name);
+}
+
+static enum emd_status list_attributes(const struct emd_comparison *c, uint32_t row,
+                                       const hid_t object[2], struct two_lists *lists,
+                                       struct emd_error *err)
 {
     for (int side = 0; side < 2; side++) {
         struct emd_name_list *list = &lists->list[side];
         *list = (struct emd_name_list){.limit = c->names_limit[side], .ordered = true, .err = err};
         if (H5Aiterate2(object[side], H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_attribute, list) <
-            0)
+                0 &&
+            (side != 0 || list->status != EMD_OK || !is_lost(c, row, EMD_LOSS_ATTRIBUTES, NULL)))
             return list->status != EMD_OK
                        ? list->status
                        : emd_hdf5_fail(err, EMD_E_CORRUPT, "has attributes that cannot be listed");
@@ -185,7 +194,7 @@ static enum emd_status compare_attributes(struct emd_comparison *c, uint32_t row
 {
     struct two_lists lists = {.at = {0, 0}};
     const struct emd_name *entry[2];
-    enum emd_status status = list_attributes(c, object, &lists, err);
+    enum emd_status status = list_attributes(c, row, object, &lists, err);
     while (status == EMD_OK && next_names(&lists, entry)) {
         const char *what = NULL, *name = entry[entry[0] ? 0 : 1]->name.text;
         for (int side = 0; side < 2 && row == 0; side++) {
@@ -193,7 +202,8 @@ static enum emd_status compare_attributes(struct emd_comparison *c, uint32_t row
             if (omit && strcmp(name, omit) == 0)
                 entry[side] = NULL;
         }
-        if (!entry[0] && !entry[1])
+        if ((!entry[0] && !entry[1]) || is_lost(c, row, EMD_LOSS_ATTRIBUTE, name) ||
+            (!entry[1] && is_lost(c, row, EMD_LOSS_ATTRIBUTES, NULL)))
             continue;
         if (!entry[0] || !entry[1])
             what = c->last_pass ? NULL : entry[0] ? "is missing" : "is additional";
@@ -244,8 +254,9 @@ static herr_t list_link(hid_t group, const char *name, const link_info *info, vo
     return emd_name_add(&listing->list, name, &entry) ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
-static enum emd_status list_links(const struct emd_comparison *c, const hid_t group[2],
-                                  struct two_lists *lists, struct emd_error *err)
+static enum emd_status list_links(const struct emd_comparison *c, uint32_t row,
+                                  const hid_t group[2], struct two_lists *lists,
+                                  struct emd_error *err)
 {
     for (int side = 0; side < 2; side++) {
         struct listing listing = {
@@ -254,7 +265,8 @@ static enum emd_status list_links(const struct emd_comparison *c, const hid_t gr
         const herr_t listed =
             iterate_links(group[side], H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link, &listing);
         lists->list[side] = listing.list;
-        if (listed < 0)
+        if (listed < 0 &&
+            (side != 0 || listing.list.status != EMD_OK || !is_lost(c, row, EMD_LOSS_LINKS, NULL)))
             return listing.list.status != EMD_OK
                        ? listing.list.status
                        : emd_hdf5_fail(err, EMD_E_CORRUPT, "has links that cannot be listed");
@@ -304,10 +316,13 @@ static enum emd_status compare_links(struct emd_comparison *c, uint32_t row, con
 {
     struct two_lists lists = {.at = {0, 0}};
     const struct emd_name *entry[2];
-    enum emd_status status = list_links(c, group, &lists, err);
+    enum emd_status status = list_links(c, row, group, &lists, err);
     while (status == EMD_OK && next_names(&lists, entry)) {
         const char *what = NULL, *name = entry[entry[0] ? 0 : 1]->name.text;
         bool same = true;
+        if (is_lost(c, row, EMD_LOSS_LINK, name) ||
+            (!entry[1] && is_lost(c, row, EMD_LOSS_LINKS, NULL)))
+            continue;
         if (!entry[0] || !entry[1]) {
             what = entry[0] ? "is missing" : "is additional";
         } else if (entry[0]->kind != entry[1]->kind) {
@@ -341,6 +356,8 @@ static enum emd_status compare_comments(struct emd_comparison *c, uint32_t row,
                                         const hid_t object[2], struct emd_error *err)
 {
     const ssize_t n[2] = {H5Oget_comment(object[0], NULL, 0), H5Oget_comment(object[1], NULL, 0)};
+    if (is_lost(c, row, EMD_LOSS_COMMENT, NULL))
+        return EMD_OK;
     if (n[0] < 0 || n[1] < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "has a comment that cannot be read");
     if (n[0] == 0 && n[1] == 0)

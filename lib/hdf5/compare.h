@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "hdf5/losses.h"
 
 /* Two open datasets that were found to be of one type and extent. */
 struct emd_compare_pair {
@@ -62,6 +63,10 @@ struct emd_compare_options {
     /* As in tree.h: the file that an external link of 'b' shall lead to where that of 'a' leads to
      * 'file'; 'path' is NULL. NULL: the same. */
     const char *(*rename_file)(void *ctx, const char *path, const char *file);
+
+    /* 'b' is a salvaged copy of 'a' that lacks these (settled): they are not compared. NULL: none.
+     */
+    const struct emd_losses *losses;
 };
 
 /* EMD_E_VERIFY: they differ; the text names the object and says how, in the case of the last

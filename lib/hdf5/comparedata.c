@@ -22,7 +22,9 @@ struct reading {
     H5D_layout_t layout[2];
     struct emd_parts parts;
     int rank;
-    bool differs; /* said already */
+    bool differs;                /* said already */
+    const struct emd_loss *loss; /* boxes of the first dataset that are not compared */
+    size_t losses;
 };
 
 static enum emd_status get_buffers(struct emd_comparison *c, size_t bytes, struct emd_error *err)
@@ -137,6 +139,50 @@ static enum emd_status compare_pieces(struct reading *r, const hsize_t *origin, 
     }
 }
 
+/* How a box lies to those that are lost: 0 off them, 1 inside one, -1 partly. */
+static int in_losses(const struct reading *r, const hsize_t *start, const hsize_t *count)
+{
+    int where = 0;
+    for (size_t i = 0; i < r->losses; i++) {
+        const struct emd_loss *loss = &r->loss[i];
+        bool inside = true, off = false;
+        if (loss->rank != (unsigned)r->rank)
+            continue;
+        for (unsigned a = 0; a < loss->rank; a++) {
+            const uint64_t begin = loss->box[a], end = begin + loss->box[loss->rank + a];
+            inside = inside && start[a] >= begin && start[a] + count[a] <= end;
+            off = off || start[a] >= end || start[a] + count[a] <= begin || begin == end;
+        }
+        if (inside && !off)
+            return 1;
+        where = off ? where : -1;
+    }
+    return where;
+}
+
+/* A box but for what is lost of it. */
+static enum emd_status compare_rest(struct reading *r, const hsize_t *start, const hsize_t *count,
+                                    struct emd_error *err)
+{
+    const int where = in_losses(r, start, count);
+    hsize_t at[EMD_RANK_MAX] = {0}, half[EMD_RANK_MAX] = {0};
+    int longest = 0;
+    if (where == 0)
+        return compare_pieces(r, start, count, err);
+    if (where > 0)
+        return EMD_OK;
+    for (int i = 0; i < r->rank; i++) {
+        at[i] = start[i];
+        half[i] = count[i];
+        longest = count[i] > count[longest] ? i : longest;
+    }
+    half[longest] = count[longest] / 2;
+    enum emd_status status = compare_rest(r, at, half, err);
+    at[longest] += half[longest];
+    half[longest] = count[longest] - half[longest];
+    return status == EMD_OK && !r->differs ? compare_rest(r, at, half, err) : status;
+}
+
 static enum emd_status compare_chunk_values(struct reading *r, const struct emd_chunk_grid *grid,
                                             uint64_t index, struct emd_error *err)
 {
@@ -146,7 +192,7 @@ static enum emd_status compare_chunk_values(struct reading *r, const struct emd_
         const hsize_t left = grid->dims[a] - origin[a];
         extent[a] = left < grid->chunk[a] ? left : grid->chunk[a];
     }
-    return compare_pieces(r, origin, extent, err);
+    return compare_rest(r, origin, extent, err);
 }
 
 /* ---- stored chunks ---- */
@@ -175,9 +221,11 @@ static enum emd_status compare_chunks(struct reading *r, struct emd_error *err)
 {
     struct emd_chunk_list list[2] = {{.count = 0}, {.count = 0}};
     enum emd_status status = EMD_OK;
+    static const struct emd_chunk_salvage salvage; /* what is lost is known */
     for (int side = 0; side < 2 && status == EMD_OK; side++)
         status =
-            emd_chunk_list_get(r->dataset[side], NULL, EMD_CHUNKS_BY_INDEX, 0, &list[side], err);
+            emd_chunk_list_salvage(r->dataset[side], NULL, EMD_CHUNKS_BY_INDEX, 0,
+                                   side == 0 && r->losses > 0 ? &salvage : NULL, &list[side], err);
     const bool same_grid = memcmp(list[0].grid.chunk, list[1].grid.chunk,
                                   (size_t)r->rank * sizeof list[0].grid.chunk[0]) == 0;
     const bool same_storage = same_grid && !r->parts.variable && !r->parts.references &&
@@ -193,7 +241,7 @@ static enum emd_status compare_chunks(struct reading *r, struct emd_error *err)
         const int first =
             !chunk[0] || (same_grid && chunk[1] && chunk[1]->index < chunk[0]->index) ? 1 : 0;
         status = emd_compare_cancelled(r->c, err);
-        if (status == EMD_OK && both && same_storage)
+        if (status == EMD_OK && both && same_storage && r->losses == 0)
             status = compare_stored(r, list, chunk, &same, err);
         if (status == EMD_OK && !same)
             status = compare_chunk_values(r, &list[first].grid, chunk[first]->index, err);
@@ -304,6 +352,10 @@ static enum emd_status compare_values(struct reading *r, struct emd_error *err)
     if (H5Sget_simple_extent_npoints(r->space[0]) <= 0 || same_elsewhere(r) ||
         (!is_written(r, 0) && !is_written(r, 1)))
         return EMD_OK;
+    r->loss = emd_losses_of_data(r->c->options->losses, r->c->pair[r->row].address[0], &r->losses);
+    for (size_t i = 0; i < r->losses; i++)
+        if (r->loss[i].rank == 0)
+            return EMD_OK; /* all of them */
     enum emd_status status = get_buffers(r->c, r->parts.size, err);
     if (status != EMD_OK)
         return status;
@@ -313,7 +365,7 @@ static enum emd_status compare_values(struct reading *r, struct emd_error *err)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "has a dataspace that cannot be read");
     if (r->layout[0] == H5D_CHUNKED && r->layout[1] == H5D_CHUNKED)
         return compare_chunks(r, err);
-    return compare_pieces(r, origin, dims, err);
+    return compare_rest(r, origin, dims, err);
 }
 
 /* The fill value; of one that holds references only whether there is one, since HDF5 does not

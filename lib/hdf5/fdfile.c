@@ -25,6 +25,7 @@ enum {
 /* The driver's part of the access properties. HDF5 copies it with the list. */
 struct parameters {
     int fd;
+    uint64_t whole; /* the size that a cut file should have; 0: it is not cut */
 };
 
 struct fdfile {
@@ -32,12 +33,14 @@ struct fdfile {
     struct fdfile *next;
     int fd; /* our duplicate */
     haddr_t end_of_addresses, size;
+    haddr_t whole; /* of a file that is cut: the size that HDF5 is told; else 0 */
+    bool writable;
     int failed; /* errno of the first transfer that failed */
 };
 
 /* The HDF5 thread's: files that are open, and what remains of one that is not any more. */
 static struct fdfile *files;
-static int failed_before;
+static int failed_before, output_failed_before;
 
 static const haddr_t most = INT64_MAX; /* what an off_t holds */
 
@@ -85,6 +88,8 @@ static H5FD_t *open_file(const char *name, unsigned flags, hid_t access, haddr_t
         return NULL;
     }
     file->size = (haddr_t)st.st_size;
+    file->whole = parameters->whole > file->size ? parameters->whole : 0;
+    file->writable = (fcntl(file->fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
     file->next = files;
     files = file;
     return &file->common;
@@ -101,6 +106,8 @@ static herr_t close_file(H5FD_t *handle)
     const herr_t result = close(file->fd) == 0 ? 0 : fail(file, H5E_CANTCLOSEFILE, "cannot close");
     if (file->failed)
         failed_before = file->failed;
+    if (file->failed && file->writable)
+        output_failed_before = file->failed;
     free(file);
     return result;
 }
@@ -139,7 +146,8 @@ static herr_t set_end_of_addresses(H5FD_t *handle, H5FD_mem_t type, haddr_t addr
 static haddr_t get_size(const H5FD_t *handle, H5FD_mem_t type)
 {
     (void)type;
-    return ((const struct fdfile *)handle)->size;
+    const struct fdfile *const file = (const struct fdfile *)handle;
+    return file->whole ? file->whole : file->size;
 }
 
 static herr_t get_handle(H5FD_t *handle, hid_t access, void **descriptor)
@@ -154,16 +162,29 @@ static bool is_addressable(haddr_t address, size_t n)
     return address <= most && n <= most - address;
 }
 
+/* What is read of a cut file: data must be there whole. Structure is read ahead of, a little beyond
+ * what is used, and knows by itself what it is, so that its beginning must be there. */
+static bool is_cut_off(const struct fdfile *file, H5FD_mem_t type, haddr_t address, size_t n)
+{
+    if (!file->whole)
+        return false;
+    return type == H5FD_MEM_DRAW ? address > file->size || n > file->size - address
+                                 : address >= file->size;
+}
+
 /* Behind the end of the file, inside HDF5's addresses, are zeros. */
 static herr_t read_file(H5FD_t *handle, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t n,
                         void *buffer)
 {
     struct fdfile *const file = (struct fdfile *)handle;
     unsigned char *to = buffer;
-    (void)type;
     (void)transfer;
     if (!is_addressable(address, n)) {
         refuse("an address beyond any file");
+        return -1;
+    }
+    if (is_cut_off(file, type, address, n)) {
+        refuse("beyond the end of the file");
         return -1;
     }
     while (n > 0) {
@@ -242,14 +263,19 @@ static hid_t driver(void)
 
 hid_t emd_fdfile_access(int fd)
 {
-    const struct parameters parameters = {fd};
+    return emd_fdfile_access_cut(fd, 0);
+}
+
+hid_t emd_fdfile_access_cut(int fd, uint64_t whole)
+{
+    const struct parameters parameters = {fd, whole};
     const hid_t id = driver();
     hid_t access = id < 0 ? H5I_INVALID_HID : H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0 && H5Pset_driver(access, id, &parameters) < 0) {
         H5Pclose(access);
         access = H5I_INVALID_HID;
     }
-    failed_before = 0;
+    failed_before = output_failed_before = 0;
     return access;
 }
 
@@ -259,4 +285,20 @@ int emd_fdfile_errno(void)
         if (file->failed)
             return file->failed;
     return failed_before;
+}
+
+int emd_fdfile_output_errno(void)
+{
+    for (const struct fdfile *file = files; file; file = file->next)
+        if (file->failed && file->writable)
+            return file->failed;
+    return output_failed_before;
+}
+
+void emd_fdfile_forgive_reads(void)
+{
+    for (struct fdfile *file = files; file; file = file->next)
+        if (!file->writable)
+            file->failed = 0;
+    failed_before = output_failed_before;
 }

@@ -18,6 +18,7 @@
 
 #include <hdf5.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Access properties for H5Fopen or H5Fcreate on the open file 'fd', which must be a regular file,
  * open for reading, and for writing where HDF5 shall write; the name given to HDF5 is then only a
@@ -29,10 +30,21 @@
  * for reading only. */
 hid_t emd_fdfile_access(int fd);
 
+/* The same for reading what is left of a file that should have 'whole' bytes: HDF5 is told that it
+ * has them, and what lies beyond its end cannot be read. */
+hid_t emd_fdfile_access_cut(int fd, uint64_t whole);
+
 /* What the system answered to the first read or write of such a file that failed: of the files that
  * are open, else of the last one closed, or whose opening failed, since emd_fdfile_access; 0 if all
  * went well. While it is not 0, HDF5's failures say nothing about the content of a file, and
  * what it found missing may be there. emd_hdf5_fail (h5call.h) asks this. */
 int emd_fdfile_errno(void);
+
+/* The same of files that were opened for writing, only. */
+int emd_fdfile_output_errno(void);
+
+/* Whoever goes on after a read of a source failed: forgets what files that are open for reading
+ * only answered so far. */
+void emd_fdfile_forgive_reads(void);
 
 #endif

@@ -158,25 +158,21 @@ static bool same_file(const struct emd_source_id *id, const struct stat *st)
            (id->ctime.tv_sec == st->st_ctim.tv_sec && id->ctime.tv_nsec == st->st_ctim.tv_nsec);
 }
 
-static enum emd_status open_hdf5(struct emd_source *source, struct emd_error *err)
+static enum emd_status open_hdf5(struct emd_source *source, bool cut, struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
-    hid_t access = emd_fdfile_access(source->fd);
-    if (access < 0)
-        return emd_hdf5_fail(err, EMD_E_MEMORY, "cannot set up HDF5");
-    source->file = H5Fopen(source->path, H5F_ACC_RDONLY, access);
-    if (source->file < 0)
+    hid_t access =
+        cut ? emd_fdfile_access_cut(source->fd, source->end) : emd_fdfile_access(source->fd);
+    /* HDF5 must not read more of contiguous data than it is asked for. */
+    if (access < 0 || (cut && H5Pset_sieve_buf_size(access, 1) < 0))
+        status = emd_hdf5_fail(err, EMD_E_MEMORY, "cannot set up HDF5");
+    else if ((source->file = H5Fopen(source->path, H5F_ACC_RDONLY, access)) < 0)
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "HDF5 cannot open the file");
     emd_hdf5_close(&access);
     return status;
 }
 
-enum emd_status emd_source_open(const char *path, struct emd_source **out, struct emd_error *err)
-{
-    return emd_source_open_fd(-1, path, out, err);
-}
-
-enum emd_status emd_source_open_fd(int fd, const char *path, struct emd_source **out,
+static enum emd_status open_source(int fd, const char *path, bool cut, struct emd_source **out,
                                    struct emd_error *err)
 {
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
@@ -217,8 +213,10 @@ enum emd_status emd_source_open_fd(int fd, const char *path, struct emd_source *
     if (status != EMD_OK)
         goto out;
 
-    struct emd_superblock superblock;
+    struct emd_superblock superblock = {.end = 0};
     status = emd_superblock_read(source->fd, (uint64_t)st.st_size, &superblock, err);
+    if (status == EMD_E_INCOMPLETE && cut && superblock.end > 0)
+        status = EMD_OK;
     if (status != EMD_OK)
         goto out;
     source->superblock = superblock.version;
@@ -230,7 +228,7 @@ enum emd_status emd_source_open_fd(int fd, const char *path, struct emd_source *
                           "\"h5clear -s\" takes the mark away");
         goto out;
     }
-    status = open_hdf5(source, err);
+    status = open_hdf5(source, cut, err);
 out:
     if (status == EMD_OK)
         *out = source;
@@ -238,6 +236,23 @@ out:
         emd_source_close(source);
     emd_hdf5_quiet_end(&quiet);
     return status;
+}
+
+enum emd_status emd_source_open(const char *path, struct emd_source **out, struct emd_error *err)
+{
+    return emd_source_open_fd(-1, path, out, err);
+}
+
+enum emd_status emd_source_open_fd(int fd, const char *path, struct emd_source **out,
+                                   struct emd_error *err)
+{
+    return open_source(fd, path, false, out, err);
+}
+
+enum emd_status emd_source_open_cut(int fd, const char *path, struct emd_source **out,
+                                    struct emd_error *err)
+{
+    return open_source(fd, path, true, out, err);
 }
 
 void emd_source_close(struct emd_source *source)

@@ -63,6 +63,11 @@ enum emd_status emd_source_open(const char *path, struct emd_source **source,
 enum emd_status emd_source_open_fd(int fd, const char *path, struct emd_source **source,
                                    struct emd_error *err);
 
+/* The same for a salvage: a file that is shorter than it should be is opened, too (unless it ends
+ * before its superblock does); HDF5 cannot read then what lies beyond its end. */
+enum emd_status emd_source_open_cut(int fd, const char *path, struct emd_source **source,
+                                    struct emd_error *err);
+
 /* NULL is allowed. */
 void emd_source_close(struct emd_source *source);
 

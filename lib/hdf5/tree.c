@@ -44,8 +44,10 @@ static enum emd_status fill_object(struct emd_job *job, uint32_t row, struct emd
 {
     const struct emd_tree_options *options = job->options;
     enum emd_status status = emd_job_cancelled(job, err);
-    if (status != EMD_OK)
+    if (status != EMD_OK || job->objects[row].gone)
         return status;
+    if (options->avoid)
+        options->avoid->current = job->objects[row].src;
     hid_t src = emd_hdf5_open_address(job->src, job->objects[row].src);
     hid_t dst = emd_hdf5_open_address(job->dst, job->objects[row].dst);
     bool named = false;
@@ -61,6 +63,10 @@ static enum emd_status fill_object(struct emd_job *job, uint32_t row, struct emd
         status = options->copy(options->ctx, src, dst, emd_job_path(job, row), err);
     } else {
         status = emd_job_copy_data(job, row, src, dst, err);
+    }
+    if (status != EMD_OK && !job->stop) {
+        status = emd_job_lose(job, row, &(struct emd_loss){.kind = EMD_LOSS_DATA}, status, err);
+        named = named && status != EMD_OK;
     }
 out:
     if (!emd_hdf5_close(&dst) && status == EMD_OK)
@@ -121,7 +127,7 @@ enum emd_status emd_tree_copy(hid_t src_file, hid_t dst_file,
         status = add_root(&job, err);
     job.walking = true;
     for (size_t i = 0; i < job.count && status == EMD_OK; i++)
-        if (job.objects[i].type == H5I_GROUP)
+        if (job.objects[i].type == H5I_GROUP && !job.objects[i].gone)
             status = emd_job_copy_links(&job, (uint32_t)i, err);
     job.walking = false;
     /* Types without a name may join the table while attributes that use them are made. */

@@ -28,6 +28,8 @@
  * installed; a fill value that refers to its own dataset, and more than 64 that refer to each
  * other; filters of more than 256 parameters; types nested deeper than 64 levels.
  *
+ * A salvage (options->losses) leaves out what cannot be read and lists it instead of failing.
+ *
  * Soft and external links are copied, never followed. What a virtual dataset without a fixed extent
  * is made of may be opened by HDF5, which asks it for its extent.
  *
@@ -45,6 +47,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "hdf5/losses.h"
 #include "hdf5/source.h"
 
 struct emd_tree_file_options {
@@ -101,6 +104,15 @@ struct emd_tree_options {
 
     /* An attribute of this name on the root group is left out (NULL: none): room for a new one. */
     const char *omit_root_attribute;
+
+    /* A salvage: what cannot be read is left out of the copy and added here. The smallest unit is
+     * what HDF5 reads at once: a stored chunk, an element of other data, an attribute, a link with
+     * all that it alone leads to. Elements that are left out read as the fill value. A source
+     * opened by emd_source_open_cut. NULL: the first failure ends the copy. */
+    struct emd_losses *losses;
+
+    /* Objects that are left out as well, and where the object at hand is noted; may be NULL. */
+    struct emd_avoid *avoid;
 };
 
 /* Copies all of src_file (open for reading) to dst_file (from emd_tree_create). 'options' NULL:

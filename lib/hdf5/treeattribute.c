@@ -97,6 +97,12 @@ out:
     emd_hdf5_close(&old_space);
     emd_hdf5_close(&type);
     emd_hdf5_close(&src);
+    if (status != EMD_OK) {
+        const struct emd_loss loss = {.kind = EMD_LOSS_ATTRIBUTE, .name = (char *)name};
+        status = emd_job_lose(job, row, &loss, status, err);
+        if (status == EMD_OK && H5Aexists(new_object, name) > 0 && H5Adelete(new_object, name) < 0)
+            status = emd_hdf5_fail(err, EMD_E_IO, "cannot take it away again");
+    }
     if (status != EMD_OK)
         emd_fail_prefix(err, status, "attribute '%.200s'", name);
     return status;
@@ -121,7 +127,10 @@ enum emd_status emd_job_copy_attributes(struct emd_job *job, uint32_t row, hid_t
         status = listing.status != EMD_OK
                      ? listing.status
                      : emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the attributes");
-        goto out;
+        status =
+            emd_job_lose(job, row, &(struct emd_loss){.kind = EMD_LOSS_ATTRIBUTES}, status, err);
+        if (status != EMD_OK)
+            goto out;
     }
     /* Where no order was tracked, the native one is that of their making as long as they lie in the
      * object's header. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "hdf5/chunks.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
 
@@ -38,6 +39,13 @@ static void shrink_buffer(struct emd_job *job)
     }
 }
 
+/* Reads that fail while a salvage narrows a fault down to elements, of a dataset; after them, what
+ * is left of a piece counts as lost. */
+enum { NARROWING_MOST = 2000 };
+
+/* Boxes that may still grow together. */
+enum { GROWING_MOST = 8 };
+
 /* A dataset whose values are being moved. */
 struct moving {
     struct emd_job *job;
@@ -48,7 +56,90 @@ struct moving {
     hid_t transfer;   /* variable-length data go to the arena */
     struct emd_values values;
     int rank;
+    bool whole_chunks; /* a chunk is read whole or not at all */
+    unsigned narrowed; /* reads that failed in a salvage */
+    struct lost_box {
+        hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX];
+        struct emd_error why;
+    } * growing; /* the last boxes that it lost */
+    int growing_count;
 };
+
+static enum emd_status lose_box(struct moving *m, const hsize_t *start, const hsize_t *count,
+                                bool is_chunk, enum emd_status status, struct emd_error *err)
+{
+    uint64_t box[2 * EMD_RANK_MAX];
+    const struct emd_loss loss = {
+        .kind = EMD_LOSS_DATA, .rank = (unsigned)m->rank, .box = box, .is_chunk = is_chunk};
+    for (int i = 0; i < m->rank; i++) {
+        box[i] = start[i];
+        box[m->rank + i] = count[i];
+    }
+    return emd_job_lose(m->job, m->row, &loss, status, err);
+}
+
+/* Makes one box of two where that is one, lost for the same reason; b comes after a. */
+static bool grow_together(int rank, struct lost_box *a, const struct lost_box *b)
+{
+    int axis = -1;
+    for (int i = 0; i < rank; i++)
+        if (a->start[i] != b->start[i] || a->count[i] != b->count[i]) {
+            if (axis >= 0)
+                return false;
+            axis = i;
+        }
+    if (axis < 0 || a->start[axis] + a->count[axis] != b->start[axis] ||
+        strcmp(a->why.text, b->why.text) != 0)
+        return false;
+    a->count[axis] += b->count[axis];
+    return true;
+}
+
+/* Enters the first 'count' of the boxes that could have grown. */
+static enum emd_status enter_boxes(struct moving *m, int count, struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    for (int i = 0; i < count && status == EMD_OK; i++) {
+        struct lost_box *box = &m->growing[i];
+        status = lose_box(m, box->start, box->count, false, box->why.status, &box->why);
+        if (status != EMD_OK)
+            emd_fail(err, status, "%s", box->why.text);
+    }
+    if (count > 0)
+        memmove(m->growing, m->growing + count,
+                (size_t)(m->growing_count - count) * sizeof *m->growing);
+    m->growing_count -= count;
+    return status;
+}
+
+/* A box of elements is lost; neighbours become one. */
+static enum emd_status lose_elements(struct moving *m, const hsize_t *start, const hsize_t *count,
+                                     enum emd_status status, struct emd_error *err)
+{
+    const struct emd_error why = *err;
+    if (!m->growing)
+        m->growing = malloc(GROWING_MOST * sizeof *m->growing);
+    if (!m->growing)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    if (m->growing_count == GROWING_MOST) {
+        const enum emd_status entered = enter_boxes(m, 1, err);
+        if (entered != EMD_OK)
+            return entered;
+    }
+    struct lost_box *box = &m->growing[m->growing_count++];
+    memset(box, 0, sizeof *box);
+    if (m->rank > 0) {
+        memcpy(box->start, start, (size_t)m->rank * sizeof *start);
+        memcpy(box->count, count, (size_t)m->rank * sizeof *count);
+    }
+    box->why = why;
+    box->why.status = status;
+    while (m->growing_count > 1 && grow_together(m->rank, &m->growing[m->growing_count - 2],
+                                                 &m->growing[m->growing_count - 1]))
+        m->growing_count--;
+    emd_fdfile_forgive_reads();
+    return EMD_OK;
+}
 
 /* Moves the box at 'start' of 'count' elements an axis, in one piece. EMD_E_BUDGET: what it refers
  * to does not fit 'limit' bytes. */
@@ -79,10 +170,46 @@ static enum emd_status move_box(struct moving *m, const hsize_t *start, const hs
     }
     status = emd_job_translate(job, &m->values, job->buffer, elements, err);
     if (status == EMD_OK &&
-        H5Dwrite(m->dst, m->memory, memory_space, m->file_space, H5P_DEFAULT, job->buffer) < 0)
+        H5Dwrite(m->dst, m->memory, memory_space, m->file_space, H5P_DEFAULT, job->buffer) < 0) {
+        job->stop = true;
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write its data");
+    }
 out:
     emd_hdf5_close(&memory_space);
+    return status;
+}
+
+/* Saves what can be read of a box that cannot be read at once: half by half in the order of the
+ * elements (no deeper than the bits of its size). */
+static enum emd_status salvage_box(struct moving *m, const hsize_t *start, const hsize_t *count,
+                                   size_t elements, enum emd_status status, struct emd_error *err)
+{
+    hsize_t at[EMD_RANK_MAX] = {0}, half[EMD_RANK_MAX] = {0};
+    int axis = -1;              /* the first one that can be halved */
+    if (status == EMD_E_BUDGET) /* a size that no value of this file has */
+        status = EMD_E_CORRUPT;
+    if (!m->job->options->losses || m->job->stop || !emd_is_loss(status))
+        return status;
+    if (m->whole_chunks)
+        return lose_box(m, start, count, true, status, err);
+    if (elements == 1 || m->narrowed++ >= NARROWING_MOST)
+        return lose_elements(m, start, count, status, err);
+    for (int i = 0; i < m->rank; i++) {
+        at[i] = start[i];
+        half[i] = count[i];
+        axis = axis < 0 && count[i] > 1 ? i : axis;
+    }
+    status = EMD_OK;
+    for (int part = 0; part < 2 && status == EMD_OK; part++) {
+        half[axis] = part == 0 ? count[axis] / 2 : count[axis] - count[axis] / 2;
+        at[axis] = start[axis] + (part == 0 ? 0 : count[axis] / 2);
+        const size_t n = elements / (size_t)count[axis] * (size_t)half[axis];
+        status = emd_job_cancelled(m->job, err);
+        if (status == EMD_OK)
+            status = move_box(m, at, half, n, m->job->item_bytes, err);
+        if (status != EMD_OK && status != EMD_E_CANCELLED)
+            status = salvage_box(m, at, half, n, status, err);
+    }
     return status;
 }
 
@@ -122,6 +249,8 @@ static enum emd_status move_pieces(struct moving *m, const hsize_t *start, const
             most = elements / 2;
             continue;
         }
+        if (status != EMD_OK)
+            status = salvage_box(m, first, part, elements, status, err);
         if (status != EMD_OK)
             return status;
         int axis = m->rank - 1;
@@ -164,11 +293,75 @@ static bool same_storage(hid_t src_list, hid_t dst_list)
     return true;
 }
 
+/* The part of a chunk that lies inside the dataset. */
+static void chunk_box(const struct emd_chunk_grid *grid, uint64_t index, hsize_t *start,
+                      hsize_t *count)
+{
+    emd_chunk_offset(grid, index, start);
+    for (unsigned k = 0; k < grid->rank; k++)
+        count[k] =
+            grid->dims[k] - start[k] < grid->chunk[k] ? grid->dims[k] - start[k] : grid->chunk[k];
+}
+
+/* Whether the stored chunk in the buffer can be decoded, before it is copied as it is: by our
+ * codecs, or where these filters are HDF5's own by reading it. */
+static enum emd_status try_chunk(struct moving *m, const struct emd_chunk_grid *grid,
+                                 const struct emd_chunk *chunk, uint32_t mask,
+                                 const struct emd_pipeline *pipeline, bool ours,
+                                 struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX], elements = 1;
+    /* Deflate packs a thousandfold at most, and of others these are small data. */
+    if (grid->chunk_bytes / 1100 > m->job->item_bytes)
+        return emd_fail(err, EMD_E_CORRUPT, "a chunk of %zu bytes", grid->chunk_bytes);
+    unsigned char *plain = malloc(grid->chunk_bytes);
+    if (!plain)
+        return emd_fail(err, EMD_E_MEMORY, "no memory for a chunk of %zu bytes", grid->chunk_bytes);
+    if (ours) {
+        status = emd_pipeline_decode(pipeline, mask, NULL, m->job->buffer, (size_t)chunk->bytes,
+                                     plain, grid->chunk_bytes, err);
+    } else {
+        chunk_box(grid, chunk->index, start, count);
+        for (unsigned k = 0; k < grid->rank; k++)
+            elements *= count[k];
+        hid_t memory = H5Screate_simple(1, &elements, NULL);
+        if (memory < 0 ||
+            H5Sselect_hyperslab(m->file_space, H5S_SELECT_SET, start, NULL, count, NULL) < 0 ||
+            H5Dread(m->src, m->memory, memory, m->file_space, H5P_DEFAULT, plain) < 0)
+            status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be decoded");
+        emd_hdf5_close(&memory);
+    }
+    free(plain);
+    return status;
+}
+
+/* A chunk that the list does not have any more. */
+static void lose_listed(void *ctx, const struct emd_chunk_grid *grid, uint64_t index,
+                        const struct emd_error *why)
+{
+    struct moving *m = ctx;
+    struct emd_error error = *why;
+    hsize_t start[EMD_RANK_MAX] = {0}, count[EMD_RANK_MAX] = {0};
+    m->rank = (int)grid->rank;
+    if (index != EMD_CHUNK_NO_PLACE)
+        chunk_box(grid, index, start, count);
+    if (lose_box(m, start, count, true, why->status, &error) != EMD_OK)
+        m->job->stop = true;
+}
+
 /* *unseen counts the chunks that filters of 'missing' were applied to. */
 static enum emd_status copy_stored_chunks(struct moving *m, const struct emd_chunk_list *chunks,
-                                          uint32_t missing, uint64_t *unseen, struct emd_error *err)
+                                          hid_t list, uint32_t missing, uint64_t *unseen,
+                                          struct emd_error *err)
 {
     struct emd_job *job = m->job;
+    struct emd_pipeline pipeline;
+    bool ours = false;
+    const bool filtered = H5Pget_nfilters(list) > 0;
+    const enum emd_status known = emd_filters_get(list, &pipeline, &ours, err);
+    if (known != EMD_OK)
+        return known;
     for (size_t i = 0; i < chunks->count; i++) {
         const struct emd_chunk *chunk = &chunks->chunk[i];
         hsize_t offset[EMD_RANK_MAX];
@@ -181,13 +374,24 @@ static enum emd_status copy_stored_chunks(struct moving *m, const struct emd_chu
         if (status == EMD_OK)
             status = emd_chunk_read(m->src, &chunks->grid, chunk, job->buffer, job->buffer_size,
                                     &mask, err);
+        if (status == EMD_OK && filtered && (missing & ~mask) == 0)
+            status = try_chunk(m, &chunks->grid, chunk, mask, &pipeline, ours, err);
+        if (status != EMD_OK && status != EMD_E_CANCELLED) {
+            hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX];
+            chunk_box(&chunks->grid, chunk->index, start, count);
+            status = lose_box(m, start, count, true, status, err);
+            if (status == EMD_OK)
+                continue;
+        }
         if (status != EMD_OK)
             return status;
         *unseen += (missing & ~mask) != 0;
         emd_chunk_offset(&chunks->grid, chunk->index, offset);
         if (H5Dwrite_chunk(m->dst, H5P_DEFAULT, mask, offset, (size_t)chunk->bytes, job->buffer) <
-            0)
+            0) {
+            job->stop = true;
             return emd_hdf5_fail(err, EMD_E_IO, "cannot write a chunk");
+        }
     }
     return EMD_OK;
 }
@@ -201,8 +405,11 @@ static enum emd_status move_chunked(struct moving *m, hid_t src_list, size_t mos
     uint64_t unseen = 0;
     const uint32_t missing = emd_filters_missing(src_list, &which);
     hid_t dst_list = H5Dget_create_plist(m->dst);
+    const struct emd_chunk_salvage salvage = {lose_listed, m};
     enum emd_status status =
-        emd_chunk_list_get(m->src, NULL, EMD_CHUNKS_BY_INDEX, job->item_bytes, &chunks, err);
+        emd_chunk_list_salvage(m->src, NULL, EMD_CHUNKS_BY_INDEX, job->item_bytes,
+                               job->options->losses ? &salvage : NULL, &chunks, err);
+    m->whole_chunks = H5Pget_nfilters(src_list) > 0 && !m->values.variable;
     if (status != EMD_OK)
         goto out;
     /* Plain chunks larger than the buffer need not be taken whole. */
@@ -210,7 +417,7 @@ static enum emd_status move_chunked(struct moving *m, hid_t src_list, size_t mos
         H5Pget_nfilters(src_list) == 0 && chunks.grid.chunk_bytes > job->buffer_bytes;
     if (!m->values.variable && !m->values.references && !large && dst_list >= 0 &&
         same_storage(src_list, dst_list)) {
-        status = copy_stored_chunks(m, &chunks, missing, &unseen, err);
+        status = copy_stored_chunks(m, &chunks, src_list, missing, &unseen, err);
         if (status == EMD_OK && unseen > 0)
             emd_job_remark(job, m->row,
                            "%s; its %" PRIu64 " chunk%s copied as stored, without decoding",
@@ -218,12 +425,8 @@ static enum emd_status move_chunked(struct moving *m, hid_t src_list, size_t mos
         goto out;
     }
     for (size_t i = 0; i < chunks.count && status == EMD_OK; i++) {
-        const struct emd_chunk_grid *grid = &chunks.grid;
         hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX];
-        emd_chunk_offset(grid, chunks.chunk[i].index, start);
-        for (unsigned k = 0; k < grid->rank; k++)
-            count[k] = grid->dims[k] - start[k] < grid->chunk[k] ? grid->dims[k] - start[k]
-                                                                 : grid->chunk[k];
+        chunk_box(&chunks.grid, chunks.chunk[i].index, start, count);
         status = move_pieces(m, start, count, most, err);
     }
     if (status == EMD_E_CORRUPT && missing)
@@ -271,8 +474,11 @@ enum emd_status emd_job_copy_data(struct emd_job *job, uint32_t row, hid_t src, 
              (H5Pget_layout(list) == H5D_CONTIGUOUS && H5Pget_external_count(list) == 0 &&
               emd_hdf5_is_allocated(src)))
         status = move_pieces(&m, start, dims, most, err);
+    if (status == EMD_OK)
+        status = enter_boxes(&m, m.growing_count, err);
     emd_job_remark_lost(job, row, "");
 out:
+    free(m.growing);
     emd_values_free(&m.values);
     shrink_buffer(job);
     emd_arena_reset(&job->arena, 0);

@@ -29,6 +29,7 @@ struct emd_object {
     uint32_t parent;   /* row of the group with that link; EMD_NOBODY while no link was found */
     H5I_type_t type;
     bool copies; /* options->copy writes its data */
+    bool gone;   /* a salvage could not make it */
     bool held;   /* made before a link to it was found, and kept alive by a count of its own */
 };
 
@@ -47,6 +48,7 @@ struct emd_job {
     hid_t attribute_ascii, attribute_utf8; /* ... and of attributes */
 
     bool walking;    /* the first pass: an object that is not in the table may still come */
+    bool stop;       /* what failed is no fault of the source: no salvage goes on after it */
     unsigned making; /* objects that wait for others that their fill values refer to */
     uint64_t lost;   /* references written as null since they were last remarked upon */
 
@@ -93,6 +95,12 @@ void emd_job_remark(struct emd_job *job, uint32_t row, const char *format, ...)
 /* Says how many references of the object at hand were written as null; 'what' in front says which
  * ("" or an attribute). */
 void emd_job_remark_lost(struct emd_job *job, uint32_t row, const char *what);
+
+/* In a salvage: enters what failed for 'error' as a loss of the object in a row (*loss is kind,
+ * name and box), so that the copy goes on, and returns EMD_OK. Else, or where it was no failure of
+ * reading, returns 'status'. */
+enum emd_status emd_job_lose(struct emd_job *job, uint32_t row, const struct emd_loss *loss,
+                             enum emd_status status, struct emd_error *error);
 
 void emd_job_free_table(struct emd_job *job);
 

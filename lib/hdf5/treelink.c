@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hdf5/fdfile.h"
 #include "hdf5/h5call.h"
 
 #if H5_VERSION_GE(1, 12, 0)
@@ -44,7 +45,13 @@ static enum emd_status link_hard(struct linking *linking, const char *name, cons
     address = info->u.address;
 #endif
     uint32_t row = emd_job_find(job, address);
+    if (emd_avoid_has(job->options->avoid, address))
+        return emd_fail(err, EMD_E_CORRUPT, "HDF5 crashes on what it leads to");
+    if (row != EMD_NOBODY && job->objects[row].gone)
+        return emd_fail(err, EMD_E_CORRUPT, "what it leads to cannot be copied");
     if (row == EMD_NOBODY) {
+        if (job->options->avoid)
+            job->options->avoid->current = address;
         src = emd_hdf5_open_address(job->src, address);
         if (src < 0) {
             status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot open what it leads to");
@@ -194,6 +201,10 @@ static enum emd_status copy_link(struct linking *linking, const char *name)
                 status = link_by_value(linking, name, &info, list);
         }
     }
+    if (status != EMD_OK) {
+        const struct emd_loss loss = {.kind = EMD_LOSS_LINK, .name = (char *)name};
+        status = emd_job_lose(job, linking->row, &loss, status, err);
+    }
     if (status != EMD_OK && !named) {
         emd_fail_prefix(err, status, "link '%.200s'", name);
         emd_job_blame(job, linking->row, status, err);
@@ -210,6 +221,14 @@ static herr_t list_link(hid_t group, const char *name, const link_info *info, vo
     return listing->status == EMD_OK ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
+static enum emd_status list_links(hid_t group, struct emd_listing *listing, struct emd_error *err)
+{
+    if (iterate_links(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link, listing) >= 0)
+        return EMD_OK;
+    return listing->status != EMD_OK ? listing->status
+                                     : emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the links");
+}
+
 enum emd_status emd_job_copy_links(struct emd_job *job, uint32_t row, struct emd_error *err)
 {
     struct linking linking = {.job = job, .row = row, .err = err};
@@ -219,11 +238,16 @@ enum emd_status emd_job_copy_links(struct emd_job *job, uint32_t row, struct emd
     linking.dst = emd_hdf5_open_address(job->dst, job->objects[row].dst);
     if (linking.src < 0 || linking.dst < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot open the group again");
-    else if (iterate_links(linking.src, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link, &listing) <
-             0)
-        status = listing.status != EMD_OK
-                     ? listing.status
-                     : emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot list the links");
+    else
+        status = list_links(linking.src, &listing, err);
+    if (status == EMD_E_IO && job->options->losses) { /* another try may read them */
+        emd_fdfile_forgive_reads();
+        emd_roster_free(&listing.roster);
+        listing = (struct emd_listing){.roster = {.limit = job->names_limit}, .err = err};
+        status = list_links(linking.src, &listing, err);
+    }
+    if (status != EMD_OK && linking.src >= 0 && linking.dst >= 0)
+        status = emd_job_lose(job, row, &(struct emd_loss){.kind = EMD_LOSS_LINKS}, status, err);
     if (status != EMD_OK) {
         emd_job_blame(job, row, status, err);
         goto out;

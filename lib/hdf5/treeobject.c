@@ -166,7 +166,7 @@ static enum emd_status check_layout(struct emd_job *job, hid_t src, hid_t list,
         if (!allocated && alloc == H5D_ALLOC_TIME_EARLY)
             return check_never_allocated(src, err);
     }
-    if (layout == H5D_CHUNKED && alloc == H5D_ALLOC_TIME_EARLY) {
+    if (layout == H5D_CHUNKED && alloc == H5D_ALLOC_TIME_EARLY && !job->options->losses) {
         /* All chunks are there, or HDF5 would make up the missing ones. */
         struct emd_chunk_grid grid;
         hsize_t stored = 0;
@@ -208,6 +208,7 @@ static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row
     const struct emd_tree_options *options = job->options;
     enum emd_status status;
     bool raise = false;
+    H5D_alloc_time_t alloc;
     hid_t dst_type = H5I_INVALID_HID, list = H5I_INVALID_HID, of = H5Dget_create_plist(src);
     hid_t type = H5Dget_type(src), old_space = H5Dget_space(src);
     hid_t space = old_space < 0 ? H5I_INVALID_HID : emd_fresh_space(old_space);
@@ -222,8 +223,18 @@ static enum emd_status make_dataset(struct emd_job *job, hid_t src, uint32_t row
         status = emd_fresh_dataset_list(job, of, type, &list, err);
     if (status != EMD_OK)
         goto out;
+    /* Chunks that are lost must not be made up, nor as many as a damaged extent has. */
+    if (options->losses && H5Pget_layout(list) == H5D_CHUNKED &&
+        (H5Pget_alloc_time(list, &alloc) < 0 ||
+         (alloc == H5D_ALLOC_TIME_EARLY && H5Pset_alloc_time(list, H5D_ALLOC_TIME_INCR) < 0))) {
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot read creation properties");
+        goto out;
+    }
     if (options->choose) {
         status = options->choose(options->ctx, src, emd_job_path(job, row), list, copies, err);
+        /* what is asked of the new file and cannot be is no fault of this one */
+        job->stop = status != EMD_OK && status != EMD_E_CORRUPT && status != EMD_E_INCOMPLETE &&
+                    status != EMD_E_IO;
         if (status != EMD_OK)
             goto out;
     }
@@ -290,9 +301,14 @@ enum emd_status emd_job_make_object(struct emd_job *job, hid_t src, uint64_t add
     }
     if (status == EMD_OK)
         status = emd_hdf5_address(*dst, &new_address, err);
-    if (status == EMD_OK)
+    if (status == EMD_OK) {
         status = emd_job_copy_comment(src, *dst, err);
+        if (status != EMD_OK)
+            status =
+                emd_job_lose(job, *row, &(struct emd_loss){.kind = EMD_LOSS_COMMENT}, status, err);
+    }
     if (status != EMD_OK) {
+        job->objects[*row].gone = true;
         emd_hdf5_close(dst);
         return emd_job_blame(job, *row, status, err);
     }

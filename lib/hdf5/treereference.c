@@ -57,6 +57,11 @@ static enum emd_status translate_object(void *ctx, hobj_ref_t *reference, struct
         return EMD_OK; /* null, undefined */
     /* HDF5 stores the object's address; only what is not found so is worth opening. */
     uint32_t row = emd_job_find(job, *reference);
+    if (row != EMD_NOBODY && job->objects[row].gone) {
+        *reference = 0;
+        job->lost++;
+        return EMD_OK;
+    }
     if (row == EMD_NOBODY) {
         hid_t object = H5Rdereference2(job->src, H5P_DEFAULT, H5R_OBJECT, reference);
         if (object >= 0)
@@ -65,7 +70,7 @@ static enum emd_status translate_object(void *ctx, hobj_ref_t *reference, struct
         if (status != EMD_OK)
             return status;
     }
-    if (row == EMD_NOBODY) {
+    if (row == EMD_NOBODY || job->objects[row].gone) {
         *reference = 0;
         job->lost++;
         return EMD_OK;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hdf5/fdfile.h"
 #include "hdf5/guard.h"
 
 static size_t hash_address(uint64_t address)
@@ -151,6 +152,18 @@ enum emd_status emd_job_cancelled(struct emd_job *job, struct emd_error *err)
     if (options->cancelled && options->cancelled(options->ctx))
         return emd_fail(err, EMD_E_CANCELLED, "stopped on request");
     return EMD_OK;
+}
+
+enum emd_status emd_job_lose(struct emd_job *job, uint32_t row, const struct emd_loss *loss,
+                             enum emd_status status, struct emd_error *error)
+{
+    if (!job->options->losses || job->stop || !emd_is_loss(status))
+        return status;
+    struct emd_loss whole = *loss;
+    whole.object = job->objects[row].src;
+    whole.path = (char *)emd_job_path(job, row);
+    emd_fdfile_forgive_reads();
+    return emd_losses_add(job->options->losses, &whole, error, error);
 }
 
 void emd_job_free_table(struct emd_job *job)

@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "codec/auto.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/filters.h"
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
@@ -31,7 +32,7 @@ static const size_t most_chunk_bytes = UINT32_MAX;
 /* Far above any image, far enough below 2^64 for sums of coordinates. */
 static const uint64_t most_extent = (uint64_t)1 << 62;
 /* Samples of 'auto': enough rows for stable statistics, small against a movie. */
-enum { SAMPLES = 3 };
+enum { SAMPLES = 3, SALVAGE_TRIES = 8 };
 static const size_t sample_bytes = (size_t)512 << 10;
 
 /* True for integers, floats and compounds and arrays of them: data whose bytes mean the same in
@@ -169,7 +170,8 @@ static void decide_chunk(const struct emd_dataset *d, enum emd_chunking how, uin
 /* Where the data of a contiguous dataset begin in the file. HDF5's answer is checked against what
  * HDF5 reads: with a user block, versions disagree on where addresses are counted from. */
 static enum emd_status find_contiguous(const struct emd_source *source, hid_t id, hid_t type,
-                                       struct emd_dataset *d, bool *found, struct emd_error *err)
+                                       bool salvage, struct emd_dataset *d, bool *found,
+                                       struct emd_error *err)
 {
     const struct emd_plan_request *r = &d->request;
     haddr_t offset = H5Dget_offset(id);
@@ -197,12 +199,18 @@ static enum emd_status find_contiguous(const struct emd_source *source, hid_t id
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
     emd_hdf5_close(&space);
     emd_hdf5_close(&memory);
+    if (status != EMD_OK && salvage) {
+        emd_fdfile_forgive_reads();
+        return EMD_OK; /* the tree copy saves what there is */
+    }
     const uint64_t places[] = {offset, offset + source->user_block};
     size_t whole = emd_box_bytes(r->rank, r->dims, r->item_size);
     for (size_t i = 0; i < 2 && status == EMD_OK && !*found; i++) {
         if (emd_pread_all(source->fd, by_us, n, places[i]) != 0 || memcmp(by_us, by_hdf5, n) != 0)
             continue;
         uint64_t size = (uint64_t)source->id.size;
+        if (salvage && source->end > size)
+            size = source->end;
         if (places[i] > size || whole > size - places[i])
             return emd_fail(err, EMD_E_INCOMPLETE,
                             "%zu bytes at %" PRIu64 " reach behind the end of the file", whole,
@@ -210,6 +218,53 @@ static enum emd_status find_contiguous(const struct emd_source *source, hid_t id
         d->data_address = places[i];
         *found = true;
     }
+    return status;
+}
+
+/* Chunks that the index cannot tell, in a salvage. */
+struct losing {
+    struct emd_losses *losses;
+    const struct emd_dataset *d;
+    const char *path;
+    enum emd_status status;
+};
+
+static void lose_chunk(void *ctx, const struct emd_chunk_grid *grid, uint64_t index,
+                       const struct emd_error *why)
+{
+    struct losing *losing = ctx;
+    uint64_t box[2 * EMD_RANK_MAX] = {0};
+    const struct emd_loss loss = {.kind = EMD_LOSS_DATA,
+                                  .object = losing->d->address,
+                                  .path = (char *)losing->path,
+                                  .rank = grid->rank,
+                                  .box = box,
+                                  .is_chunk = true};
+    hsize_t start[EMD_RANK_MAX];
+    if (index != EMD_CHUNK_NO_PLACE) {
+        emd_chunk_offset(grid, index, start);
+        for (unsigned a = 0; a < grid->rank; a++) {
+            const uint64_t left = grid->dims[a] - start[a];
+            box[a] = start[a];
+            box[grid->rank + a] = left < grid->chunk[a] ? left : grid->chunk[a];
+        }
+    }
+    if (losing->status == EMD_OK)
+        losing->status = emd_losses_add(losing->losses, &loss, why, NULL);
+}
+
+static enum emd_status list_chunks(hid_t id, struct emd_source *source, const char *path,
+                                   struct emd_losses *losses, struct emd_dataset *d,
+                                   struct emd_error *err)
+{
+    struct losing losing = {losses, d, path, EMD_OK};
+    const struct emd_chunk_salvage salvage = {lose_chunk, &losing};
+    enum emd_status status = emd_hdf5_address(id, &d->address, err);
+    if (status == EMD_OK)
+        status = emd_chunk_list_salvage(id, source, EMD_CHUNKS_BY_INDEX, 0,
+                                        losses ? &salvage : NULL, &d->chunks, err);
+    if (status == EMD_OK && losing.status != EMD_OK)
+        status = emd_fail(err, losing.status, "out of memory");
     return status;
 }
 
@@ -385,10 +440,11 @@ static void crop(unsigned rank, size_t item_size, uint64_t *origin, uint64_t *sh
     }
 }
 
-/* Sample i of the data as target chunks will hold them: a buffer of its own, NULL on failure. */
+/* Sample i of the data as target chunks will hold them, of a chunk 'shift' places on: a buffer of
+ * its own, NULL on failure. */
 static void *take_sample(const struct emd_source *source, hid_t id, hid_t type,
-                         const struct emd_dataset *d, unsigned i, struct emd_sample *sample,
-                         struct emd_error *err)
+                         const struct emd_dataset *d, unsigned i, size_t shift,
+                         struct emd_sample *sample, struct emd_error *err)
 {
     const struct emd_plan_request *r = &d->request;
     const struct emd_grid target = {r->rank, r->item_size, r->dims, r->target};
@@ -404,7 +460,8 @@ static void *take_sample(const struct emd_source *source, hid_t id, hid_t type,
             shape[0] -= origin[0];
         }
     } else {
-        chunk = &d->chunks.chunk[d->chunks.count * (i + 1) / (SAMPLES + 1)];
+        chunk =
+            &d->chunks.chunk[(d->chunks.count * (i + 1) / (SAMPLES + 1) + shift) % d->chunks.count];
         hsize_t offset[EMD_RANK_MAX];
         emd_chunk_offset(&d->chunks.grid, chunk->index, offset);
         for (unsigned a = 0; a < r->rank; a++) {
@@ -500,23 +557,39 @@ static int edc_saving(const struct emd_dataset *d, const struct emd_chunk_shape 
     return by_edc > 0 && by_edc < by_auto ? (int)(100 - 100 * by_edc / by_auto) : 0;
 }
 
+/* Where no samples can be read. */
+static enum emd_status choose_blindly(struct emd_dataset *d, struct emd_error *err)
+{
+    struct emd_codec_choice blosc;
+    const enum emd_status status = emd_codec_choice_parse("blosc", &blosc, err);
+    if (status == EMD_OK)
+        d->target = blosc.pipeline;
+    return status;
+}
+
 /* The pipeline of 'auto', from samples a quarter, half and three quarters through the data. */
 static enum emd_status choose_auto(const struct emd_source *source, hid_t id, hid_t type,
-                                   bool compare, struct emd_dataset *d,
+                                   bool compare, bool salvage, struct emd_dataset *d,
                                    const struct emd_chunk_shape *chunk, struct emd_error *err)
 {
+    const unsigned tries = salvage && d->chunks.count > 0 ? SALVAGE_TRIES : 1;
     void *data[SAMPLES] = {NULL};
     struct emd_sample sample[SAMPLES];
     struct emd_error failure = {.status = EMD_OK};
     enum emd_status status = EMD_OK;
-    for (unsigned i = 0; i < SAMPLES && status == EMD_OK; i++)
-        if (!(data[i] = take_sample(source, id, type, d, i, &sample[i], &failure)))
+    for (unsigned i = 0; i < SAMPLES && status == EMD_OK; i++) {
+        for (unsigned k = 0; k < tries && !data[i]; k++)
+            data[i] = take_sample(source, id, type, d, i, k, &sample[i], &failure);
+        if (!data[i])
             status = emd_fail(err, failure.status, "%s", failure.text);
-    if (status == EMD_OK) {
+    }
+    if (status != EMD_OK && status != EMD_E_MEMORY && salvage)
+        status = choose_blindly(d, err);
+    else if (status == EMD_OK) {
         d->target.count = 1;
         status = emd_auto_choose(chunk, sample, SAMPLES, NULL, &d->target.filter[0], err);
     }
-    if (status == EMD_OK && compare)
+    if (status == EMD_OK && compare && data[SAMPLES - 1])
         d->edc_saving = edc_saving(d, chunk, sample);
     for (unsigned i = 0; i < SAMPLES; i++)
         free(data[i]);
@@ -558,10 +631,11 @@ static void add_checksum(struct emd_pipeline *pipeline, enum emd_checksum when)
 
 /* Sizes, layout and place of the source. *image tells whether it is to be encoded; 'must': however
  * small it is. */
-static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t type, hid_t dcpl,
+static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t type,
+                                      const char *path, hid_t dcpl,
                                       const struct emd_repack_options *options, bool must,
-                                      struct emd_dataset *d, hsize_t *most, bool *image,
-                                      struct emd_error *err)
+                                      struct emd_losses *losses, struct emd_dataset *d,
+                                      hsize_t *most, bool *image, struct emd_error *err)
 {
     struct emd_plan_request *r = &d->request;
     hsize_t dims[EMD_RANK_MAX];
@@ -590,12 +664,14 @@ static enum emd_status look_at_source(struct emd_source *source, hid_t id, hid_t
             (!options->codec.is_auto && options->codec.pipeline.count == 0) ||
             H5Pget_external_count(dcpl) > 0)
             return EMD_OK;
-        return find_contiguous(source, id, type, d, image, err);
+        return find_contiguous(source, id, type, losses != NULL, d, image, err);
     case H5D_CHUNKED: {
         bool ours;
         status = emd_filters_get(dcpl, &d->source, &ours, err);
         if (status == EMD_OK)
-            status = emd_chunk_list_get(id, source, EMD_CHUNKS_BY_INDEX, 0, &d->chunks, err);
+            status = list_chunks(id, source, path, losses, d, err);
+        if (losses && (status == EMD_E_CORRUPT || status == EMD_E_IO))
+            return EMD_OK; /* the tree copy finds the same, and enters it as a loss */
         if (status != EMD_OK)
             return status;
         for (unsigned a = 0; a < r->rank; a++)
@@ -751,6 +827,8 @@ static enum emd_status keep_if_smaller(const struct emd_source *source, hid_t id
         (is_plain_codec(options) && has_plugin(&d->source)))
         return EMD_OK;
     enum emd_status status = growth(source, id, d, &percent, err);
+    if (status != EMD_OK && status != EMD_E_MEMORY && options->salvage)
+        return EMD_OK; /* of damaged chunks nothing can be told */
     if (status != EMD_OK || percent <= 0)
         return status;
     emd_pipeline_describe(&d->source, now, sizeof now);
@@ -785,7 +863,8 @@ static enum emd_status decide_target(const struct emd_source *source, hid_t id, 
         return status;
     const size_t bytes = emd_chunk_bytes(&d->shape);
     if (options->codec.is_auto && emd_codec_by_id(EMD_FILTER_BLOSC)->bound(NULL, 0, bytes) > 0)
-        status = choose_auto(source, id, type, options->note != NULL, d, &d->shape, err);
+        status = choose_auto(source, id, type, options->note != NULL, options->salvage, d,
+                             &d->shape, err);
     else if (options->codec.is_auto)
         status = choose_for_large(bytes, d, err);
     else
@@ -820,7 +899,8 @@ static enum emd_status decide_target(const struct emd_source *source, hid_t id, 
                      memcmp(r->source, r->target, r->rank * sizeof *r->target) == 0 &&
                      emd_pipeline_equal(&d->source, &d->target);
     /* an inspector sees the chunks that are copied as they are only when they are decoded */
-    r->verify = options->verify != EMD_VERIFY_NONE || (r->copy_stored && options->inspector);
+    r->verify = options->verify != EMD_VERIFY_NONE ||
+                (r->copy_stored && (options->inspector || options->salvage));
     if (r->verify) /* what is copied is decoded for the inspector and the hash */
         r->verify_bytes = r->copy_stored ? bytes : emd_pipeline_check_bytes(&d->target, bytes);
     r->hash = options->verify == EMD_VERIFY_FILE;
@@ -842,8 +922,9 @@ static bool is_flat(hid_t type)
 
 enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const char *path,
                                    const struct emd_repack_options *options, unsigned threads,
-                                   size_t budget, hid_t dcpl, struct emd_dataset **dataset,
-                                   bool *need_plugin, struct emd_error *err)
+                                   size_t budget, hid_t dcpl, struct emd_losses *losses,
+                                   struct emd_dataset **dataset, bool *need_plugin,
+                                   struct emd_error *err)
 {
     hsize_t most[EMD_RANK_MAX];
     bool image = false;
@@ -859,7 +940,8 @@ enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const ch
     if (type < 0)
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "has a type that cannot be read");
     else if (is_numeric(type, 0) || (must && is_flat(type)))
-        status = look_at_source(source, id, type, dcpl, options, must, d, most, &image, err);
+        status = look_at_source(source, id, type, path, dcpl, options, must, losses, d, most,
+                                &image, err);
     if (status == EMD_OK && image) {
         d->frames_last = is_velox_stack(path, d->request.rank);
         d->is_stack = d->request.rank > 2;

@@ -8,6 +8,7 @@
 #include <hdf5.h>
 
 #include "hdf5/chunks.h"
+#include "hdf5/losses.h"
 #include "repack/move.h"
 #include "repack/repack.h"
 #include "repack/written.h"
@@ -45,11 +46,13 @@ uint64_t emd_dataset_frames(hid_t id, const char *path);
  * numeric, too small, compact, never written. Otherwise the caller frees it. 'dcpl' (a copy of the
  * source's creation list) describes the target either way. With a codec of HDF5's own (gzip, none),
  * whatever needs a filter plugin gets that codec, however small it is and of whatever type; where a
- * plugin is not installed, *need_plugin is set. */
+ * plugin is not installed, *need_plugin is set. 'losses': NULL, or for a salvage the list that
+ * chunks are added to which the index cannot tell. */
 enum emd_status emd_dataset_decide(struct emd_source *source, hid_t id, const char *path,
                                    const struct emd_repack_options *options, unsigned threads,
-                                   size_t budget, hid_t dcpl, struct emd_dataset **dataset,
-                                   bool *need_plugin, struct emd_error *err);
+                                   size_t budget, hid_t dcpl, struct emd_losses *losses,
+                                   struct emd_dataset **dataset, bool *need_plugin,
+                                   struct emd_error *err);
 void emd_dataset_free(struct emd_dataset *dataset);
 
 /* "blosc:1 byteshuffle": codec and parameters for people. */

@@ -5,6 +5,7 @@
 #include "repack/move.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,10 @@
 /* What is read at a time where it is inspected: a level-2 cache holds it together with what else is
  * in use. */
 enum { inspect_step = 256 << 10 };
+
+/* Contiguous data around a fault are read in pieces of a sector; after so many that fail, as on a
+ * dying disk, where each takes seconds, the rest of a range counts as lost. */
+enum { SECTOR_BYTES = 4096, SECTORS_TRIED = 64 };
 
 /* Scratch of one thread; sizes by plan. */
 struct thread_buffers {
@@ -35,7 +40,8 @@ struct slot_buffers {
     size_t size;
     uint32_t mask;
     uint64_t hash;
-    enum emd_status damage; /* with move->damaged: the chunk could not be read, and why */
+    enum emd_status damage; /* with move->damaged: the chunk could not be read, and why; ... */
+    bool partly;            /* ... but in part, which 'out' holds */
     struct emd_error error;
     size_t *strip_size; /* of the stored strips of a band, in the order of its target chunks */
 };
@@ -71,6 +77,8 @@ struct mover {
     bool complete;                                /* every source chunk of the block exists */
     struct placed_chunk *placed;
     size_t placed_count;
+    bool *lost;             /* with move->damaged: placed chunks that could not be read */
+    pthread_mutex_t report; /* one report at a time */
     struct band_range *band;
     size_t band_ranges;
     unsigned char *memory;  /* the resident target chunks one after another */
@@ -170,6 +178,60 @@ static enum emd_status chunk_failed(const struct mover *m, enum emd_status statu
     char text[256];
     emd_point_text(m->rank, origin, text, sizeof text);
     return emd_fail_prefix(err, status, "chunk at (%s)", text);
+}
+
+/* Whether a failure to read is one that move->damaged is told of: it says nothing about the rest.
+ */
+static bool is_damage(const struct mover *m, enum emd_status status)
+{
+    return m->move->damaged && (status == EMD_E_CORRUPT || status == EMD_E_INCOMPLETE ||
+                                status == EMD_E_UNSUPPORTED || status == EMD_E_IO);
+}
+
+/* Tells of the box of 'shape' at 'origin', of which the part inside the dataset counts. */
+static void report_damage(struct mover *m, const uint64_t *origin, const uint64_t *shape,
+                          const struct emd_error *error)
+{
+    uint64_t inside[EMD_RANK_MAX];
+    for (unsigned a = 0; a < m->rank; a++) {
+        const uint64_t left = m->request->dims[a] - origin[a];
+        inside[a] = left < shape[a] ? left : shape[a];
+    }
+    pthread_mutex_lock(&m->report);
+    m->move->damaged(m->move->ctx, origin, inside, error);
+    pthread_mutex_unlock(&m->report);
+}
+
+/* Reads n bytes of contiguous data. Where they cannot all be read and somebody wants to hear of it,
+ * the others are filled and counted in *lost, and *err says why. */
+static enum emd_status read_range(const struct mover *m, unsigned char *to, size_t n,
+                                  uint64_t address, size_t *lost, struct emd_error *err)
+{
+    const size_t item = m->request->item_size;
+    const size_t sector = item < SECTOR_BYTES ? SECTOR_BYTES / item * item : item;
+    enum emd_status status = read_source(m, to, n, address, err);
+    size_t tried = 0;
+    *lost = 0;
+    if (status == EMD_OK || !is_damage(m, status))
+        return status;
+    for (size_t at = 0, step = sector; at < n; at += step) {
+        struct emd_error ignored;
+        step = n - at < sector ? n - at : sector;
+        const enum emd_status piece =
+            tried < SECTORS_TRIED ? read_source(m, to + at, step, address + at, &ignored) : status;
+        if (piece == EMD_OK)
+            continue;
+        tried++;
+        /* at the end of the file, element by element */
+        for (size_t k = 0; k < step; k += item)
+            if (piece != EMD_E_INCOMPLETE || tried > 1 ||
+                read_source(m, to + at + k, item, address + at + k, &ignored) != EMD_OK) {
+                fill_elements(m, to + at + k, item);
+                *lost += item;
+            }
+    }
+    emd_fail_prefix(err, status, "%zu of %zu bytes are lost", *lost, n);
+    return EMD_OK;
 }
 
 /* One source chunk, decoded: *data points to it, at 'raw' or where it was fetched. */
@@ -358,15 +420,23 @@ static void same_origin(const struct mover *m, size_t job, uint64_t *origin)
     chunk_origin(&m->target_grid, m->request->contiguous ? job : m->move->chunk[job].index, origin);
 }
 
-static enum emd_status same_fetch(void *ctx, size_t job, unsigned slot, struct emd_error *err)
+static enum emd_status same_fetch(void *ctx, size_t job, unsigned slot_number,
+                                  struct emd_error *err)
 {
     struct mover *m = ctx;
-    return fetch_chunk(m, &m->move->chunk[job], m->slot[slot].fetched, err);
+    struct slot_buffers *slot = &m->slot[slot_number];
+    const enum emd_status status = fetch_chunk(m, &m->move->chunk[job], slot->fetched, err);
+    if (!is_damage(m, status))
+        return status;
+    slot->damage = status;
+    slot->error = *err;
+    return EMD_OK;
 }
 
-/* The contiguous range that a target chunk is; behind the dataset's edge it is filled. */
+/* The contiguous range that a target chunk is; behind the dataset's edge it is filled, as are the
+ * *lost bytes that cannot be read. */
 static enum emd_status load_range(const struct mover *m, const uint64_t *origin, unsigned char *raw,
-                                  struct emd_error *err)
+                                  size_t *lost, struct emd_error *err)
 {
     size_t n = m->request->item_size;
     uint64_t offset = ravel(m->rank, m->request->dims, origin);
@@ -376,7 +446,7 @@ static enum emd_status load_range(const struct mover *m, const uint64_t *origin,
     }
     if (n < m->target_bytes)
         fill_elements(m, raw + n, m->target_bytes - n);
-    return read_source(m, raw, n, m->move->address + offset * m->request->item_size, err);
+    return read_range(m, raw, n, m->move->address + offset * m->request->item_size, lost, err);
 }
 
 static enum emd_status same_work(void *ctx, size_t job, unsigned slot_number, unsigned thread,
@@ -387,6 +457,10 @@ static enum emd_status same_work(void *ctx, size_t job, unsigned slot_number, un
     struct slot_buffers *slot = &m->slot[slot_number];
     uint64_t origin[EMD_RANK_MAX];
     enum emd_status status = EMD_OK;
+    bool loading = true; /* what fails then is the source's fault */
+    size_t lost = 0;
+    if (slot->damage != EMD_OK)
+        return EMD_OK; /* it could not be fetched */
     same_origin(m, job, origin);
     if (m->request->copy_stored) {
         const struct emd_chunk *chunk = &m->move->chunk[job];
@@ -419,33 +493,44 @@ static enum emd_status same_work(void *ctx, size_t job, unsigned slot_number, un
         else if (chunk)
             status = load_chunk(m, buffers, chunk, slot->fetched, buffers->raw, &raw, err);
         else
-            status = load_range(m, origin, buffers->raw, err);
+            status = load_range(m, origin, buffers->raw, &lost, err);
+        if (lost > 0) {
+            slot->damage = err->status;
+            slot->partly = true;
+            slot->error = *err;
+            chunk_failed(m, err->status, origin, &slot->error);
+        }
         if (status == EMD_OK && !plain)
             inspect_chunk(m, origin, raw);
+        loading = status != EMD_OK;
         if (status == EMD_OK)
             status = encode_chunk(m, buffers, origin, raw, slot, err);
     }
     if (status == EMD_OK)
         return EMD_OK;
     chunk_failed(m, status, origin, err);
-    if (!m->move->damaged || status == EMD_E_MEMORY)
+    if (!loading || !is_damage(m, status))
         return status;
     slot->damage = status;
     slot->error = *err;
     return EMD_OK;
 }
 
-static enum emd_status same_deliver(void *ctx, size_t job, unsigned slot, struct emd_error *err)
+static enum emd_status same_deliver(void *ctx, size_t job, unsigned slot_number,
+                                    struct emd_error *err)
 {
     struct mover *m = ctx;
+    struct slot_buffers *slot = &m->slot[slot_number];
+    const bool damaged = slot->damage != EMD_OK, partly = slot->partly;
     uint64_t origin[EMD_RANK_MAX];
-    if (m->slot[slot].damage != EMD_OK) {
-        m->slot[slot].damage = EMD_OK;
-        m->move->damaged(m->move->ctx, &m->slot[slot].error);
-        return EMD_OK;
-    }
     same_origin(m, job, origin);
-    return write_chunk(m, origin, &m->slot[slot], err);
+    slot->damage = EMD_OK;
+    slot->partly = false;
+    if (damaged)
+        report_damage(m, origin, m->request->target, &slot->error);
+    if (damaged && !partly)
+        return EMD_OK;
+    return write_chunk(m, origin, slot, err);
 }
 
 /* The buffer for a stored source chunk of a thread that reads. */
@@ -493,7 +578,8 @@ static enum emd_status place_chunks(struct mover *m, struct emd_error *err)
     m->placed_count = m->move->chunk_count;
     m->placed = malloc((m->placed_count + 1) * sizeof *m->placed);
     m->band = malloc((m->placed_count + 1) * sizeof *m->band);
-    if (!m->placed || !m->band)
+    m->lost = m->move->damaged ? calloc(m->placed_count + 1, sizeof *m->lost) : NULL;
+    if (!m->placed || !m->band || (m->move->damaged && !m->lost))
         return emd_fail(err, EMD_E_MEMORY, "out of memory for %zu chunks", m->placed_count);
     for (size_t i = 0; i < m->placed_count; i++) {
         chunk_origin(&m->source_grid, m->move->chunk[i].index, point);
@@ -538,7 +624,8 @@ static void enter_block(struct mover *m, uint64_t block, size_t *next)
             m->band[m->band_ranges++] = (struct band_range){m->placed[*next].band, *next, 1};
         (*next)++;
     }
-    m->complete = *next - first == grid_counts(m->rank, m->block_extent, m->request->source, count);
+    m->complete = !m->move->damaged &&
+                  *next - first == grid_counts(m->rank, m->block_extent, m->request->source, count);
 }
 
 /* Jobs of reading a block. */
@@ -586,13 +673,28 @@ static bool hangs_over(const struct mover *m, const uint64_t *origin)
     return false;
 }
 
+/* A placed chunk that cannot be read is one that does not exist. */
+static void lose_chunk(struct mover *m, size_t placed, const struct emd_error *error)
+{
+    uint64_t origin[EMD_RANK_MAX];
+    chunk_origin(&m->source_grid, m->placed[placed].chunk->index, origin);
+    m->lost[placed] = true;
+    report_damage(m, origin, m->request->source, error);
+}
+
 static enum emd_status band_fetch(void *ctx, size_t job, unsigned slot, struct emd_error *err)
 {
     struct mover *m = ctx;
     enum emd_status status = EMD_OK;
-    for (size_t i = 0; i < m->band[job].count && status == EMD_OK; i++)
-        status = fetch_chunk(m, m->placed[m->band[job].first + i].chunk,
-                             m->slot[slot].fetched + i * m->fetch_unit, err);
+    for (size_t i = 0; i < m->band[job].count && status == EMD_OK; i++) {
+        const size_t at = m->band[job].first + i;
+        status =
+            fetch_chunk(m, m->placed[at].chunk, m->slot[slot].fetched + i * m->fetch_unit, err);
+        if (is_damage(m, status)) {
+            lose_chunk(m, at, err);
+            status = EMD_OK;
+        }
+    }
     return status;
 }
 
@@ -657,7 +759,7 @@ static void scatter_piece(const struct mover *m, const struct cut *cut, const un
 }
 
 /* Reads and scatters a band: the range itself, or its source chunks one by one. */
-static enum emd_status scatter_band(const struct mover *m, size_t job, const struct cut *cut,
+static enum emd_status scatter_band(struct mover *m, size_t job, const struct cut *cut,
                                     const struct slot_buffers *slot, struct thread_buffers *buffers,
                                     struct emd_error *err)
 {
@@ -672,14 +774,27 @@ static enum emd_status scatter_band(const struct mover *m, size_t job, const str
             shape = cut->band.shape;
             size_t n = emd_box_bytes(m->rank, shape, m->request->item_size);
             uint64_t offset = ravel(m->rank, m->request->dims, origin);
-            status = read_source(m, buffers->raw, n,
-                                 m->move->address + offset * m->request->item_size, err);
+            size_t lost;
+            status = read_range(m, buffers->raw, n,
+                                m->move->address + offset * m->request->item_size, &lost, err);
+            if (lost > 0) {
+                chunk_failed(m, err->status, origin, err);
+                report_damage(m, origin, shape, err);
+            }
         } else {
-            const struct emd_chunk *chunk = m->placed[m->band[job].first + i].chunk;
+            const size_t at = m->band[job].first + i;
+            const struct emd_chunk *chunk = m->placed[at].chunk;
+            if (m->lost && m->lost[at])
+                continue; /* it could not be fetched */
             chunk_origin(&m->source_grid, chunk->index, origin);
             status = load_chunk(m, buffers, chunk,
                                 slot->fetched ? slot->fetched + i * m->fetch_unit : NULL,
                                 buffers->raw, &raw, err);
+            if (is_damage(m, status)) {
+                chunk_failed(m, status, origin, err);
+                lose_chunk(m, at, err);
+                continue;
+            }
         }
         if (status != EMD_OK)
             return chunk_failed(m, status, origin, err);
@@ -811,9 +926,12 @@ static void list_targets(struct mover *m)
     memset(m->touched, m->complete, (size_t)m->targets);
     for (size_t job = 0; !m->complete && job < band_jobs(m); job++) {
         for (size_t i = 0; i < m->band[job].count; i++) {
+            const size_t at = m->band[job].first + i;
             uint64_t origin[EMD_RANK_MAX];
             struct emd_touched touched;
-            chunk_origin(&m->source_grid, m->placed[m->band[job].first + i].chunk->index, origin);
+            if (m->lost && m->lost[at])
+                continue;
+            chunk_origin(&m->source_grid, m->placed[at].chunk->index, origin);
             emd_box_touched(&m->target_grid, origin, m->request->source, &touched);
             for (size_t k = 0; k < touched.total; k++)
                 m->touched[target_in_block(m, &touched, k)] = 1;
@@ -862,6 +980,8 @@ static enum emd_status move_block(struct mover *m, struct emd_pool *pool, struct
         status = run_pool(m, pool, band_jobs(m), m->fetch_unit > 0, block_read,
                           strips ? block_store : NULL, band_fetch, err);
     free_buffers(m);
+    if (m->lost) /* not those that only lost chunks would have touched */
+        list_targets(m);
     if (status == EMD_OK)
         status = make_buffers(m, &encoding, err);
     if (status == EMD_OK)
@@ -914,6 +1034,7 @@ enum emd_status emd_move_run(const struct emd_move *move, struct emd_pool *pool,
                       .target_bytes = emd_box_bytes(r->rank, r->target, r->item_size),
                       .band_bytes = emd_box_bytes(r->rank, move->plan->band, r->item_size)};
     enum emd_status status;
+    pthread_mutex_init(&m.report, NULL);
     if (!r->contiguous) {
         m.source_bytes = emd_box_bytes(r->rank, r->source, r->item_size);
         m.fetch_unit = emd_plan_fetch_unit(r);
@@ -927,6 +1048,8 @@ enum emd_status emd_move_run(const struct emd_move *move, struct emd_pool *pool,
     free(m.touched);
     free(m.todo);
     free(m.placed);
+    free(m.lost);
     free(m.band);
+    pthread_mutex_destroy(&m.report);
     return status;
 }

@@ -44,9 +44,13 @@ struct emd_move {
     /* An encoded target chunk. Called in a fixed order. */
     enum emd_status (*write)(void *ctx, const uint64_t *origin, const struct emd_encoded *chunk,
                              struct emd_error *err);
-    /* If not NULL: chunks that cannot be read and decoded go here instead of ending the run
-     * (SAME_GRID only). */
-    void (*damaged)(void *ctx, const struct emd_error *error);
+    /* If not NULL: what cannot be read and decoded goes here instead of ending the run: a source
+     * chunk at 'origin' of 'shape' elements (cut at the dataset's edge), which is then as if it had
+     * never been written, or of contiguous data the box in which elements cannot be read, which are
+     * filled with 'fill'. EMD_E_IO: the disk or the network failed. One call at a time, from any
+     * thread; with SAME_GRID in the order of the chunks. */
+    void (*damaged)(void *ctx, const uint64_t *origin, const uint64_t *shape,
+                    const struct emd_error *error);
     /* If not NULL: looks at each target chunk while it lies plain in memory, at its bytes from
      * 'begin' to 'end', all of them once, upwards. Any thread, chunks in any order; with
      * request->copy_stored only where it is verified. Parts other than the whole are multiples of

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/utf8.h"
 #include "hdf5/fdfile.h"
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
@@ -19,6 +20,9 @@
 
 /* One process looks at so many outputs: starting it takes longer than a look. */
 enum { LOOKS_AT_ONCE = 64 };
+
+/* Bytes for the list of what a salvage left out: an attribute holds 64 KiB. */
+enum { MOST_OF_LOSSES = 24 << 10 };
 
 /* Modification time as the provenance says it: exact, and a text, since JSON numbers may not be. */
 static void mtime_text(const struct timespec *mtime, char text[48])
@@ -41,9 +45,82 @@ static char *file_folder(const char *path)
     return folder;
 }
 
+/* Text of a file, which need not be UTF-8, as JSON text, which must. */
+static struct json_object *new_text(const char *text)
+{
+    char *clean = emd_utf8_clean(text, strlen(text));
+    struct json_object *o = clean ? json_object_new_string(clean) : NULL;
+    free(clean);
+    return o;
+}
+
+static struct json_object *new_numbers(const uint64_t *number, unsigned count)
+{
+    struct json_object *list = json_object_new_array();
+    for (unsigned i = 0; list && i < count; i++)
+        json_object_array_add(list, json_object_new_int64((int64_t)number[i]));
+    return list;
+}
+
+struct json_object *emd_loss_json(const struct emd_loss *loss)
+{
+    static const char *const kinds[] = {
+        [EMD_LOSS_LINK] = "link",           [EMD_LOSS_LINKS] = "links",
+        [EMD_LOSS_ATTRIBUTE] = "attribute", [EMD_LOSS_ATTRIBUTES] = "attributes",
+        [EMD_LOSS_COMMENT] = "comment",     [EMD_LOSS_DATA] = "data"};
+    const char *what = loss->rank == 0 ? kinds[loss->kind] : loss->is_chunk ? "chunk" : "elements";
+    struct json_object *o = json_object_new_object();
+    if (!o)
+        return NULL;
+    json_object_object_add(o, "what", json_object_new_string(what));
+    json_object_object_add(o, "object", new_text(loss->path));
+    if (loss->kind == EMD_LOSS_LINK)
+        json_object_object_add(o, "link", new_text(loss->name));
+    if (loss->kind == EMD_LOSS_ATTRIBUTE)
+        json_object_object_add(o, "attribute", new_text(loss->name));
+    if (loss->rank > 0) {
+        json_object_object_add(o, "offset", new_numbers(loss->box, loss->rank));
+        json_object_object_add(o, "shape", new_numbers(loss->box + loss->rank, loss->rank));
+    }
+    if (loss->frames > 0) {
+        json_object_object_add(o, "frame", json_object_new_int64((int64_t)loss->frame));
+        json_object_object_add(o, "frames", json_object_new_int64((int64_t)loss->frames));
+    }
+    json_object_object_add(o, "why", new_text(loss->why));
+    if (loss->trouble)
+        json_object_object_add(o, "retry", json_object_new_boolean(true));
+    return o;
+}
+
+/* What is missing: how much, and of it as much as an attribute holds. */
+static struct json_object *salvage_json(const struct emd_losses *losses)
+{
+    struct json_object *o = json_object_new_object(), *list = json_object_new_array();
+    size_t used = 0;
+    if (!o || !list) {
+        json_object_put(o);
+        json_object_put(list);
+        return NULL;
+    }
+    for (size_t i = 0; i < losses->count; i++) {
+        struct json_object *loss = emd_loss_json(&losses->loss[i]);
+        used += loss ? strlen(json_object_to_json_string_ext(loss, JSON_C_TO_STRING_PLAIN)) : 0;
+        if (!loss || used > MOST_OF_LOSSES) {
+            json_object_put(loss);
+            break;
+        }
+        json_object_array_add(list, loss);
+    }
+    json_object_object_add(o, "lost", json_object_new_int64((int64_t)losses->count));
+    json_object_object_add(o, "list", list);
+    return o;
+}
+
+static struct json_object *read_provenance(hid_t file);
+
 enum emd_status emd_provenance_write(hid_t file, const char *name_of_attribute,
                                      const struct emd_source *source, const char *codec,
-                                     struct emd_error *err)
+                                     const struct emd_losses *losses, struct emd_error *err)
 {
     char mtime[48], *name = file_name(source->path), *folder = file_folder(source->path);
     struct json_object *o = json_object_new_object();
@@ -61,6 +138,14 @@ enum emd_status emd_provenance_write(hid_t file, const char *name_of_attribute,
         json_object_object_add(o, "folder", json_object_new_string(folder));
     json_object_object_add(o, "size", json_object_new_int64(source->id.size));
     json_object_object_add(o, "mtime", json_object_new_string(mtime));
+    struct json_object *old = read_provenance(source->file), *lacking;
+    if (old && json_object_object_get_ex(old, "salvage", &lacking))
+        json_object_object_add(o, "source_salvage", json_object_get(lacking));
+    else if (old && json_object_object_get_ex(old, "source_salvage", &lacking))
+        json_object_object_add(o, "source_salvage", json_object_get(lacking));
+    json_object_put(old);
+    if (losses && losses->count > 0)
+        json_object_object_add(o, "salvage", salvage_json(losses));
     const char *text =
         json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     enum emd_status status = EMD_OK;
@@ -180,9 +265,16 @@ static void compare(struct emd_output *output, struct json_object *provenance,
     char *name = file_name(output->input), *folder = file_folder(output->input);
     const char *old_name = get_text(provenance, "source");
     const char *old_folder = get_text(provenance, "folder");
+    struct json_object *lacking = NULL;
+    if (provenance)
+        json_object_object_get_ex(provenance, "salvage", &lacking);
     if (!name || !folder) {
         output->state = EMD_OUTPUT_UNKNOWN;
         emd_fail(&output->why, EMD_E_IO, "cannot tell where %s lies", output->input);
+    } else if (lacking) {
+        emd_fail(&output->why, EMD_E_EXISTS,
+                 "%s is what was salvaged of %s/%s when it was damaged; move it away", output->path,
+                 old_folder, old_name);
     } else if (is_state(provenance, input)) {
         output->state = EMD_OUTPUT_DONE;
     } else if (strcmp(old_name, name) == 0 && strcmp(old_folder, folder) == 0) {

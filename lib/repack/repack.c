@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/safefile.h"
+#include "hdf5/fdfile.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
 #include "hdf5/rehearse.h"
@@ -45,11 +46,15 @@ struct repacker {
     size_t list_bytes; /* of the chunk lists that are kept until their datasets are copied */
     uint64_t *changed; /* addresses of other datasets with chunks or filters of our choice */
     size_t changed_count, changed_capacity;
-    const char *omit;       /* a provenance of the source, which is not carried over */
-    const char *provenance; /* the name of the output's */
+    const char *omit;         /* a provenance of the source, which is not carried over */
+    const char *provenance;   /* the name of the output's */
+    struct emd_losses losses; /* of a salvage */
+    struct emd_avoid avoid;
+    bool losses_missed; /* there was no memory for one */
 
     /* While a dataset is copied. */
     struct emd_dataset *current;
+    const char *path;
     hid_t src, dst, type;
     uint64_t pending; /* as emd_write_behind counts */
 };
@@ -160,7 +165,7 @@ static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl,
         r->result->frames = frames;
     enum emd_status status =
         emd_dataset_decide(r->source, id, path, r->options, emd_pool_threads(r->pool), r->budget,
-                           dcpl, &d, &need_plugin, err);
+                           dcpl, r->options->salvage ? &r->losses : NULL, &d, &need_plugin, err);
     if (status != EMD_OK)
         return status;
     r->result->need_plugin += need_plugin;
@@ -207,20 +212,47 @@ static enum emd_status choose(void *ctx, hid_t id, const char *path, hid_t dcpl,
     return EMD_OK;
 }
 
-static enum emd_status fetch_chunk(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
-                                   void *data, size_t n, struct emd_error *err)
+/* What the engine could not read. */
+static void on_damage(void *ctx, const uint64_t *origin, const uint64_t *shape,
+                      const struct emd_error *error)
 {
     struct repacker *r = ctx;
+    const unsigned rank = r->current->request.rank;
+    struct emd_error why = *error;
+    uint64_t box[2 * EMD_RANK_MAX];
+    const struct emd_loss loss = {.kind = EMD_LOSS_DATA,
+                                  .object = r->current->address,
+                                  .path = (char *)r->path,
+                                  .rank = rank,
+                                  .box = box,
+                                  .is_chunk = !r->current->request.contiguous};
+    memcpy(box, origin, rank * sizeof *box);
+    memcpy(box + rank, shape, rank * sizeof *box);
+    /* the engine names the chunk, which the loss does in its own way */
+    const char *rest =
+        strncmp(error->text, "chunk at (", 10) == 0 ? strstr(error->text, "): ") : NULL;
+    if (rest)
+        snprintf(why.text, sizeof why.text, "%s", rest + 3);
+    if (emd_losses_add(&r->losses, &loss, &why, NULL) != EMD_OK)
+        r->losses_missed = true;
+}
+
+static enum emd_status fetch_stored(struct repacker *r, const struct emd_chunk *chunk, void *data,
+                                    size_t n, struct emd_error *err)
+{
+    uint32_t mask;
+    const enum emd_status status =
+        emd_chunk_read(r->src, &r->current->chunks.grid, chunk, data, n, &mask, err);
+    if (status == EMD_OK)
+        r->current->chunks.chunk[chunk - r->current->chunks.chunk].mask = mask;
+    return status;
+}
+
+/* Decoded by HDF5: the part inside the dataset; the rest of an edge chunk is never seen. */
+static enum emd_status fetch_decoded(struct repacker *r, const uint64_t *origin, void *data,
+                                     size_t n, struct emd_error *err)
+{
     const struct emd_plan_request *q = &r->current->request;
-    if (q->fetch == EMD_FETCH_STORED) {
-        uint32_t mask;
-        enum emd_status status =
-            emd_chunk_read(r->src, &r->current->chunks.grid, chunk, data, n, &mask, err);
-        if (status == EMD_OK)
-            r->current->chunks.chunk[chunk - r->current->chunks.chunk].mask = mask;
-        return status;
-    }
-    /* Decoded by HDF5: the part inside the dataset; the rest of an edge chunk is never seen. */
     hsize_t start[EMD_RANK_MAX], count[EMD_RANK_MAX], whole[EMD_RANK_MAX], zero[EMD_RANK_MAX] = {0};
     for (unsigned a = 0; a < q->rank; a++) {
         uint64_t left = q->dims[a] - origin[a];
@@ -238,6 +270,18 @@ static enum emd_status fetch_chunk(void *ctx, const struct emd_chunk *chunk, con
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
     emd_hdf5_close(&space);
     emd_hdf5_close(&memory);
+    return status;
+}
+
+static enum emd_status fetch_chunk(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
+                                   void *data, size_t n, struct emd_error *err)
+{
+    struct repacker *r = ctx;
+    const enum emd_status status = r->current->request.fetch == EMD_FETCH_STORED
+                                       ? fetch_stored(r, chunk, data, n, err)
+                                       : fetch_decoded(r, origin, data, n, err);
+    if (status != EMD_OK && r->options->salvage)
+        emd_fdfile_forgive_reads();
     return status;
 }
 
@@ -327,8 +371,10 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
     if (!d)
         return emd_fail(err, EMD_E_CORRUPT, "%s: moved while it was copied", path);
     const bool kept = d->chunks.chunk || d->request.chunks == 0;
+    static const struct emd_chunk_salvage known; /* what the index cannot tell was entered before */
     if (!kept)
-        status = emd_chunk_list_get(src, r->source, EMD_CHUNKS_BY_INDEX, 0, &d->chunks, err);
+        status = emd_chunk_list_salvage(src, r->source, EMD_CHUNKS_BY_INDEX, 0,
+                                        r->options->salvage ? &known : NULL, &d->chunks, err);
     if (status == EMD_OK && d->chunks.count != d->request.chunks)
         status = emd_fail(err, EMD_E_CHANGED, "has another number of chunks than before");
     if (status != EMD_OK)
@@ -349,16 +395,20 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
                                   .ctx = r,
                                   .fetch = fetch_chunk,
                                   .write = write_chunk,
+                                  .damaged = r->options->salvage ? on_damage : NULL,
                                   .inspect = inspected ? inspect : NULL,
                                   .inspect_unit = inspect_unit,
                                   .progress = on_progress,
                                   .cancelled = is_cancelled};
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     r->current = d;
+    r->path = path;
     r->src = src;
     r->dst = dst;
     r->type = H5Dget_type(src);
     status = emd_move_run(&move, r->pool, err);
+    if (status == EMD_OK && r->losses_missed)
+        status = emd_fail(err, EMD_E_MEMORY, "out of memory");
     emd_hdf5_close(&r->type);
     emd_hdf5_quiet_end(&quiet);
     if (kept)
@@ -419,6 +469,39 @@ static enum emd_status plan_dataset(void *ctx, hid_t id, const char *path, struc
     return status;
 }
 
+/* Which frames of a stack a loss takes something from. */
+static void set_frames(struct repacker *r, struct emd_loss *loss)
+{
+    const struct emd_dataset *d = find_dataset(r, loss->object);
+    if (!d || !d->is_stack || loss->rank != d->request.rank)
+        return;
+    const uint64_t *start = loss->box, *extent = loss->box + loss->rank;
+    uint64_t first = 0, last = 0;
+    for (unsigned a = 0; a < loss->rank; a++)
+        if (extent[a] == 0)
+            return;
+    if (d->frames_last) {
+        first = start[2];
+        last = start[2] + extent[2] - 1;
+    }
+    for (unsigned a = 0; !d->frames_last && a + 2 < loss->rank; a++) {
+        first = first * d->request.dims[a] + start[a];
+        last = last * d->request.dims[a] + start[a] + extent[a] - 1;
+    }
+    loss->frame = first + 1;
+    loss->frames = last - first + 1;
+}
+
+/* All that the output lacks is known now. */
+static void settle_losses(struct repacker *r)
+{
+    emd_losses_settle(&r->losses);
+    for (size_t i = 0; i < r->losses.count; i++)
+        if (r->losses.loss[i].kind == EMD_LOSS_DATA)
+            set_frames(r, &r->losses.loss[i]);
+    r->result->lost = r->losses.count;
+}
+
 /* The finished temporary file, closed by HDF5. */
 static enum emd_status write_file(struct repacker *r, struct emd_error *err)
 {
@@ -428,14 +511,18 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
                                              .remark = remark,
                                              .rename_file = rename_file,
                                              .cancelled = is_cancelled,
-                                             .omit_root_attribute = r->omit};
+                                             .omit_root_attribute = r->omit,
+                                             .losses = r->options->salvage ? &r->losses : NULL,
+                                             .avoid = r->options->salvage ? &r->avoid : NULL};
     hid_t file = H5I_INVALID_HID;
     enum emd_status status = emd_tree_create(r->source, emd_safefile_fd(r->file), NULL, &file, err);
     if (status == EMD_OK)
         status = emd_tree_copy(r->source->file, file, &options, err);
+    settle_losses(r);
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     if (status == EMD_OK && r->options->provenance)
-        status = emd_provenance_write(file, r->provenance, r->source, r->options->codec.text, err);
+        status = emd_provenance_write(file, r->provenance, r->source, r->options->codec.text,
+                                      &r->losses, err);
     if (status == EMD_OK && H5Fflush(file, H5F_SCOPE_LOCAL) < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write %s", emd_safefile_temp(r->file));
     if (!emd_hdf5_close(&file) && status == EMD_OK)
@@ -464,6 +551,7 @@ static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
         .all = all,
         .omit_root_attribute = {r->omit, r->options->provenance ? r->provenance : r->omit},
         .rename_file = rename_file,
+        .losses = &r->losses,
         .ctx = r,
         .cancelled = is_cancelled};
     enum emd_status status = EMD_OK;
@@ -505,13 +593,15 @@ enum emd_status emd_repack_file(const char *input, const char *output,
     snprintf(result->codec, sizeof result->codec, "%s", options->codec.text);
     const struct emd_rehearse_options rehearsal = {.cancelled = is_cancelled,
                                                    .ctx = &r,
+                                                   .avoid = options->salvage ? &r.avoid : NULL,
                                                    .is_open = options->input_fd >= 0,
                                                    .fd = options->input_fd};
     enum emd_status status = emd_hdf5_register_filters(err);
     if (status == EMD_OK)
         status = emd_tree_rehearse(input, &rehearsal, err);
     if (status == EMD_OK)
-        status = emd_source_open_fd(options->input_fd, input, &r.source, err);
+        status = options->salvage ? emd_source_open_cut(options->input_fd, input, &r.source, err)
+                                  : emd_source_open_fd(options->input_fd, input, &r.source, err);
     if (status != EMD_OK)
         goto out;
     result->raw_bytes = (uint64_t)r.source->id.size;
@@ -563,7 +653,10 @@ enum emd_status emd_repack_file(const char *input, const char *output,
         const size_t first = companion ? 0 : 1;
         status = emd_safefile_commit(files + first, 2 - first, options->replace, err);
         r.file = companion = NULL; /* freed either way */
-        result->verified = status == EMD_OK && options->verify != EMD_VERIFY_NONE;
+        result->verified =
+            status == EMD_OK && options->verify != EMD_VERIFY_NONE && r.losses.count == 0;
+        for (size_t i = 0; i < r.losses.count && status == EMD_OK && options->lost; i++)
+            options->lost(options->ctx, &r.losses.loss[i]);
         if (status == EMD_OK)
             say_growth(&r);
     }
@@ -574,6 +667,7 @@ out:
         emd_dataset_free(r.dataset[i]);
     free(r.dataset);
     free(r.changed);
+    emd_losses_free(&r.losses);
     emd_source_close(r.source);
     free(r.folder);
     return status;

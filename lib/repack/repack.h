@@ -60,6 +60,7 @@ struct emd_repack_stack {
     const uint64_t *dims;                /* of the dataset */
 };
 
+struct emd_loss;
 struct emd_source;
 struct emd_safefile;
 
@@ -92,6 +93,7 @@ struct emd_repack_options {
     bool replace;    /* an existing output may go */
     bool provenance; /* leave the attribute "emdrepack" on the root group */
     bool recompress; /* encode anew also what would become larger by it */
+    bool salvage;    /* copy what can be read of a damaged file, and leave out the rest; 'lost' */
     bool dry_run;    /* plan only; no output */
     const struct emd_repack_inspector *inspector; /* may be NULL */
     int input_fd;      /* >= 0: the input, open for reading; its name is then only a name */
@@ -103,6 +105,8 @@ struct emd_repack_options {
     void (*note)(void *ctx, const char *text); /* what is being done, for -v */
     /* What the output cannot hold as the input does, or what could not be looked into. */
     void (*warning)(void *ctx, const char *text);
+    /* A salvage: a thing that the finished output lacks. */
+    void (*lost)(void *ctx, const struct emd_loss *loss);
     bool (*cancelled)(void *ctx);
     /* The name that the output shall hold where the source has 'file', the file of the external
      * link 'path': itself, or another that lives until the next call. 'path' NULL: asked again, to
@@ -119,6 +123,7 @@ struct emd_repack_result {
     uint64_t kept;         /* datasets left as they are stored, which is smaller */
     uint64_t need_plugin;  /* datasets that still need a filter plugin, with codec gzip or none */
     uint64_t warnings;     /* given to options->warning */
+    uint64_t lost;         /* what a salvage had to leave out */
     uint64_t unchecked;    /* datasets that emd_repack_check could not look into */
     bool verified;
     char codec[64]; /* of the largest image stack, with its parameters */
@@ -136,7 +141,12 @@ size_t emd_repack_budget(const struct emd_repack_options *options);
 
 /* Repacks 'input' into 'output'. On failure nothing exists under the output's name that did not
  * before, and no temporary file is left. Uses 'pool' for its work; one call at a time a pool, and
- * one at a time a process (HDF5 has one global state). */
+ * one at a time a process (HDF5 has one global state).
+ *
+ * With options->salvage, EMD_OK also where the source is damaged and the output lacks something:
+ * result->lost says how much, options->lost was told what, the output's provenance says it, and the
+ * output does not count as verified, although all that is in it was compared as ever, nor as done
+ * (emd_output_state). */
 enum emd_status emd_repack_file(const char *input, const char *output,
                                 const struct emd_repack_options *options, struct emd_pool *pool,
                                 struct emd_repack_result *result, struct emd_error *err);

@@ -223,7 +223,8 @@ static enum emd_status verify(struct verifier *v, struct emd_error *err)
         .ctx = v,
         .dataset = verify_dataset,
         .omit_root_attribute = {job->omit_root_attribute[0], job->omit_root_attribute[1]},
-        .rename_file = job->rename_file ? rename_file : NULL};
+        .rename_file = job->rename_file ? rename_file : NULL,
+        .losses = job->losses};
     enum emd_status status = EMD_OK;
     v->moved = malloc((job->count + 1) * sizeof *v->moved);
     if (!v->moved)

@@ -32,6 +32,7 @@ struct emd_verification {
     const char *omit_root_attribute[2]; /* of the source, of the finished file; may be NULL */
     void *ctx;
     const char *(*rename_file)(void *ctx, const char *path, const char *file); /* as in tree.h */
+    const struct emd_losses *losses; /* of a salvage, settled; NULL: none */
     bool (*cancelled)(void *ctx);
 };
 
