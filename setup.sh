@@ -24,7 +24,7 @@ msgpack=libmsgpack-dev
 ! grep -qx 'ID=debian' /etc/os-release ||
   [ "$(sed -n 's/^VERSION_ID="\([0-9]*\)"/\1/p' /etc/os-release)" = 12 ] || msgpack=libmsgpack-c-dev
 demo_packages="hdf5-tools python3-h5py"
-test_packages="check hdf5-tools python3-h5py python3-numpy python3-hdf5plugin
+test_packages="check hdf5-tools python3-h5py python3-numpy python3-hdf5plugin python3-xxhash
   hdf5-filter-plugin-blosc-serial hdf5-filter-plugin util-linux procps file
   csh tcsh fish zsh dash shellcheck rsync openssh-server binutils bitshuffle python3-scipy dials
   chromium chromium-driver slurm-wlm munge"

@@ -21,6 +21,7 @@
 #include "common/message.h"
 #include "common/options.h"
 #include "common/signals.h"
+#include "contenthashes.h"
 #include "dials/maskfile.h"
 #include "hdf5/guard.h"
 #include "hdf5/source.h"
@@ -43,7 +44,7 @@ struct pixels {
 struct arguments {
     enum action action;
     int actions; /* how many were asked for */
-    bool no_pixels, quiet;
+    bool no_pixels, quiet, hash;
     const char *dataset, *png, *mask;
     size_t image; /* --metadata */
     bool has_frames;
@@ -855,6 +856,9 @@ static enum emd_status take_rings(void *into, const struct emd_option *option, c
 static const struct emd_option options[] = {
     {0, "json", NULL, EMD_OPTION_CALL, .take = take_action, .number = SHOW_JSON,
      .help = "one JSON object per file"},
+    {0, "hash", NULL, EMD_OPTION_FLAG, .at = AT(hash),
+     .help = "a hash of the content, the same whatever the storage; fails where another one was "
+             "recorded in the file"},
     {0, "metadata", "[N]", EMD_OPTION_CALL, .take = take_metadata, .number = SHOW_METADATA,
      .help = "the JSON metadata of image N (from 1; default 1)"},
     {0, "tilt", NULL, EMD_OPTION_CALL, .take = take_action, .number = SHOW_TILT,
@@ -916,6 +920,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *args)
         return emd_usage_error("XDS reads the largest image of a file: --xds takes no --dataset");
     if (optind == argc)
         return emd_usage_error("no files given");
+    if (args->hash && (args->action > SHOW_JSON || args->dataset || args->no_pixels))
+        return emd_usage_error("--hash goes with --json only");
     if (args->actions > 1)
         return emd_usage_error("choose one of --json, --metadata, --tilt, --xds, --mask and --png");
     if (!args->png && (args->has_frames || args->rings || args->mode != EMD_PICTURE_FRAMES))
@@ -1079,8 +1085,14 @@ int main(int argc, char **argv)
     if (code >= 0)
         return emd_finish(code);
     code = EMD_EXIT_OK;
-    if (args.png || args.mask) /* elsewhere nothing needs tidying up */
+    if (args.png || args.mask || args.hash) /* elsewhere nothing needs tidying up */
         emd_signals_init();
+    if (args.hash) {
+        const bool json = args.action == SHOW_JSON;
+        code = emd_print_hashes(argv + optind, (size_t)(argc - optind), json, is_cancelled);
+        emd_signals_reraise();
+        return emd_finish(code);
+    }
     const size_t files = (size_t)(argc - optind);
     const bool many = files > 1;
     struct row *rows = calloc(files, sizeof *rows);

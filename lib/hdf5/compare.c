@@ -14,15 +14,18 @@
 #include "hdf5/comparejob.h"
 #include "hdf5/filters.h"
 #include "hdf5/h5call.h"
+#include "hdf5/treejob.h"
 
 enum { DEFAULT_BUFFER = 4 << 20 };
 
 #if H5_VERSION_GE(1, 12, 0)
 typedef H5L_info2_t link_info;
 #define iterate_links H5Literate2
+#define get_link_info H5Lget_info2
 #else
 typedef H5L_info_t link_info;
 #define iterate_links H5Literate
+#define get_link_info H5Lget_info
 #endif
 
 /* Puts the pair's path in front of a failure. */
@@ -164,6 +167,20 @@ static herr_t list_attribute(hid_t object, const char *name, const H5A_info_t *i
     return emd_name_add(list, name, &entry) ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
+enum emd_status emd_list_attributes(hid_t object, size_t limit, struct emd_name_list *list,
+                                    struct emd_error *err)
+{
+    *list = (struct emd_name_list){.limit = limit, .ordered = true, .err = err};
+    const herr_t listed =
+        H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_attribute, list);
+    if (listed < 0 && list->status == EMD_OK)
+        emd_hdf5_fail(err, EMD_E_CORRUPT, "has attributes that cannot be listed");
+    emd_names_sort(list);
+    if (listed >= 0)
+        return EMD_OK;
+    return list->status != EMD_OK ? list->status : EMD_E_CORRUPT;
+}
+
 /* Whether the copy is known to lack something of the first object of a pair. */
 static bool is_lost(const struct emd_comparison *c, uint32_t row, enum emd_loss_kind kind,
                     const char *name)
@@ -177,14 +194,11 @@ static enum emd_status list_attributes(const struct emd_comparison *c, uint32_t 
 {
     for (int side = 0; side < 2; side++) {
         struct emd_name_list *list = &lists->list[side];
-        *list = (struct emd_name_list){.limit = c->names_limit[side], .ordered = true, .err = err};
-        if (H5Aiterate2(object[side], H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_attribute, list) <
-                0 &&
+        const enum emd_status status =
+            emd_list_attributes(object[side], c->names_limit[side], list, err);
+        if (status != EMD_OK &&
             (side != 0 || list->status != EMD_OK || !is_lost(c, row, EMD_LOSS_ATTRIBUTES, NULL)))
-            return list->status != EMD_OK
-                       ? list->status
-                       : emd_hdf5_fail(err, EMD_E_CORRUPT, "has attributes that cannot be listed");
-        emd_names_sort(list);
+            return status;
     }
     return EMD_OK;
 }
@@ -238,8 +252,13 @@ static herr_t list_link(hid_t group, const char *name, const link_info *info, vo
                              .kind = (int)info->type,
                              .cset = (int)info->cset};
     listing->list.ordered = listing->list.ordered && info->corder_valid;
-    (void)group;
-    if (info->type != H5L_TYPE_HARD) {
+    if (info->type > H5L_TYPE_EXTERNAL) { /* told wrongly while its class is not known */
+        link_info known;
+        listing->list.status = emd_hdf5_know_link_class(info->type, listing->list.err);
+        if (listing->list.status != EMD_OK || get_link_info(group, name, &known, H5P_DEFAULT) < 0)
+            return H5_ITER_ERROR;
+        entry.value = known.u.val_size;
+    } else if (info->type != H5L_TYPE_HARD) {
         entry.value = info->u.val_size;
     } else {
 #if H5_VERSION_GE(1, 12, 0)
@@ -254,23 +273,32 @@ static herr_t list_link(hid_t group, const char *name, const link_info *info, vo
     return emd_name_add(&listing->list, name, &entry) ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
+enum emd_status emd_list_links(hid_t file, hid_t group, size_t limit, struct emd_name_list *list,
+                               struct emd_error *err)
+{
+    struct listing listing = {.list = {.limit = limit, .ordered = true, .err = err}, .file = file};
+    const herr_t listed =
+        iterate_links(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link, &listing);
+    *list = listing.list;
+    if (listed < 0 && list->status == EMD_OK)
+        emd_hdf5_fail(err, EMD_E_CORRUPT, "has links that cannot be listed");
+    emd_names_sort(list);
+    if (listed >= 0)
+        return EMD_OK;
+    return list->status != EMD_OK ? list->status : EMD_E_CORRUPT;
+}
+
 static enum emd_status list_links(const struct emd_comparison *c, uint32_t row,
                                   const hid_t group[2], struct two_lists *lists,
                                   struct emd_error *err)
 {
     for (int side = 0; side < 2; side++) {
-        struct listing listing = {
-            .list = {.limit = c->names_limit[side], .ordered = true, .err = err},
-            .file = c->file[side]};
-        const herr_t listed =
-            iterate_links(group[side], H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link, &listing);
-        lists->list[side] = listing.list;
-        if (listed < 0 &&
-            (side != 0 || listing.list.status != EMD_OK || !is_lost(c, row, EMD_LOSS_LINKS, NULL)))
-            return listing.list.status != EMD_OK
-                       ? listing.list.status
-                       : emd_hdf5_fail(err, EMD_E_CORRUPT, "has links that cannot be listed");
-        emd_names_sort(&lists->list[side]);
+        struct emd_name_list *list = &lists->list[side];
+        const enum emd_status status =
+            emd_list_links(c->file[side], group[side], c->names_limit[side], list, err);
+        if (status != EMD_OK &&
+            (side != 0 || list->status != EMD_OK || !is_lost(c, row, EMD_LOSS_LINKS, NULL)))
+            return status;
     }
     return EMD_OK;
 }

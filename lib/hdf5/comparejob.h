@@ -100,9 +100,32 @@ void emd_names_free(struct emd_name_list *list);
  * order. */
 bool emd_names_same_order(struct emd_name_list *a, struct emd_name_list *b);
 
+/* Links of a group of 'file', and attributes of an object, sorted by name. */
+enum emd_status emd_list_links(hid_t file, hid_t group, size_t limit, struct emd_name_list *list,
+                               struct emd_error *err);
+enum emd_status emd_list_attributes(hid_t object, size_t limit, struct emd_name_list *list,
+                                    struct emd_error *err);
+
 /* ---- comparevalues.c ---- */
 
-struct emd_part;
+enum emd_part_kind {
+    EMD_PART_PLAIN,
+    EMD_PART_STRING,
+    EMD_PART_OBJECT,
+    EMD_PART_REGION,
+    EMD_PART_GROUP,
+    EMD_PART_ARRAY,
+    EMD_PART_SEQUENCE
+};
+/* A part of an element; members of a compound by their offsets. */
+struct emd_part {
+    enum emd_part_kind kind;
+    size_t offset, size; /* in the parent's element */
+    size_t count;        /* of an array */
+    struct emd_part *child, *next;
+};
+/* Blocks of a region beyond which its bounds and the number of its elements must do. */
+enum { EMD_MOST_BLOCKS = 1 << 16 };
 struct emd_parts {
     size_t size; /* bytes of an element in memory */
     bool variable, references;
@@ -112,6 +135,12 @@ struct emd_parts {
 /* The parts of a type as it lies in memory. */
 enum emd_status emd_parts_make(hid_t type, struct emd_parts *parts, struct emd_error *err);
 void emd_parts_free(struct emd_parts *parts);
+
+/* What a reference is: null; undefined (an address of ones); gone, for an object that no link
+ * leads to any more (whether its bytes are still there is an accident); or one of the pairs. */
+enum emd_target { EMD_TARGET_NULL, EMD_TARGET_UNDEFINED, EMD_TARGET_GONE, EMD_TARGET_PAIR };
+enum emd_target emd_find_target(const struct emd_comparison *c, int side, H5R_type_t kind,
+                                const void *reference, size_t n, uint32_t *row);
 
 /* The first of 'count' elements that differs; 'count' where none does. */
 size_t emd_parts_difference(const struct emd_comparison *c, const struct emd_parts *parts,

@@ -9,25 +9,7 @@
 #include "hdf5/comparejob.h"
 #include "hdf5/h5call.h"
 
-/* Blocks of a region beyond which its bounds and the number of its elements must do. */
-enum { NESTING_MAX = 64, MOST_BLOCKS = 1 << 16 };
-
-enum part_kind {
-    PART_PLAIN,
-    PART_STRING,
-    PART_OBJECT,
-    PART_REGION,
-    PART_GROUP,
-    PART_ARRAY,
-    PART_SEQUENCE
-};
-
-struct emd_part {
-    enum part_kind kind;
-    size_t offset, size; /* in the parent's element */
-    size_t count;        /* of an array */
-    struct emd_part *child, *next;
-};
+enum { NESTING_MAX = 64 };
 
 static void free_part(struct emd_part *part)
 {
@@ -42,11 +24,24 @@ static void free_part(struct emd_part *part)
 static enum emd_status make_part(hid_t type, unsigned depth, struct emd_part **out,
                                  struct emd_error *err);
 
+/* Puts a member in its place by offset; 'last' is where the one before went: most come in order. */
+static struct emd_part *insert_part(struct emd_part *parent, struct emd_part *child,
+                                    struct emd_part *last)
+{
+    struct emd_part **at = last && last->offset <= child->offset ? &last->next : &parent->child;
+    while (*at && (*at)->offset <= child->offset)
+        at = &(*at)->next;
+    child->next = *at;
+    *at = child;
+    return child;
+}
+
 static enum emd_status make_members(hid_t type, unsigned depth, struct emd_part *part,
                                     struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
     const int members = H5Tget_nmembers(type);
+    struct emd_part *last = NULL;
     if (members < 0)
         return emd_hdf5_fail(err, EMD_E_CORRUPT, "has a type that cannot be read");
     for (int i = 0; i < members && status == EMD_OK; i++) {
@@ -57,8 +52,7 @@ static enum emd_status make_members(hid_t type, unsigned depth, struct emd_part 
         emd_hdf5_close(&member);
         if (child) {
             child->offset = H5Tget_member_offset(type, (unsigned)i);
-            child->next = part->child;
-            part->child = child;
+            last = insert_part(part, child, last);
             if (child->offset > part->size || child->size > part->size - child->offset)
                 status = emd_fail(err, EMD_E_CORRUPT, "has a member outside its compound");
         }
@@ -77,11 +71,11 @@ static enum emd_status make_items(hid_t type, unsigned depth, struct emd_part *p
     if (status != EMD_OK)
         return status;
     part->count = part->size / part->child->size;
-    if (part->kind == PART_ARRAY && part->child->kind == PART_PLAIN) {
+    if (part->kind == EMD_PART_ARRAY && part->child->kind == EMD_PART_PLAIN) {
         /* an array of plain items is plain */
         free_part(part->child);
         part->child = NULL;
-        part->kind = PART_PLAIN;
+        part->kind = EMD_PART_PLAIN;
     }
     return EMD_OK;
 }
@@ -101,19 +95,19 @@ static enum emd_status make_part(hid_t type, unsigned depth, struct emd_part **o
         return emd_fail(err, EMD_E_UNSUPPORTED, "has more than %d types inside each other",
                         NESTING_MAX);
     if (class == H5T_VLEN || class == H5T_ARRAY) {
-        part->kind = class == H5T_VLEN ? PART_SEQUENCE : PART_ARRAY;
+        part->kind = class == H5T_VLEN ? EMD_PART_SEQUENCE : EMD_PART_ARRAY;
         return make_items(type, depth, part, err);
     }
     if (class == H5T_COMPOUND) {
-        part->kind = PART_GROUP;
+        part->kind = EMD_PART_GROUP;
         return make_members(type, depth, part, err);
     }
     if (class == H5T_STRING && H5Tis_variable_str(type) > 0)
-        part->kind = PART_STRING;
+        part->kind = EMD_PART_STRING;
     else if (class == H5T_REFERENCE && H5Tequal(type, H5T_STD_REF_OBJ) > 0)
-        part->kind = PART_OBJECT;
+        part->kind = EMD_PART_OBJECT;
     else if (class == H5T_REFERENCE && H5Tequal(type, H5T_STD_REF_DSETREG) > 0)
-        part->kind = PART_REGION;
+        part->kind = EMD_PART_REGION;
     else if (class == H5T_REFERENCE)
         return emd_fail(err, EMD_E_UNSUPPORTED, "has references of a kind not known here");
     return EMD_OK;
@@ -126,13 +120,13 @@ static enum emd_status make_part(hid_t type, unsigned depth, struct emd_part **o
 static void survey(const struct emd_part *part, bool array, bool compound, struct emd_parts *found)
 {
     for (; part; part = part->next) {
-        const bool variable = part->kind == PART_STRING || part->kind == PART_SEQUENCE;
+        const bool variable = part->kind == EMD_PART_STRING || part->kind == EMD_PART_SEQUENCE;
         found->variable |= variable;
-        found->references |= part->kind == PART_OBJECT || part->kind == PART_REGION;
+        found->references |= part->kind == EMD_PART_OBJECT || part->kind == EMD_PART_REGION;
         found->singly |= variable && compound;
         if (part->child)
-            survey(part->child, array || part->kind == PART_ARRAY,
-                   compound || (array && part->kind == PART_GROUP), found);
+            survey(part->child, array || part->kind == EMD_PART_ARRAY,
+                   compound || (array && part->kind == EMD_PART_GROUP), found);
     }
 }
 
@@ -155,44 +149,40 @@ void emd_parts_free(struct emd_parts *parts)
 
 /* ---- references ---- */
 
-/* What a reference is: null; undefined (an address of ones); gone, for an object that no link
- * leads to any more (whether its bytes are still there is an accident); or one of the pairs. */
-enum target_kind { TARGET_NULL, TARGET_UNDEFINED, TARGET_GONE, TARGET_PAIR };
-
-static enum target_kind find_target(const struct emd_comparison *c, int side, H5R_type_t kind,
-                                    const void *reference, size_t n, uint32_t *row)
+enum emd_target emd_find_target(const struct emd_comparison *c, int side, H5R_type_t kind,
+                                const void *reference, size_t n, uint32_t *row)
 {
     static const unsigned char null[sizeof(hdset_reg_ref_t) + sizeof(hobj_ref_t)];
     uint64_t address;
     *row = EMD_NO_PAIR;
     if (memcmp(reference, null, n) == 0)
-        return TARGET_NULL;
+        return EMD_TARGET_NULL;
     memcpy(&address, reference, sizeof address);
     if (address == HADDR_UNDEF)
-        return TARGET_UNDEFINED;
+        return EMD_TARGET_UNDEFINED;
     if (kind == H5R_OBJECT) /* that is the object's address */
         *row = emd_pair_find(c, side, address);
     if (*row != EMD_NO_PAIR)
-        return TARGET_PAIR;
+        return EMD_TARGET_PAIR;
     hid_t target = H5Rdereference2(c->file[side], H5P_DEFAULT, kind, reference);
     if (target >= 0 && emd_hdf5_address(target, &address, NULL) == EMD_OK)
         *row = emd_pair_find(c, side, address);
     emd_hdf5_close(&target);
-    return *row == EMD_NO_PAIR ? TARGET_GONE : TARGET_PAIR;
+    return *row == EMD_NO_PAIR ? EMD_TARGET_GONE : EMD_TARGET_PAIR;
 }
 
 /* A copy has null where the original's object is gone. */
 static bool same_targets(const struct emd_comparison *c, H5R_type_t kind, const void *a,
-                         const void *b, size_t n, enum target_kind *which)
+                         const void *b, size_t n, enum emd_target *which)
 {
     uint32_t row[2];
-    const enum target_kind x = find_target(c, 0, kind, a, n, &row[0]);
-    const enum target_kind y = find_target(c, 1, kind, b, n, &row[1]);
+    const enum emd_target x = emd_find_target(c, 0, kind, a, n, &row[0]);
+    const enum emd_target y = emd_find_target(c, 1, kind, b, n, &row[1]);
     *which = x;
-    if (x == TARGET_PAIR || y == TARGET_PAIR)
+    if (x == EMD_TARGET_PAIR || y == EMD_TARGET_PAIR)
         return x == y && row[0] == row[1];
-    const bool nowhere[2] = {x == TARGET_NULL || x == TARGET_GONE,
-                             y == TARGET_NULL || y == TARGET_GONE};
+    const bool nowhere[2] = {x == EMD_TARGET_NULL || x == EMD_TARGET_GONE,
+                             y == EMD_TARGET_NULL || y == EMD_TARGET_GONE};
     return nowhere[0] == nowhere[1];
 }
 
@@ -204,7 +194,7 @@ static bool same_blocks(hid_t a, hid_t b)
                      points ? H5Sget_select_elem_npoints(b) : H5Sget_select_hyper_nblocks(b)};
     if (rank < 1 || n[0] < 0 || n[0] != n[1])
         return false;
-    if (n[0] > MOST_BLOCKS)
+    if (n[0] > EMD_MOST_BLOCKS)
         return true;
     const size_t bytes = (size_t)n[0] * (size_t)rank * (points ? 1 : 2) * sizeof(hsize_t);
     hsize_t *list[2] = {calloc(1, bytes + 1), calloc(1, bytes + 1)};
@@ -244,15 +234,15 @@ static bool same_regions(const struct emd_comparison *c, const void *a, const vo
 static bool same_references(const struct emd_comparison *c, const struct emd_part *part,
                             const unsigned char *a, const unsigned char *b)
 {
-    const bool region = part->kind == PART_REGION;
+    const bool region = part->kind == EMD_PART_REGION;
     const size_t n = region ? sizeof(hdset_reg_ref_t) : sizeof(hobj_ref_t);
     unsigned char reference[2][sizeof(hdset_reg_ref_t) + sizeof(hobj_ref_t)] = {{0}};
-    enum target_kind kind;
+    enum emd_target kind;
     memcpy(reference[0], a, n);
     memcpy(reference[1], b, n);
     return same_targets(c, region ? H5R_DATASET_REGION : H5R_OBJECT, reference[0], reference[1], n,
                         &kind) &&
-           (!region || kind != TARGET_PAIR || same_regions(c, reference[0], reference[1]));
+           (!region || kind != EMD_TARGET_PAIR || same_regions(c, reference[0], reference[1]));
 }
 
 /* ---- elements ---- */
@@ -261,35 +251,35 @@ static bool same_part(const struct emd_comparison *c, const struct emd_part *par
                       const unsigned char *a, const unsigned char *b)
 {
     switch (part->kind) {
-    case PART_PLAIN:
+    case EMD_PART_PLAIN:
         break;
-    case PART_STRING: {
+    case EMD_PART_STRING: {
         const char *text[2];
         memcpy(&text[0], a, sizeof text[0]);
         memcpy(&text[1], b, sizeof text[1]);
         return text[0] && text[1] ? strcmp(text[0], text[1]) == 0 : text[0] == text[1];
     }
-    case PART_OBJECT:
-    case PART_REGION:
+    case EMD_PART_OBJECT:
+    case EMD_PART_REGION:
         return same_references(c, part, a, b);
-    case PART_GROUP:
+    case EMD_PART_GROUP:
         for (const struct emd_part *child = part->child; child; child = child->next)
             if (!same_part(c, child, a + child->offset, b + child->offset))
                 return false;
         return true;
-    case PART_ARRAY:
+    case EMD_PART_ARRAY:
         for (size_t i = 0; i < part->count; i++)
             if (!same_part(c, part->child, a + i * part->child->size, b + i * part->child->size))
                 return false;
         return true;
-    case PART_SEQUENCE: {
+    case EMD_PART_SEQUENCE: {
         hvl_t list[2];
         memcpy(&list[0], a, sizeof list[0]);
         memcpy(&list[1], b, sizeof list[1]);
         const unsigned char *p = list[0].p, *q = list[1].p;
         if (list[0].len != list[1].len || (list[0].len > 0 && (!p || !q)))
             return false;
-        if (part->child->kind == PART_PLAIN)
+        if (part->child->kind == EMD_PART_PLAIN)
             return list[0].len == 0 || memcmp(p, q, list[0].len * part->child->size) == 0;
         for (size_t i = 0; i < list[0].len; i++)
             if (!same_part(c, part->child, p + i * part->child->size, q + i * part->child->size))

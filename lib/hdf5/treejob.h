@@ -159,6 +159,9 @@ enum emd_status emd_job_copy_comment(hid_t src, hid_t dst, struct emd_error *err
  * what fails. */
 enum emd_status emd_job_copy_links(struct emd_job *job, uint32_t row, struct emd_error *err);
 
+/* Before the value of a user-defined link, or its size, is asked for. */
+enum emd_status emd_hdf5_know_link_class(H5L_type_t id, struct emd_error *err);
+
 /* All attributes of an open object. */
 enum emd_status emd_job_copy_attributes(struct emd_job *job, uint32_t row, hid_t src, hid_t dst,
                                         struct emd_error *err);

@@ -115,7 +115,7 @@ static hid_t lead_nowhere(const char *name, hid_t group, const void *value, size
     return H5I_INVALID_HID;
 }
 
-static enum emd_status know_class(H5L_type_t id, struct emd_error *err)
+enum emd_status emd_hdf5_know_link_class(H5L_type_t id, struct emd_error *err)
 {
     const H5L_class_t class = {.version = H5L_LINK_CLASS_T_VERS,
                                .id = id,
@@ -193,7 +193,7 @@ static enum emd_status copy_link(struct linking *linking, const char *name)
             status = link_hard(linking, name, &info, list, &named);
         else if (info.type == H5L_TYPE_SOFT || info.type == H5L_TYPE_EXTERNAL)
             status = link_by_value(linking, name, &info, list);
-        else if ((status = know_class(info.type, err)) == EMD_OK) {
+        else if ((status = emd_hdf5_know_link_class(info.type, err)) == EMD_OK) {
             /* Only now does HDF5 tell how long its value is. */
             if (get_link_info(linking->src, name, &info, H5P_DEFAULT) < 0)
                 status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look it up");

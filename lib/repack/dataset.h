@@ -7,6 +7,7 @@
 
 #include <hdf5.h>
 
+#include "codec/elementhash.h"
 #include "hdf5/chunks.h"
 #include "hdf5/losses.h"
 #include "repack/move.h"
@@ -36,6 +37,8 @@ struct emd_dataset {
     struct emd_chunk_hash *hash; /* with request.hash: of the target chunks written so far */
     size_t hashes, hash_capacity;
     struct emd_written written; /* the target chunks so far */
+    bool hashed;                /* 'content' is the hash of all its elements */
+    uint32_t content[EMD_ELEMENT_LANES];
 };
 
 /* Frames of an open dataset of images: of a Velox stack its last axis, of others all axes before

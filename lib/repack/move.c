@@ -287,6 +287,9 @@ static enum emd_status encode_chunk(const struct mover *m, struct thread_buffers
     const struct emd_pipeline *pipeline = m->move->target_pipeline;
     if (m->request->hash)
         slot->hash = emd_box_hash(&m->target_grid, origin, raw);
+    slot->size = 0;
+    if (!m->move->write)
+        return EMD_OK;
     enum emd_status status =
         emd_pipeline_encode(pipeline, buffers->work, raw, m->target_bytes, slot->out,
                             m->request->target_bound, &slot->size, &slot->mask, err);
@@ -311,7 +314,8 @@ static enum emd_status write_chunk(const struct mover *m, const uint64_t *origin
                                    const struct slot_buffers *slot, struct emd_error *err)
 {
     const struct emd_encoded encoded = {slot->out, slot->size, slot->mask, slot->hash};
-    enum emd_status status = m->move->write(m->move->ctx, origin, &encoded, err);
+    enum emd_status status =
+        m->move->write ? m->move->write(m->move->ctx, origin, &encoded, err) : EMD_OK;
     report_progress(m, m->target_bytes);
     return status == EMD_OK ? EMD_OK : chunk_failed(m, status, origin, err);
 }

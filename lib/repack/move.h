@@ -41,7 +41,7 @@ struct emd_move {
      * is right from then on), or the whole decoded chunk; n is that size. */
     enum emd_status (*fetch)(void *ctx, const struct emd_chunk *chunk, const uint64_t *origin,
                              void *data, size_t n, struct emd_error *err);
-    /* An encoded target chunk. Called in a fixed order. */
+    /* An encoded target chunk. Called in a fixed order. NULL: nothing is encoded. */
     enum emd_status (*write)(void *ctx, const uint64_t *origin, const struct emd_encoded *chunk,
                              struct emd_error *err);
     /* If not NULL: what cannot be read and decoded goes here instead of ending the run: a source

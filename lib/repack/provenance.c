@@ -16,6 +16,7 @@
 #include "hdf5/fdfile.h"
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
+#include "hdf5/treehash.h"
 #include "repack/repack.h"
 
 /* One process looks at so many outputs: starting it takes longer than a look. */
@@ -23,6 +24,8 @@ enum { LOOKS_AT_ONCE = 64 };
 
 /* Bytes for the list of what a salvage left out: an attribute holds 64 KiB. */
 enum { MOST_OF_LOSSES = 24 << 10 };
+
+static const char hash_name_key[] = "hash_name", hash_key[] = "hash", absent_key[] = "no_hash";
 
 /* Modification time as the provenance says it: exact, and a text, since JSON numbers may not be. */
 static void mtime_text(const struct timespec *mtime, char text[48])
@@ -120,6 +123,7 @@ static struct json_object *read_provenance(hid_t file);
 
 enum emd_status emd_provenance_write(hid_t file, const char *name_of_attribute,
                                      const struct emd_source *source, const char *codec,
+                                     const char *hash, const char *absent,
                                      const struct emd_losses *losses, struct emd_error *err)
 {
     char mtime[48], *name = file_name(source->path), *folder = file_folder(source->path);
@@ -146,6 +150,12 @@ enum emd_status emd_provenance_write(hid_t file, const char *name_of_attribute,
     json_object_put(old);
     if (losses && losses->count > 0)
         json_object_object_add(o, "salvage", salvage_json(losses));
+    if (*hash) {
+        json_object_object_add(o, hash_name_key, json_object_new_string(EMD_HASH_NAME));
+        json_object_object_add(o, hash_key, json_object_new_string(hash));
+    } else {
+        json_object_object_add(o, absent_key, json_object_new_string(absent));
+    }
     const char *text =
         json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
     enum emd_status status = EMD_OK;
@@ -238,6 +248,20 @@ static bool is_same_time(const struct timespec *a, const struct timespec *b)
         if (x - x % unit == y - y % unit)
             return x == y || x % unit == 0 || y % unit == 0;
     return false;
+}
+
+void emd_provenance_read_hash(hid_t file, struct emd_content_hash *content)
+{
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
+    struct json_object *o = read_provenance(file);
+    if (o) {
+        snprintf(content->recorded, sizeof content->recorded, "%s", get_text(o, hash_key));
+        snprintf(content->recorded_name, sizeof content->recorded_name, "%s",
+                 get_text(o, hash_name_key));
+        snprintf(content->absent, sizeof content->absent, "%s", get_text(o, absent_key));
+    }
+    json_object_put(o);
+    emd_hdf5_quiet_end(&quiet);
 }
 
 static bool is_state(struct json_object *provenance, const struct stat *st)

@@ -25,7 +25,9 @@
 #include "hdf5/rehearse.h"
 #include "hdf5/source.h"
 #include "hdf5/tree.h"
+#include "hdf5/treehash.h"
 #include "hdf5/visit.h"
+#include "repack/contenthash.h"
 #include "repack/dataset.h"
 #include "repack/provenance.h"
 #include "repack/verify.h"
@@ -55,6 +57,8 @@ struct repacker {
     /* While a dataset is copied. */
     struct emd_dataset *current;
     const char *path;
+    bool inspected;                /* the inspector sees its chunks */
+    struct emd_element_hash *hash; /* of its elements; NULL: not wanted */
     hid_t src, dst, type;
     uint64_t pending; /* as emd_write_behind counts */
 };
@@ -326,7 +330,51 @@ static enum emd_status write_chunk(void *ctx, const uint64_t *origin,
 static void inspect(void *ctx, const uint64_t *origin, const void *raw, size_t begin, size_t end)
 {
     const struct repacker *r = ctx;
-    r->options->inspector->chunk(r->options->inspector->ctx, origin, raw, begin, end);
+    if (r->hash)
+        emd_element_hash_add(r->hash, origin, r->current->request.target, raw, begin, end);
+    if (r->inspected)
+        r->options->inspector->chunk(r->options->inspector->ctx, origin, raw, begin, end);
+}
+
+/* For the hash of the elements of a dataset on their way. Its chunks all come by if they are
+ * decoded. */
+static enum emd_status begin_hash(struct repacker *r, const struct emd_dataset *d,
+                                  struct emd_error *err)
+{
+    struct emd_element_layout layout = {.rank = d->request.rank,
+                                        .dims = d->request.dims,
+                                        .item_size = d->request.item_size,
+                                        .fill = d->fill};
+    struct emd_byte_run *run;
+    r->hash = NULL;
+    if (!r->options->provenance || (d->request.copy_stored && !d->request.verify))
+        return EMD_OK;
+    enum emd_status status = emd_tree_hash_runs(r->type, &run, &layout.runs, err);
+    if (status != EMD_OK)
+        return status;
+    layout.run = run;
+    status = emd_element_hash_new(&layout, &r->hash, err);
+    free(run);
+    return status;
+}
+
+static void end_hash(struct repacker *r, struct emd_dataset *d, bool complete)
+{
+    d->hashed = r->hash && complete;
+    if (d->hashed)
+        emd_element_hash_get(r->hash, d->content);
+    emd_element_hash_free(r->hash);
+    r->hash = NULL;
+}
+
+/* Parts of chunks that both the inspector (0: whole chunks) and the hash take. */
+static size_t common_unit(const struct repacker *r, size_t inspected)
+{
+    const size_t unit =
+        r->hash ? emd_element_hash_unit(r->hash, r->current->request.target) : inspected;
+    if (!r->inspected)
+        return unit;
+    return unit > 0 && inspected % unit == 0 ? inspected : 0;
 }
 
 /* Whether the inspector wants to see this dataset. */
@@ -379,8 +427,16 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
         status = emd_fail(err, EMD_E_CHANGED, "has another number of chunks than before");
     if (status != EMD_OK)
         return emd_fail_prefix(err, status, "%s", path);
+    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     size_t inspect_unit = 0;
-    const bool inspected = is_inspected(r, d, path, &inspect_unit);
+    r->current = d;
+    r->path = path;
+    r->src = src;
+    r->dst = dst;
+    r->type = H5Dget_type(src);
+    r->inspected = is_inspected(r, d, path, &inspect_unit);
+    status = r->type < 0 ? emd_hdf5_fail(err, EMD_E_CORRUPT, "has a type that cannot be read")
+                         : begin_hash(r, d, err);
     const struct emd_move move = {.request = &d->request,
                                   .plan = &d->plan,
                                   .fd = r->source->fd,
@@ -396,19 +452,15 @@ static enum emd_status copy(void *ctx, hid_t src, hid_t dst, const char *path,
                                   .fetch = fetch_chunk,
                                   .write = write_chunk,
                                   .damaged = r->options->salvage ? on_damage : NULL,
-                                  .inspect = inspected ? inspect : NULL,
-                                  .inspect_unit = inspect_unit,
+                                  .inspect = r->inspected || r->hash ? inspect : NULL,
+                                  .inspect_unit = common_unit(r, inspect_unit),
                                   .progress = on_progress,
                                   .cancelled = is_cancelled};
-    struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
-    r->current = d;
-    r->path = path;
-    r->src = src;
-    r->dst = dst;
-    r->type = H5Dget_type(src);
-    status = emd_move_run(&move, r->pool, err);
+    if (status == EMD_OK)
+        status = emd_move_run(&move, r->pool, err);
     if (status == EMD_OK && r->losses_missed)
         status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+    end_hash(r, d, status == EMD_OK);
     emd_hdf5_close(&r->type);
     emd_hdf5_quiet_end(&quiet);
     if (kept)
@@ -502,6 +554,96 @@ static void settle_losses(struct repacker *r)
     r->result->lost = r->losses.count;
 }
 
+static int by_address(const void *a, const void *b)
+{
+    const struct emd_dataset *x = *(struct emd_dataset *const *)a;
+    const struct emd_dataset *y = *(struct emd_dataset *const *)b;
+    return x->address < y->address ? -1 : x->address > y->address;
+}
+
+/* Datasets by address, while the content is hashed. */
+struct content_hash {
+    struct repacker *r;
+    struct emd_dataset **sorted;
+    struct emd_content_reader reader;
+};
+
+static enum emd_status hash_dataset(void *ctx, uint64_t address, hid_t dataset, hid_t type,
+                                    const struct emd_element_layout *layout,
+                                    uint32_t lane[EMD_ELEMENT_LANES], bool *known,
+                                    struct emd_error *err)
+{
+    const struct content_hash *c = ctx;
+    struct emd_dataset key = {.address = address}, *wanted = &key;
+    struct emd_dataset *const *found =
+        c->r->count == 0
+            ? NULL
+            : bsearch(&wanted, c->sorted, c->r->count, sizeof(struct emd_dataset *), by_address);
+    (void)type;
+    if (!found)
+        return emd_content_dataset(&c->reader, dataset, layout, lane, known, err);
+    if (!(*found)->hashed)
+        return emd_fail(err, EMD_E_UNSUPPORTED,
+                        "its chunks were copied without being decoded (--verify=none)");
+    memcpy(lane, (*found)->content, sizeof(*found)->content);
+    *known = true;
+    return EMD_OK;
+}
+
+static const char *rename_quietly(void *ctx, const char *path, const char *file)
+{
+    const struct content_hash *c = ctx;
+    return rename_file(c->r, path, file);
+}
+
+static bool is_hash_cancelled(void *ctx)
+{
+    const struct content_hash *c = ctx;
+    return is_cancelled(c->r);
+}
+
+/* The content hash, of the values that were read. Where there is none, 'absent' says why. */
+static enum emd_status hash_content(struct repacker *r, char *absent, size_t size,
+                                    struct emd_error *err)
+{
+    unsigned char hash[EMD_HASH_BYTES];
+    struct content_hash c = {.r = r,
+                             .sorted = malloc((r->count + 1) * sizeof(struct emd_dataset *)),
+                             .reader = {.options = r->options,
+                                        .pool = r->pool,
+                                        .source = r->source,
+                                        .cancelled = is_cancelled,
+                                        .ctx = r}};
+    const struct emd_tree_hash_options options = {.ctx = &c,
+                                                  .dataset = hash_dataset,
+                                                  .cancelled = is_hash_cancelled,
+                                                  .omit_root_attribute = r->omit,
+                                                  .rename_file = rename_quietly};
+    struct emd_error why = {EMD_OK, ""};
+    if (r->losses.count > 0) {
+        snprintf(absent, size, "something could not be read, and is not in this copy (--salvage)");
+        free(c.sorted);
+        return EMD_OK;
+    }
+    if (!c.sorted)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    for (size_t i = 0; i < r->count; i++)
+        c.sorted[i] = r->dataset[i];
+    if (r->count > 1)
+        qsort(c.sorted, r->count, sizeof(struct emd_dataset *), by_address);
+    const enum emd_status status = emd_tree_hash(r->source->file, &options, hash, &why);
+    free(c.sorted);
+    if (status == EMD_OK) {
+        emd_content_text(hash, r->result->content_hash);
+        return EMD_OK;
+    }
+    if (status == EMD_E_CANCELLED || status == EMD_E_MEMORY || status == EMD_E_IO)
+        return emd_fail(err, status, "%s", why.text);
+    snprintf(absent, size, "%.200s", why.text);
+    note(r, "no content hash: %s", why.text);
+    return EMD_OK;
+}
+
 /* The finished temporary file, closed by HDF5. */
 static enum emd_status write_file(struct repacker *r, struct emd_error *err)
 {
@@ -514,15 +656,18 @@ static enum emd_status write_file(struct repacker *r, struct emd_error *err)
                                              .omit_root_attribute = r->omit,
                                              .losses = r->options->salvage ? &r->losses : NULL,
                                              .avoid = r->options->salvage ? &r->avoid : NULL};
+    char absent[256] = "";
     hid_t file = H5I_INVALID_HID;
     enum emd_status status = emd_tree_create(r->source, emd_safefile_fd(r->file), NULL, &file, err);
     if (status == EMD_OK)
         status = emd_tree_copy(r->source->file, file, &options, err);
     settle_losses(r);
+    if (status == EMD_OK && r->options->provenance)
+        status = hash_content(r, absent, sizeof absent, err);
     struct emd_hdf5_quiet quiet = emd_hdf5_quiet_begin();
     if (status == EMD_OK && r->options->provenance)
         status = emd_provenance_write(file, r->provenance, r->source, r->options->codec.text,
-                                      &r->losses, err);
+                                      r->result->content_hash, absent, &r->losses, err);
     if (status == EMD_OK && H5Fflush(file, H5F_SCOPE_LOCAL) < 0)
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write %s", emd_safefile_temp(r->file));
     if (!emd_hdf5_close(&file) && status == EMD_OK)

@@ -91,7 +91,7 @@ struct emd_repack_options {
     uint64_t chunk[EMD_RANK_MAX];
     size_t memory;   /* bytes for all buffers; 0: a quarter of RAM, at most 2 GiB */
     bool replace;    /* an existing output may go */
-    bool provenance; /* leave the attribute "emdrepack" on the root group */
+    bool provenance; /* leave the attribute "emdrepack" on the root group, with the content hash */
     bool recompress; /* encode anew also what would become larger by it */
     bool salvage;    /* copy what can be read of a damaged file, and leave out the rest; 'lost' */
     bool dry_run;    /* plan only; no output */
@@ -114,6 +114,8 @@ struct emd_repack_options {
     const char *(*rename_file)(void *ctx, const char *path, const char *file);
 };
 
+enum { EMD_CONTENT_HASH_TEXT = 33 }; /* 32 hexadecimal digits and NUL */
+
 struct emd_repack_result {
     uint64_t frames;       /* of the longest image stack */
     uint64_t raw_bytes;    /* size of the source file */
@@ -126,7 +128,8 @@ struct emd_repack_result {
     uint64_t lost;         /* what a salvage had to leave out */
     uint64_t unchecked;    /* datasets that emd_repack_check could not look into */
     bool verified;
-    char codec[64]; /* of the largest image stack, with its parameters */
+    char codec[64];                           /* of the largest image stack, with its parameters */
+    char content_hash[EMD_CONTENT_HASH_TEXT]; /* left in the provenance; "": there is none */
 };
 
 /* Options with every default. */
@@ -194,5 +197,20 @@ enum emd_status emd_repack_compare(const char *a, const char *b,
                                    void (*differs)(void *ctx, const char *object, const char *what),
                                    uint64_t most, struct emd_repack_result *result,
                                    struct emd_error *err);
+
+/* What a file holds, as docs/content-hash.md defines it, and what its provenance says of that. */
+struct emd_content_hash {
+    char hash[EMD_CONTENT_HASH_TEXT];
+    char recorded[EMD_CONTENT_HASH_TEXT]; /* when it was written; "": not */
+    char recorded_name[64];               /* of the definition; "": of none */
+    char absent[256];                     /* why nothing was recorded; "" where nothing says so */
+};
+
+/* Computes the content hash of a file from its values, by all threads and within the budget of the
+ * options. EMD_E_UNSUPPORTED: it has none, as the text says; the other fields of *content are
+ * filled in then, too. Whether it is the recorded one is for the caller to see. */
+enum emd_status emd_repack_hash(const char *path, const struct emd_repack_options *options,
+                                struct emd_pool *pool, struct emd_content_hash *content,
+                                struct emd_error *err);
 
 #endif

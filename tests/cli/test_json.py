@@ -82,6 +82,7 @@ class Json(unittest.TestCase):
         self.check("emdinfo", self.lines("emdinfo", "--json", "a.emd"))
         failed = self.lines("emdinfo", "--json", "absent.emd", code=1)
         self.check("emdinfo", failed)
+        self.check("emdinfo", self.lines("emdinfo", "--json", "--hash", "a.emd"))
         self.assertEqual(failed[0]["file"], "absent.emd")
 
     def test_emdwatch(self):
