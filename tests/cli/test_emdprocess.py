@@ -430,8 +430,10 @@ class Limits(Case):
     def test_cores(self):
         for i in range(5):
             self.movie(f"c{i}.emd")
-        script = 'date +%s.%N > begin; sleep 0.8; date +%s.%N > one.txt'
-        self.recipe(("one", script + "' - ${nproc} '"), head="set other =")
+        # As many as shall run at once wait for each other, however slowly they start.
+        script = ('date +%s.%N > begin; i=0; while [ $(ls ../../*/test/begin | wc -l) -lt $1 ] && [ $i -lt 300 ]; '
+                  'do i=$((i + 1)); sleep 0.1; done; sleep 0.3; date +%s.%N > one.txt')
+        self.recipe(("one", script + "' - ${want} ${nproc} '"), head="set want = 1")
 
         def most():
             events = []
@@ -444,12 +446,18 @@ class Limits(Case):
                 peak = max(peak, busy)
             return peak
 
-        self.run_tool("-j", "3")
+        def run(*options):
+            for i in range(5):
+                if os.path.exists(f"c{i}/test/begin"):
+                    os.unlink(f"c{i}/test/begin")
+            self.run_tool(*options, "--force")
+
+        self.run_tool("-j", "3", "-D", "want=3")
         self.assertEqual(most(), 3)
-        self.run_tool("-j", "3", "-D", "nproc=2", "--force")
+        run("-j", "3", "-D", "nproc=2")
         self.assertEqual(most(), 1)
         self.assertIn(" 2 ", read("c0/test/emdprocess.one.log"))
-        self.run_tool("-j", "4", "-D", "nproc=2", "--force")
+        run("-j", "4", "-D", "nproc=2", "-D", "want=2")
         self.assertEqual(most(), 2)
         self.run_tool("-j", "6", "--one", "c1", "--force")
         self.assertIn(" 6 ", read("c1/test/emdprocess.one.log"))
