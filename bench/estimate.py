@@ -41,7 +41,7 @@ def measure(args, work, size, table):
     for case in CASES:
         options = case.format(q=size // 4, h=size // 2, t=5 * size // 8, s=size // 32)
         for gain, dose in NOISE:
-            subprocess.run([benchlib.emd_tool(args, "emdsim"), "-q", "-f", "--size", str(size), "--frames", "60",
+            subprocess.run([benchlib.emd_tool(args, "emdsim"), "-q", "-f", "--size", str(size), "--frames", str(args.frames),
                             "--gain", str(gain), "--dose", str(dose), "--omit", "gain", "--truth", truth_name,
                             *options.split(), movie], check=True)
             out = subprocess.run([benchlib.emd_tool(args, "emdinfo"), "--json", movie], check=True,
@@ -63,13 +63,14 @@ def measure(args, work, size, table):
 def main():
     parser = benchlib.parser(__doc__)
     parser.add_argument("--sizes", default="512,1024,2048", help="(%(default)s)")
+    parser.add_argument("--frames", type=int, default=60, help="(%(default)s)")
     args = parser.parse_args()
     with benchlib.scratch_folder(args) as work:
         for size in map(int, args.sizes.split(",")):
             table = benchlib.Table("options", "gain", "dose", "centre off, px", "its sigma", "pedestal off",
                                    "its sigma", "gain / true", "stop covered", "too much")
             measure(args, work, size, table)
-            benchlib.record(f"estimate: {size} x {size}", table, args, notes=["60 frames; read noise 1.5 counts"])
+            benchlib.record(f"estimate: {size} x {size}", table, args, notes=[f"{args.frames} frames; read noise 1.5 counts"])
 
 
 if __name__ == "__main__":
