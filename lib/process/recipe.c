@@ -22,7 +22,7 @@ static const char *const common[] = {
     "pedestal", "panel_gain",   "distance",   "beam_centre",     "axis",        "trusted_range",
     "gain",     "d_min",        "pixel_size", "d_min_integrate", "d_min_scale", "d_min_rescale",
     "mask",     "space_group",  "unit_cell",  "image_range",     "nbins",       "hkl_tolerance",
-    "keep",     "max_lattices", "spots_max"};
+    "keep",     "max_lattices", "spots_max",  "wavelength"};
 
 /* A megabyte of recipe is none. */
 enum { SIZE_LIMIT = 1 << 20, COUNT_LIMIT = 1000 };

@@ -749,12 +749,14 @@ cat > imported.expt <<EXPT
   "origin": [-1.792, 1.904, -618]}], "hierarchy": {"fast_axis": [1, 0, 0], "slow_axis": [0, 1, 0],
   "origin": [-0.112, -0.224, 0]}}],
  "goniometer": [{"rotation_axis": [0, -1, 0]}], "scan": [{"image_range": [1, 12]}],
+ "beam": [{"wavelength": $(sed -n 's/^wavelength=//p' arguments | grep . || echo 0.02508)}],
  "imageset": [{"mask": "$(sed -n 's/^lookup.mask=//p' arguments)"}]}
 EXPT
 """
 FAKE_FIND_SPOTS = "#!/bin/sh\necho strong > strong.refl\necho \"Saved ${SPOTS:-30} reflections to strong.refl\"\n"
 GEOMETRY_RECIPE = """
 set distance =
+set wavelength =
 set beam_centre =
 set panel_gain =
 set pedestal = -40
@@ -764,7 +766,7 @@ set image_range =
 set mask =
 set spots_max =
 stage import
-  command = dials.import ${movie} distance=${distance} panel.gain=${panel_gain} axis=${axis} \\
+  command = dials.import ${movie} distance=${distance} wavelength=${wavelength} panel.gain=${panel_gain} axis=${axis} \\
             panel.trusted_range=${trusted_range} panel.pedestal=${pedestal} image_range=${image_range} lookup.mask=${mask}
   inputs  = ${movie} ${mask}
   outputs = imported.expt
@@ -851,6 +853,19 @@ class Geometry(unittest.TestCase):
         self.assertIn("warning: distance: the nominal camera length of 618 mm is not calibrated", status)
         run = subprocess.run([EMDLIST, "test"], capture_output=True, text=True, check=True)
         self.assertIn("c/test", run.stdout)
+
+    def test_wavelength(self):
+        """Without a voltage the usual one is taken, and that is said."""
+        self.movie()
+        self.assertNotIn("warning: wavelength", self.run_tool("--status"))
+        self.assertRegex(self.run_tool("--instrument", recipe=()), r"wavelength +0.02508 +metadata")
+        os.unlink("images/c.emd")
+        self.movie("--omit", "voltage")
+        self.assertIn("warning: wavelength: no voltage is recorded, 200 kV is assumed", self.run_tool("--status"))
+        self.run_tool("-D", "wavelength=0.01969")
+        self.assertEqual(self.arguments()["wavelength"], "0.01969")
+        self.assertNotIn("warning: wavelength", self.run_tool("-D", "wavelength=0.01969", "--status"))
+        self.assertIn("wavelength 0.01969 A (-D)", self.run_tool("-D", "wavelength=0.01969", "--status"))
 
     def test_other_reader(self):
         self.movie()

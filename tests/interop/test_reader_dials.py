@@ -101,11 +101,12 @@ class Reader(unittest.TestCase):
 
     def test_warnings(self):
         subprocess.run([os.path.join(BIN, "emdsim"), "-q", "--size", "64", "--frames", "30", "--rest", "6:4",
-                        "--omit", "gain,distance", "bare.emd"], check=True)
+                        "--omit", "gain,distance,voltage", "bare.emd"], check=True)
         out, panel = self.dials_import("bare.emd", DXTBX)
         self.assertIn("the stage turns in images 7 to 26 only: import with image_range=7,26", out)
         self.assertIn("no camera length is recorded, 2000 mm assumed", out)
         self.assertIn("no gain is recorded, 1 assumed", out)
+        self.assertIn("no voltage is recorded, 200 kV assumed", out)
         self.assertEqual(panel["gain"], 1)
 
 

@@ -70,6 +70,7 @@ static void take(struct json_object *image, struct movie_facts *f)
     f->height = number(image, "height");
     f->frames = number(image, "frames");
     f->binning = number(image, "binning");
+    f->wavelength = number(image, "wavelength_A");
     f->camera_length = number(image, "camera_length_mm");
     f->implied_length = number(image, "implied_distance_mm");
     f->gain = number(image, "gain");
@@ -94,7 +95,7 @@ static bool mark_of(const char *movie, char mark[static 128])
     struct stat st;
     if (stat(movie, &st) != 0)
         return false;
-    snprintf(mark, 128, "%" PRId64 " %" PRId64 ".%09ld " EMDTOOLS_VERSION " 2", (int64_t)st.st_size,
+    snprintf(mark, 128, "%" PRId64 " %" PRId64 ".%09ld " EMDTOOLS_VERSION " 3", (int64_t)st.st_size,
              (int64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     return true;
 }

@@ -18,6 +18,7 @@ struct movie_facts {
     char instrument[64], camera[48];
     double width, height, frames;
     double binning;
+    double wavelength;                    /* A, of the metadata's voltage */
     double camera_length, implied_length; /* mm: nominal; from the pixel size */
     double gain;        /* pixel value per electron; of the metadata unless the pixels contradict */
     char gain_from[16]; /* "metadata" or "pixels" */

@@ -396,6 +396,7 @@ class FormatVeloxEMD(FormatHDF5):
         volts = _number(self._first, "Optics", "AccelerationVoltage")
         if not volts or volts <= 0:
             volts = 200000.0
+            _warn(self._image_file, "no voltage is recorded, 200 kV assumed: give geometry.beam.wavelength=")
         # h / sqrt(2 m e V (1 + e V / 2 m c^2)) in Angstrom
         wavelength = 12.2642594 / math.sqrt(volts * (1 + 0.978475598e-6 * volts))
         model = {
