@@ -3,6 +3,7 @@
 """The command line of every program: help within 80 columns that agrees with manual and completions,
 and how options are read and misread."""
 
+import functools
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ def run(program, *words, code=0, cwd=None):
     return done
 
 
+@functools.lru_cache(None)
 def help_of(program):
     done = run(program, "--help")
     assert not done.stderr, done.stderr
