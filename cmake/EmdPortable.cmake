@@ -25,7 +25,7 @@ endfunction()
 emd_portable_run(${EMDTOOLS_PYTHON} ${emd_portable}/oldglibc.py stubs ${EMDTOOLS_GLIBC}
                  ${emd_portable_out})
 file(REMOVE ${emd_portable_out}/libportable.a)
-foreach(name nonshared startup blosc_stderr nos3)
+foreach(name nonshared startup streams nos3)
   emd_portable_run(${CMAKE_C_COMPILER} -std=c11 -D_GNU_SOURCE -O2 -fPIC -fvisibility=hidden
                    -fno-builtin -Wall -Wextra -c ${emd_portable}/${name}.c
                    -o ${emd_portable_out}/${name}.o)
@@ -34,13 +34,19 @@ foreach(name nonshared startup blosc_stderr nos3)
                ${emd_portable}/${name}.c ${emd_portable}/oldglibc.py)
 endforeach()
 
-# c-blosc for shared libraries.
-find_library(emd_portable_blosc blosc REQUIRED)
-emd_portable_run(${CMAKE_OBJCOPY} --redefine-sym stderr=emd_blosc_stderr ${emd_portable_blosc}
-                 ${emd_portable_out}/libblosc.a)
+# emd_portable_pic(<imported target> <library>): a copy of a static library that can be part of a
+# shared one (streams.c), in its place.
+function(emd_portable_pic target name)
+  find_library(emd_portable_${name} NAMES ${name} HINTS ${HDF5_LIBRARY_DIRS} REQUIRED)
+  emd_portable_run(${CMAKE_OBJCOPY} --redefine-sym stderr=emd_portable_stderr
+                   --redefine-sym stdout=emd_portable_stdout ${emd_portable_${name}}
+                   ${emd_portable_out}/lib${name}.a)
+  set_target_properties(${target} PROPERTIES INTERFACE_LINK_LIBRARIES ${emd_portable_out}/lib${name}.a)
+endfunction()
 
 # At the end of each link command: what static libraries need of each other, and the old glibc.
-add_link_options(-nodefaultlibs LINKER:--gc-sections LINKER:-Bsymbolic LINKER:--exclude-libs,ALL
+add_link_options(-nodefaultlibs LINKER:--gc-sections LINKER:-Bsymbolic
+  $<$<NOT:$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>>:LINKER:--exclude-libs,ALL>
   $<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:LINKER:--wrap=__libc_start_main>)
 # -lm and the like in front of it find the old ones, too.
 link_directories(BEFORE ${emd_portable_out})

@@ -18,7 +18,7 @@ static inline enum emd_status emd_take_codec(void *into, const struct emd_option
 /* clang-format off */
 #define EMD_OPTION_CODEC(field, text)                                                              \
     {'c', "codec", "NAME[:LEVEL]", EMD_OPTION_CALL, .take = emd_take_codec, .at = (field),         \
-     .complete = "words:auto blosc zstd gzip bitshuffle edc none", .help = (text)}
+     .complete = "words:auto blosc zstd gzip bitshuffle bitshuffle:lz4 edc none", .help = (text)}
 #define EMD_OPTION_THREADS(field)                                                                  \
     {'j', "threads", "N", EMD_OPTION_LONG, .at = (field), .low = 1, .high = 1024,                  \
      .help = "busy threads in all (default: all cores)"}

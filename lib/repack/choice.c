@@ -24,6 +24,7 @@ static const struct preset presets[] = {
     {"gzip", "deflate", true, 1, 9, 4, 1, 0, {4}},
     {"zstd", "zstd", true, -7, 22, 1, 1, 0, {1}},
     {"blosc", "blosc", false, 1, 9, 1, 7, 4, {0, 0, 0, 0, 1, 2, 5}},
+    {"bitshuffle:lz4", "bitshuffle", false, 0, 0, 0, 5, 0, {0, 0, 0, 0, 2}},
     {"bitshuffle", "bitshuffle", false, 1, 22, 3, 6, 5, {0, 0, 0, 0, 3, 3}},
     {"edc", "edc", false, 1, 3, 2, 1, 0, {2}},
 };
@@ -57,10 +58,11 @@ enum emd_status emd_codec_choice_parse(const char *text, struct emd_codec_choice
     }
     for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
         const struct preset *p = &presets[i];
-        if (strcmp(name, p->name) != 0)
+        const bool takes_level = p->high != 0; /* else the whole text is its name */
+        if (strcmp(takes_level ? name : text, p->name) != 0)
             continue;
         long level = p->standard;
-        if (text[n] == ':') {
+        if (takes_level && text[n] == ':') {
             char *end;
             level = strtol(text + n + 1, &end, 10);
             if (end == text + n + 1 || *end != '\0' || level < p->low || level > p->high ||
@@ -78,14 +80,15 @@ enum emd_status emd_codec_choice_parse(const char *text, struct emd_codec_choice
         struct emd_filter *filter = &choice->pipeline.filter[choice->pipeline.count - 1];
         filter->cd_count = p->cd_count;
         memcpy(filter->cd, p->cd, p->cd_count * sizeof *p->cd);
-        filter->cd[p->level_at] = (unsigned)level;
+        if (takes_level)
+            filter->cd[p->level_at] = (unsigned)level;
         if (filter->codec->id == EMD_FILTER_BLOSC)
             filter->tune =
                 19; /* blocks of 512 KiB: what auto.c measures as best with bit shuffle */
         return EMD_OK;
     }
     return emd_fail(err, EMD_E_ARGUMENT,
-                    "no codec of this name (auto, blosc, zstd, gzip, bitshuffle, edc, none)");
+                    "no codec of this name (auto, blosc, zstd, gzip, bitshuffle, bitshuffle:lz4, edc, none)");
 }
 
 void emd_pipeline_describe(const struct emd_pipeline *pipeline, char *text, size_t size)
@@ -101,6 +104,8 @@ void emd_pipeline_describe(const struct emd_pipeline *pipeline, char *text, size
         if (f->codec->id == EMD_FILTER_BLOSC && f->cd_count == 7 && f->cd[5] < 3 && f->cd[6] < 6)
             n = snprintf(text + used, size - used, "%sblosc-%s:%u %s", plus, blosc_codec[f->cd[6]],
                          f->cd[4], blosc_shuffle[f->cd[5]]);
+        else if (f->codec->id == EMD_FILTER_BITSHUFFLE && f->cd_count > 4 && f->cd[4] == 2)
+            n = snprintf(text + used, size - used, "%sbitshuffle-lz4", plus);
         else if (f->cd_count == 1 && f->codec->id != EMD_FILTER_SHUFFLE)
             n = snprintf(text + used, size - used, "%s%s:%d", plus, f->codec->name, (int)f->cd[0]);
         else

@@ -19,7 +19,7 @@ SOURCE = os.environ["EMDTOOLS_SOURCE_DIR"]
 BIN = os.environ["EMDTOOLS_BIN"]
 PLUGINS = os.environ["EMDTOOLS_PLUGINS"]
 PYTHON = os.environ["EMDTOOLS_PYTHON"]
-CODECS = ("none", "gzip", "zstd", "blosc", "bitshuffle", "edc")
+CODECS = ("none", "gzip", "zstd", "blosc", "bitshuffle", "bitshuffle:lz4", "edc")
 MODE = sys.argv.pop(1) if len(sys.argv) > 1 else "tree"
 OLD_DEBIAN = "bullseye"
 

@@ -24,7 +24,7 @@ EMDREPACK = os.path.join(BIN, "emdrepack")
 OURS = os.environ["EMDTOOLS_PLUGINS"]
 DEBIAN = "/usr/lib/x86_64-linux-gnu/hdf5/serial/plugins"
 VELOX = sorted(glob.glob(os.path.join(os.environ.get("EMDTOOLS_TEST_DATA", ""), "velox", "*.emd")))
-CODECS = ("auto", "blosc", "zstd", "gzip", "bitshuffle", "edc", "none")
+CODECS = ("auto", "blosc", "zstd", "gzip", "bitshuffle", "bitshuffle:lz4", "edc", "none")
 
 os.environ["HDF5_PLUGIN_PATH"] = OURS  # of this process, too
 
@@ -179,11 +179,25 @@ class Readers(unittest.TestCase):
                     plugins="/nonexistent")
                 self.readable(source, "packed.emd", OURS)
 
+    def test_bitshuffle_lz4(self):
+        """As neggia, durin and jHDF know it: one filter, its own five parameters, no level."""
+        source = simulated("readers.emd")
+        run(EMDREPACK, "-q", "-f", "-c", "bitshuffle:lz4", "--checksum=never", source, "packed.emd")
+        with h5py.File("packed.emd") as f:
+            (group,) = list(f["Data/Image"].values())[:1]
+            filters = group["Data"].id.get_create_plist()
+            self.assertEqual(filters.get_nfilters(), 1)
+            self.assertEqual(filters.get_filter(0)[0::2], (32008, (0, 4, 2, 0, 2)))
+        for codec in ("bitshuffle:lz4:3", "bitshuffle:lz", "bitshuffle:"):
+            with self.assertRaises(AssertionError):
+                run(EMDREPACK, "-q", "-f", "-c", codec, source, "packed.emd")
+
     @unittest.skipUnless(glob.glob(os.path.join(DEBIAN, "*blosc*")),
                          "Debian's hdf5-filter-plugin-blosc-serial is not installed")
     def test_with_debian_only(self):
         source = simulated("readers.emd")
-        for codec in ("auto", "blosc", "gzip", "none"):
+        bitshuffle = ["bitshuffle:lz4"] if os.path.exists(os.path.join(DEBIAN, "libh5bshuf.so")) else []
+        for codec in ("auto", "blosc", "gzip", "none", *bitshuffle):
             with self.subTest(codec=codec):
                 run(EMDREPACK, "-q", "-f", "--no-provenance", "-c", codec, source, "packed.emd",
                     plugins="/nonexistent")

@@ -27,7 +27,7 @@ done
 emdinfo edc.emd | grep -q 256
 h5plugin-config --doctor edc.emd | grep -q '^result'
 h5plugin-config --list | grep -c emdtools | grep -qx 4
-emdlist . >/dev/null
+h5plugin-config --doctor bitshuffle.emd | grep -q '^result'
 """
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 BIN = os.environ["EMDTOOLS_BIN"]
 LIBRARY = os.path.join(os.environ["EMDTOOLS_BUILD_DIR"], "xds/libemdtools-xds.so")
-CODECS = ("none", "gzip", "zstd", "blosc", "bitshuffle", "edc", "auto")
+CODECS = ("none", "gzip", "zstd", "blosc", "bitshuffle", "bitshuffle:lz4", "edc", "auto")
 UNREAD = -7777777
 
 

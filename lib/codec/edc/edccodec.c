@@ -179,7 +179,7 @@ static void libraries(char *text, size_t room)
 const struct emd_codec emd_codec_edc = {
     .name = "edc",
     .id = EMD_FILTER_EDC,
-    .description = "EDC frames (format 1)",
+    .description = "edc (emdtools)",
     .checksum = true,
     .set_local = set_local,
     .bound = bound,
