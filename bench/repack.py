@@ -11,6 +11,8 @@
     repack.py threads      one thread against two, in a folder of --memory (tmpfs)
     repack.py verify       what comparing the finished file costs of a repack, and --compare against
                            reading both files, in a folder of --memory (tmpfs)
+    repack.py hash         what the content hash and the verification cost of a repack, in CPU time of
+                           paired runs, in a folder of --memory (tmpfs)
 
 The movies are made by emdsim once and read into the page cache. All contestants run in interleaved
 rounds; ratios are medians of the rounds' own ratios. emdrepack's times include its verification (as
@@ -33,7 +35,7 @@ UNLIMITED = "1024G"
 def arguments():
     p = benchlib.parser(__doc__)
     p.add_argument("mode", nargs="?", default="codecs",
-                   choices=["codecs", "layouts", "checksum", "threads", "verify"])
+                   choices=["codecs", "layouts", "checksum", "threads", "verify", "hash"])
     p.add_argument("--movies", default="1024x160,2048x80", metavar="SIDExFRAMES,...")
     p.add_argument("--codecs", default=",".join(CODECS), metavar="CODEC[:LEVEL],...")
     p.add_argument("--layouts", default="contiguous,tile,rows")
@@ -254,11 +256,34 @@ def compare_verify(bench, side, frames):
                     [f"{bench.args.rounds} interleaved rounds on tmpfs"])
 
 
+def compare_hash(bench, side, frames):
+    source = bench.movie(side, frames)
+    raw = 2 * side * side * frames
+    variants = (("default", ()), ("no hash", ("--no-provenance",)), ("no verification", ("--verify=none",)),
+                ("neither", ("--no-provenance", "--verify=none")))
+    for codec in ("auto", "edc", "gzip"):
+        runs = [bench.repack(name, source, codec, *options) for name, options in variants]
+        results = bench.measure(runs)
+        table = benchlib.Table("contestant", "wall s", "CPU s", "x CPU of default")
+        for name, r in results.items():
+            table.add(name, r.wall, r.cpu, f"{benchlib.paired_ratio(r, results['default'], 'cpu'):.4f}")
+        benchlib.record(f"repack hash: {side} x {side} x {frames} int16, codec {codec}", table, bench.args,
+                        [f"{bench.args.rounds} interleaved rounds on tmpfs, -j {bench.args.threads}"])
+    hashing = [Run("emdinfo --hash", [benchlib.emd_tool(bench.args, "emdinfo"), "--hash", source], env=bench.env),
+               Run("cat", ["cat", source])]
+    results = benchlib.interleave(hashing, bench.args.rounds, ())
+    table = benchlib.Table("contestant", "wall s", "MB/s", "CPU s", "peak MiB")
+    for name, r in results.items():
+        table.add(name, r.wall, raw / r.wall / 1e6, r.cpu, r.rss / 2**20)
+    benchlib.record(f"emdinfo --hash: {side} x {side} x {frames} int16", table, bench.args,
+                    [f"{bench.args.rounds} interleaved rounds on tmpfs"])
+
+
 def main():
     args = arguments()
     compare = {"codecs": compare_codecs, "layouts": compare_layouts, "checksum": compare_checksum,
-               "threads": compare_threads, "verify": compare_verify}
-    with benchlib.scratch_folder(args, args.memory if args.mode in ("threads", "verify") else None) as folder:
+               "threads": compare_threads, "verify": compare_verify, "hash": compare_hash}
+    with benchlib.scratch_folder(args, args.memory if args.mode in ("threads", "verify", "hash") else None) as folder:
         for movie in args.movies.split(","):
             side, frames = (int(n) for n in movie.split("x"))
             compare[args.mode](Bench(args, folder), side, frames)
