@@ -767,7 +767,8 @@ set mask =
 set spots_max =
 stage import
   command = dials.import ${movie} distance=${distance} wavelength=${wavelength} panel.gain=${panel_gain} axis=${axis} \\
-            panel.trusted_range=${trusted_range} panel.pedestal=${pedestal} image_range=${image_range} lookup.mask=${mask}
+            panel.trusted_range=${trusted_range} panel.pedestal=${pedestal} \\
+            image_range=${image_range} lookup.mask=${mask}
   inputs  = ${movie} ${mask}
   outputs = imported.expt
 stage find_spots
