@@ -266,7 +266,7 @@ static enum emd_status hash_object(struct emd_hashing *h, uint32_t row, struct e
 
 static enum emd_status start(struct emd_hashing *h, struct emd_error *err)
 {
-    uint64_t address[2];
+    uint64_t address[2] = {0, 0};
     hsize_t size = 0;
     bool same;
     enum emd_status status = emd_hdf5_register_filters(err);

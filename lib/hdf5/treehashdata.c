@@ -143,7 +143,7 @@ static enum emd_status add_box(struct elements *e, const hsize_t *start, const h
         return EMD_OK;
     }
     for (size_t i = 0; i < elements && status == EMD_OK; i++) {
-        hsize_t at[EMD_RANK_MAX], rest = i;
+        hsize_t at[EMD_RANK_MAX] = {0}, rest = i;
         uint64_t number = 0;
         for (int a = e->rank - 1; a >= 0; a--) {
             at[a] = start[a] + rest % count[a];

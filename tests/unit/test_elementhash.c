@@ -196,13 +196,14 @@ END_TEST
 START_TEST(scalars)
 {
     static const unsigned char item[7] = {1, 2, 3, 4, 5, 250, 7}, fill[7] = {9};
+    static const uint64_t none[1];
     const struct emd_byte_run whole = {0, 7};
-    const struct emd_element_layout layout = {0, NULL, 7, &whole, 1, fill};
+    const struct emd_element_layout layout = {0, none, 7, &whole, 1, fill};
     struct emd_element_hash *hash;
     uint32_t expected[4], found[4];
     oracle(&layout, item, expected);
     ck_assert_int_eq(emd_element_hash_new(&layout, &hash, NULL), EMD_OK);
-    emd_element_hash_add(hash, NULL, NULL, item, 0, 7);
+    emd_element_hash_add(hash, none, none, item, 0, 7);
     emd_element_hash_get(hash, found);
     ck_assert_mem_eq(found, expected, sizeof found);
     emd_element_hash_free(hash);
