@@ -130,20 +130,28 @@ def mutate(data, chunks, rng):
 
 
 def readable(name):
-    """Whether h5py reads every value."""
+    """Whether HDF5 reads every value for h5py; types that NumPy does not have do not count."""
+
+    def take(get):
+        try:
+            get()
+        except (OSError, RuntimeError, KeyError):
+            raise
+        except Exception:  # what h5py cannot make of a value that was read
+            pass
 
     def look(_, node):
         for attribute in node.attrs:
-            _ = node.attrs[attribute]
+            take(lambda attribute=attribute: node.attrs[attribute])
         if isinstance(node, h5py.Dataset) and not node.is_virtual:
-            _ = node[()]
+            take(lambda: node[()])
 
     try:
         with h5py.File(name) as f:
             look("/", f)
             f.visititems(look)
         return True
-    except Exception:  # whatever h5py makes of it
+    except Exception:
         return False
 
 
@@ -166,7 +174,8 @@ def in_child(seconds, work, *arguments):
 def judge(source, output):
     try:
         found = deepdiff.compare(source, output, storage_may_differ=True,
-                                 ignore_root_attributes=["emdrepack"], any_link_count=True)
+                                 ignore_root_attributes=["emdrepack", "emdrepack.provenance"],
+                                 any_link_count=True)
         if found:
             with open("difference.txt", "w", encoding="utf-8", errors="backslashreplace") as f:
                 f.write("\n".join(map(str, found))[:600])
@@ -203,6 +212,8 @@ def one_run(codec):
         outcome = "refused"
     else:
         verdict = in_child(60, judge, "damaged.h5", "out.h5")
+        if verdict == DIFFERENT and "to objects that are gone" in said:
+            verdict = SAME  # null, which was said
         if verdict in (DIFFERENT, OUTPUT_UNREADABLE) or left != ["out.h5"]:
             text = ""
             if os.path.exists("difference.txt"):
