@@ -2,6 +2,7 @@
  * Copyright (c) 2026, the emdtools developers */
 /* emdsim: a simulated MicroED movie in a Velox-like file. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <math.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cpu.h"
+#include "base/file.h"
 #include "base/pool.h"
 #include "base/safefile.h"
 #include "common/message.h"
@@ -26,7 +28,7 @@ struct arguments {
     struct emd_sim_options sim; /* NaN: as the camera and the number of images ask for */
     enum emd_movie_layout layout;
     struct emd_sim_scale *scale;
-    const char *output, *truth;
+    const char *output, *truth, *structure;
     bool stop;     /* --beam-stop; the radius in 'sim', 0: by the width */
     bool oriented; /* --orientation */
     long threads;
@@ -272,6 +274,8 @@ static const struct emd_option options[] = {
     TITLE("Crystal"),
     CALL("cell", "A,B,C,AL,BE,GA", take_cell,
          "unit cell in A and degrees (default 5.34,6.46,10.86,90,91.3,90)"),
+    {0, "structure", "FILE", EMD_OPTION_TEXT, .at = AT(structure), .complete = "file:cif",
+     .help = "cell, symmetry and atoms from a CIF or a table (default: random light atoms)"},
     {0, "orientation", "N", EMD_OPTION_CALL, .take = take_seed, .number = 1,
      .help = "a number for each random orientation (default: the seed)"},
     NUMBER("resolution", "A", 0.3, 100, d_min, "reflections to this resolution (default 0.75)"),
@@ -414,6 +418,15 @@ static enum emd_status write_truth(const struct arguments *args, const struct em
     }
     put_numbers(f, "beam_centres", truth.beam, 2 * o->frames);
     put_numbers(f, "cell", o->cell, 6);
+    /* More would be a file to itself. */
+    if (truth.reflections <= 50000) {
+        fputs("  \"intensities\": [", f);
+        for (size_t i = 0; i < truth.reflections; i++) {
+            const struct emd_sim_reflection r = emd_sim_get_reflection(sim, i);
+            fprintf(f, "%s[%d, %d, %d, %.6g]", i ? ", " : "", r.h, r.k, r.l, r.intensity);
+        }
+        fputs("],\n", f);
+    }
     put_numbers(f, "A_matrix", truth.matrix, 9);
     put_numbers(f, "tilt", truth.tilt, o->frames);
     put_numbers(f, "electrons", truth.electrons, o->frames);
@@ -451,6 +464,23 @@ static enum emd_status refuse_existing(const struct arguments *args, struct emd_
     for (size_t i = 0; i < 2 && !args->force; i++)
         if (names[i] && lstat(names[i], &st) == 0)
             return emd_fail(err, EMD_E_EXISTS, "%s exists already (--force replaces it)", names[i]);
+    return EMD_OK;
+}
+
+/* The structure and its cell. */
+static enum emd_status read_structure(struct arguments *args, struct emd_structure *structure,
+                                      struct emd_error *err)
+{
+    enum { BYTES_MAX = 1 << 24 };
+    size_t length;
+    char *text = emd_read_text_file(AT_FDCWD, args->structure, BYTES_MAX, &length);
+    enum emd_status status = text ? emd_structure_parse(text, length, structure, err)
+                                  : emd_fail(err, EMD_E_IO, "cannot read: %s", strerror(errno));
+    free(text);
+    if (status != EMD_OK)
+        return emd_fail_prefix(err, status, "%s", args->structure);
+    memcpy(args->sim.cell, structure->cell, sizeof args->sim.cell);
+    args->sim.structure = structure;
     return EMD_OK;
 }
 
@@ -502,10 +532,19 @@ int main(int argc, char **argv)
     }
     emd_signals_init();
     emd_progress_init(!args.quiet);
-    const enum emd_status status = simulate(&args, &err);
+    struct emd_structure structure = {0};
+    enum emd_status status = EMD_OK;
+    if (args.structure)
+        status = read_structure(&args, &structure, &err);
+    if (status != EMD_OK) {
+        emd_message_error("%s", err.text);
+    } else {
+        status = simulate(&args, &err);
+        if (status != EMD_OK)
+            emd_message_error("%s: %s", args.output, err.text);
+    }
     free(args.scale);
-    if (status != EMD_OK)
-        emd_message_error("%s: %s", args.output, err.text);
+    emd_structure_free(&structure);
     emd_signals_reraise();
     return emd_finish((int)emd_exit_for(status));
 }

@@ -57,8 +57,9 @@ struct spot {
 };
 
 struct reflection {
-    double x, y, z; /* 1/A at tilt 0, laboratory frame */
-    double intensity;
+    double x, y, z;   /* 1/A at tilt 0, laboratory frame */
+    double intensity; /* electrons, but for the excitation */
+    int16_t h, k, l;
 };
 
 struct hot_pixel {
@@ -77,6 +78,7 @@ struct emd_sim {
     double matrix[9];
     double wavelength;
     double spot_sigma; /* pixels */
+    double brightness; /* electrons of an intensity of 1 */
     struct reflection *reflections;
     size_t reflection_count;
     struct frame *frames;
@@ -318,11 +320,12 @@ static enum emd_status make_reflections(struct emd_sim *sim, struct emd_error *e
                         "about %.0f reflections to %g A in this cell are more than 4 million: "
                         "lower the resolution",
                         expected, o->d_min);
-    const size_t atom_count = make_atoms(o, volume, atoms);
+    const size_t atom_count = o->structure ? 0 : make_atoms(o, volume, atoms);
     const int hmax = (int)(o->cell[0] / o->d_min), kmax = (int)(o->cell[1] / o->d_min),
               lmax = (int)(o->cell[2] / o->d_min);
     const double size = (double)o->width / 1024;
     const double factor = o->brightness * o->dose * BRIGHTNESS * size * size;
+    sim->brightness = factor;
     const double limit = 1 / (o->d_min * o->d_min);
     for (int h = -hmax; h <= hmax && o->crystal; h++) {
         for (int k = -kmax; k <= kmax; k++) {
@@ -343,10 +346,12 @@ static enum emd_status make_reflections(struct emd_sim *sim, struct emd_error *e
                     sim->reflections = more;
                 }
                 /* exp(-2 B sin^2 theta / lambda^2) with B = 2 A^2, of intensities. */
+                const double intensity =
+                    o->structure ? factor * emd_structure_intensity(o->structure, h, k, l, square)
+                                 : factor * emd_exact_exp(-square) *
+                                       squared_structure_factor(atoms, atom_count, h, k, l);
                 sim->reflections[sim->reflection_count++] =
-                    (struct reflection){x, y, z,
-                                        factor * emd_exact_exp(-square) *
-                                            squared_structure_factor(atoms, atom_count, h, k, l)};
+                    (struct reflection){x, y, z, intensity, (int16_t)h, (int16_t)k, (int16_t)l};
             }
         }
     }
@@ -1003,4 +1008,14 @@ void emd_sim_get_truth(const struct emd_sim *sim, struct emd_sim_truth *truth)
                                     .electrons = sim->electrons,
                                     .spots = sim->spots};
     memcpy(truth->matrix, sim->matrix, sizeof truth->matrix);
+}
+
+struct emd_sim_reflection emd_sim_get_reflection(const struct emd_sim *sim, size_t i)
+{
+    const struct reflection *r = &sim->reflections[i];
+    return (struct emd_sim_reflection){
+        .h = r->h,
+        .k = r->k,
+        .l = r->l,
+        .intensity = sim->brightness > 0 ? r->intensity / sim->brightness : 0};
 }

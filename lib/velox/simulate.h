@@ -5,11 +5,11 @@
  * Physics. Electrons of 'voltage' travel along -z; the crystal turns about (0, -1, 0); a reflection
  * r at the current tilt is excited by exp(-(error / width)^2 / 2), error = |s0 + r| - 1 / lambda,
  * averaged over sub-steps of the frame; its spot is a Gaussian where s0 + r meets the detector (x
- * to the right, y downwards). Intensities are |F|^2 of random light atoms (with
- * their mates of P 2_1 where the cell allows it) with a Gaussian fall-off. Underneath lie the
- * inelastic background, a ring of amorphous ice and the direct beam. Every pixel counts
- * Poisson-distributed electrons; the camera multiplies by its gain, adds read noise, blurs, adds a
- * pedestal, a fixed pattern of columns and hot pixels, and saturates.
+ * to the right, y downwards). Intensities are |F|^2 of a structure that is given (structure.h), or
+ * of random light atoms (with their mates of P 2_1 where the cell allows it) with a Gaussian
+ * fall-off. Underneath lie the inelastic background, a ring of amorphous ice and the direct beam.
+ * Every pixel counts Poisson-distributed electrons; the camera multiplies by its gain, adds read
+ * noise, blurs, adds a pedestal, a fixed pattern of columns and hot pixels, and saturates.
  *
  * Promise: a pixel depends on the options alone; not on threads, the order of calls, the compiler,
  * SIMD or libm: its random numbers are a hash of (seed, frame, row, column), the noise is integer
@@ -24,6 +24,7 @@
 #include "base/pool.h"
 #include "base/status.h"
 #include "velox/movie.h"
+#include "velox/structure.h"
 
 enum emd_sim_camera {
     EMD_CAMERA_CETA,  /* CMOS with scintillator: gain, blur, read noise, pedestal */
@@ -44,6 +45,8 @@ struct emd_sim_options {
     double cell[6];       /* A, degrees */
     double d_min;         /* A: reflections to here */
     bool crystal;         /* false: background only */
+    /* Instead of random atoms; 'cell' must be its cell. NULL: random ones. Stays the caller's. */
+    const struct emd_structure *structure;
     uint64_t orientation; /* a number for each random orientation */
     double fade;          /* Bragg intensity at the last image relative to the first, 0..1 */
     const struct emd_sim_scale *scale; /* applied one after the other */
@@ -93,15 +96,23 @@ void emd_sim_rows(const struct emd_sim *sim, size_t frame, size_t first, size_t 
                   void *work);
 
 /* The truth that a data reduction should find. */
+struct emd_sim_reflection {
+    int h, k, l;
+    double intensity; /* |F|^2 on an arbitrary scale, the same for all crystals of a structure */
+};
+
 struct emd_sim_truth {
     double matrix[9];        /* rows: A = U B in 1/A at tilt 0: r = A h, laboratory frame above */
     double wavelength;       /* A */
-    size_t reflections;      /* in the sphere to d_min */
+    size_t reflections;      /* in the sphere to d_min; 0 without a crystal */
     const double *tilt;      /* [frames]: true tilt at the start of each frame, degrees */
     const double *beam;      /* [frames][2]: x, y of the beam, pixels */
     const double *electrons; /* [frames]: expected electrons in Bragg spots */
     const size_t *spots;     /* [frames]: number of spots of at least 100 electrons */
 };
 void emd_sim_get_truth(const struct emd_sim *sim, struct emd_sim_truth *truth);
+
+/* Reflection i of the truth's. */
+struct emd_sim_reflection emd_sim_get_reflection(const struct emd_sim *sim, size_t i);
 
 #endif
