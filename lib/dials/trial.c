@@ -175,6 +175,7 @@ void emd_trial_list_free(struct emd_trial_list *list)
 struct reading {
     int first, last; /* equal if the trial has one component; last is -1 if it is not there */
     bool nested;
+    bool merged;        /* a set of several crystals, in one folder */
     const char *suffix; /* of nested: the second component if it is the last, else NULL */
     struct emd_textfile file;
     struct emd_trial *out;
@@ -267,7 +268,9 @@ static void read_cells(struct reading *r)
     static const char *const expts[] = {"scaled.expt", "integrated.expt", "refined.expt",
                                         "indexed.expt"};
     struct emd_expt_summary summary;
-    for (size_t i = 0; i < sizeof logs / sizeof *logs; i++) {
+    if (r->merged)
+        take_cells(r, r->last, "dials.two_theta_refine.log");
+    for (size_t i = 0; i < sizeof logs / sizeof *logs && !r->merged; i++) {
         take_cells(r, r->last, logs[i]);
         if (r->nested)
             take_cells(r, r->first, logs[i]);
@@ -275,6 +278,11 @@ static void read_cells(struct reading *r)
     for (size_t i = 0; i < sizeof expts / sizeof *expts && r->out->cells.count == 0; i++)
         if (!(take_expt(r, r->last, expts[i], &summary) && r->out->cells.count > 0) && r->nested)
             take_expt(r, r->first, expts[i], &summary);
+    struct emd_cells *cells = &r->out->cells;
+    if (r->merged && cells->count > 1) { /* the refined one comes last */
+        cells->items[0] = cells->items[cells->count - 1];
+        cells->count = 1;
+    }
 }
 
 static void read_symmetry(struct reading *r, unsigned what)
@@ -512,7 +520,7 @@ static bool read_record(struct reading *r)
     struct recorded found = {0};
     struct emd_json j;
     char key[32];
-    bool stopped = false;
+    bool stopped = false, scaled = false;
     if (!load(r, r->first, "emdprocess.json"))
         return false;
     emd_json_init(&j, r->file.text, r->file.length);
@@ -528,12 +536,15 @@ static bool read_record(struct reading *r)
             continue;
         }
         while (emd_json_item(&j)) {
-            if (stopped) {
+            if (stopped || scaled) {
                 emd_json_skip(&j);
                 continue;
             }
             read_recorded(&j, &found);
-            stage = stage_of(found.name, stage);
+            stage = r->merged ? EMD_STAGE_SCALE : stage_of(found.name, stage);
+            /* What comes behind the statistics of a merged set is exported from it. */
+            scaled =
+                r->merged && strcmp(found.name, "scale") == 0 && strcmp(found.state, "done") == 0;
             stopped = stage <= goal && !found.optional &&
                       (strcmp(found.state, "failed") == 0 || strcmp(found.state, "running") == 0 ||
                        strcmp(found.state, "stopped") == 0);
@@ -572,17 +583,35 @@ static void read_version(struct reading *r)
             emd_log_version(r->file.text, r->file.length, out->version, sizeof out->version);
 }
 
+static bool is_merged(const char *trial)
+{
+    return strncmp(trial, EMD_TRIAL_MERGED "/", sizeof EMD_TRIAL_MERGED) == 0;
+}
+
 /* The first component's folder itself, and what is below it. */
 static bool open_folders(struct reading *r, int rootfd, const char *path, const char *trial)
 {
     const char *rest = trial + strcspn(trial, "/");
-    r->nested = *rest == '/';
+    r->merged = is_merged(trial);
+    r->nested = *rest == '/' && !r->merged;
     r->first = openat(rootfd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (r->first < 0) {
         char text[64];
         snprintf(text, sizeof text, "cannot open the folder: %s", strerror(errno));
         set_outcome(r->out, EMD_OUTCOME_UNFINISHED, text);
         return false;
+    }
+    if (r->merged) {
+        const int set = openat(r->first, rest + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const int error = errno;
+        close(r->first);
+        r->first = r->last = set;
+        if (set < 0) {
+            char text[64];
+            snprintf(text, sizeof text, "cannot open the folder: %s", strerror(error));
+            set_outcome(r->out, EMD_OUTCOME_UNFINISHED, text);
+        }
+        return set >= 0;
     }
     r->last = r->nested ? openat(r->first, rest + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : r->first;
     r->suffix = r->nested && !strchr(rest + 1, '/') ? rest + 1 : NULL;
@@ -594,7 +623,10 @@ enum emd_status emd_trial_read(int rootfd, const char *path, const char *trial, 
 {
     struct reading r = {.first = -1, .last = -1, .out = out, .err = err};
     *out = (struct emd_trial){.outcome = EMD_OUTCOME_UNFINISHED};
-    out->path = strdup(path);
+    if (!is_merged(trial))
+        out->path = strdup(path);
+    else if (asprintf(&out->path, "%s/%s", path, trial + sizeof EMD_TRIAL_MERGED) < 0)
+        out->path = NULL;
     r.no_memory = !out->path;
     if (!r.no_memory && open_folders(&r, rootfd, path, trial)) {
         const bool judged = read_record(&r);

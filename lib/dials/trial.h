@@ -7,6 +7,9 @@
  * symmetry and the name under which the crystal is listed ("CRYSTAL/P1") from TRIAL or, where it
  * has none, from its first component.
  *
+ * merged/NAME is a data set of several crystals, made by a recipe of emdprocess: one line with one
+ * cell, that of dials.two_theta_refine, called "merged/NAME".
+ *
  * Where the folder TRIAL of two components ("P1/not_blank") is not there, its files can stand in
  * the first one under names of their own, as another laboratory's script has them:
  * "dials.scale_not_blank.log", "scaled_not_blank.expt". */
@@ -19,6 +22,9 @@
 #include "dials/dialslog.h"
 #include "dials/exptsummary.h"
 #include "dials/mergetable.h"
+
+/* The first component of what is a merged set. */
+#define EMD_TRIAL_MERGED "merged"
 
 /* The main line of processing. Symmetry analyses are side branches and are no stages here. */
 enum emd_stage {

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/safefile.h"
 #include "dials/textfile.h"
+#include "process/recipe.h"
 
 /* Deeper than any project; a bound for recursion. */
 enum { DEPTH_MAX = 64 };
@@ -212,7 +213,7 @@ static bool is_taken(const struct emd_crystals *list, const char *name)
     for (size_t i = 0; i < list->count; i++)
         if (list->crystal[i].name && strcmp(list->crystal[i].name, name) == 0)
             return true;
-    return strcmp(name, "images") == 0;
+    return strcmp(name, "images") == 0 || strcmp(name, EMD_MERGED) == 0;
 }
 
 static enum emd_status find_name(struct emd_crystals *crystals, const struct emd_crystals *claims,

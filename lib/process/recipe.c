@@ -19,10 +19,13 @@ static const char *const builtin[] = {"movie", "crystal", "trial", "project", "n
 
 /* What the shipped recipes declare: a settings file serves all of them. */
 static const char *const common[] = {
-    "pedestal", "panel_gain",   "distance",   "beam_centre",     "axis",        "trusted_range",
-    "gain",     "d_min",        "pixel_size", "d_min_integrate", "d_min_scale", "d_min_rescale",
-    "mask",     "space_group",  "unit_cell",  "image_range",     "nbins",       "hkl_tolerance",
-    "keep",     "max_lattices", "spots_max",  "wavelength"};
+    "pedestal",      "panel_gain",    "distance",      "beam_centre",  "axis",
+    "trusted_range", "gain",          "d_min",         "pixel_size",   "d_min_integrate",
+    "d_min_scale",   "d_min_rescale", "mask",          "space_group",  "unit_cell",
+    "image_range",   "nbins",         "hkl_tolerance", "keep",         "max_lattices",
+    "spots_max",     "from",          "select",        "crystals",     "cc_half",
+    "d_max",         "filter",        "filter_mode",   "filter_group", "filter_cutoff",
+    "model",         "decay",         "absorption",    "composition",  "wavelength"};
 
 /* A megabyte of recipe is none. */
 enum { SIZE_LIMIT = 1 << 20, COUNT_LIMIT = 1000 };
@@ -45,6 +48,14 @@ struct emd_recipe_variable *emd_recipe_variable(const struct emd_recipe *recipe,
     for (size_t i = 0; i < recipe->variable_count; i++)
         if (strcmp(recipe->variables[i].name, name) == 0)
             return &recipe->variables[i];
+    return NULL;
+}
+
+const struct emd_recipe_list *emd_recipe_list(const struct emd_recipe *recipe, const char *name)
+{
+    for (size_t i = 0; i < recipe->list_count; i++)
+        if (strcmp(recipe->lists[i].name, name) == 0)
+            return &recipe->lists[i];
     return NULL;
 }
 
@@ -168,24 +179,38 @@ static bool is_name(const char *name, const char *more)
 
 struct scope {
     const struct emd_recipe *recipe; /* NULL: built-in variables only */
+    bool no_lists;
 };
+
+/* There is no one movie and no one crystal for a recipe over several. */
+static bool is_of_crystal(const char *name)
+{
+    return strcmp(name, "movie") == 0 || strcmp(name, "crystal") == 0;
+}
 
 static const char *any_value(void *ctx, const char *name)
 {
     const struct scope *scope = ctx;
     if (emd_recipe_is_builtin(name))
-        return "x";
+        return scope->recipe && scope->recipe->project && is_of_crystal(name) ? NULL : "x";
     return scope->recipe && emd_recipe_variable(scope->recipe, name) ? "x" : NULL;
 }
 
-static enum emd_status check_words(const char *text, const struct emd_recipe *recipe, size_t *count,
+static const struct emd_words *any_list(void *ctx, const char *name)
+{
+    static char word[] = "x";
+    static char *list[] = {word, NULL};
+    static const struct emd_words any = {.word = list, .count = 1};
+    const struct scope *scope = ctx;
+    return !scope->no_lists && scope->recipe && emd_recipe_list(scope->recipe, name) ? &any : NULL;
+}
+
+static enum emd_status check_words(const char *text, const struct emd_recipe *recipe, bool lists,
                                    struct emd_error *err)
 {
-    struct scope scope = {recipe};
+    struct scope scope = {recipe, !lists};
     struct emd_words words = {0};
-    enum emd_status status = emd_words_split(text, any_value, &scope, &words, err);
-    if (count)
-        *count = words.count;
+    enum emd_status status = emd_words_split(text, any_value, any_list, &scope, &words, err);
     emd_words_free(&words);
     return status;
 }
@@ -193,7 +218,7 @@ static enum emd_status check_words(const char *text, const struct emd_recipe *re
 /* The value of a variable is one word, whatever is in it; it may use built-in variables. */
 static enum emd_status check_value(const char *value, struct emd_error *err)
 {
-    struct scope scope = {NULL};
+    struct scope scope = {0};
     for (const char *p = strchr(value, '$'); p; p = strchr(p + 2, '$')) {
         const char *close = p[1] == '{' ? strchr(p, '}') : NULL;
         char name[64];
@@ -223,6 +248,8 @@ static enum emd_status add_variable(struct emd_recipe *recipe, const char *name,
         return emd_fail(err, EMD_E_FORMAT, "'%s' is no name: letters, digits and _", name);
     if (emd_recipe_is_builtin(name) && strcmp(name, "nproc") != 0)
         return emd_fail(err, EMD_E_FORMAT, "'%s' is set by emdprocess itself", name);
+    if (emd_recipe_list(recipe, name))
+        return emd_fail(err, EMD_E_FORMAT, "'%s' is a list already", name);
     if (v)
         return emd_fail(err, EMD_E_FORMAT, "'%s' is set in line %u already", name, v->line);
     enum emd_status status = check_value(value, err);
@@ -269,6 +296,25 @@ static enum emd_status set_line(struct emd_recipe_line *to, const char *name, co
     to->text = strdup(value);
     to->line = line;
     return to->text ? EMD_OK : out_of_memory(err);
+}
+
+static enum emd_status add_list(struct emd_recipe *recipe, const char *name, const char *value,
+                                unsigned line, struct emd_error *err)
+{
+    if (!is_name(name, ""))
+        return emd_fail(err, EMD_E_FORMAT, "'%s' is no name: letters, digits and _", name);
+    if (emd_recipe_is_builtin(name) || emd_recipe_variable(recipe, name) ||
+        emd_recipe_list(recipe, name))
+        return emd_fail(err, EMD_E_FORMAT, "there is a '%s' already", name);
+    if (recipe->list_count >= COUNT_LIMIT)
+        return emd_fail(err, EMD_E_FORMAT, "more than %d lists", COUNT_LIMIT);
+    struct emd_recipe_list *list = realloc(recipe->lists, (recipe->list_count + 1) * sizeof *list);
+    if (!list)
+        return out_of_memory(err);
+    recipe->lists = list;
+    list += recipe->list_count++;
+    *list = (struct emd_recipe_list){.name = strdup(name)};
+    return list->name ? set_line(&list->files, name, value, line, err) : out_of_memory(err);
 }
 
 static enum emd_status set_property(struct emd_recipe_stage *stage, const char *name,
@@ -346,13 +392,31 @@ static enum emd_status parse_line(struct emd_recipe *recipe, char *line, unsigne
             return emd_fail(err, EMD_E_FORMAT, "'set' must stand before the first stage");
         return add_variable(recipe, name, value, number, err);
     }
+    if ((rest = after(line, "list")) && *rest != '=') {
+        if (!split_assignment(rest, &name, &value))
+            return emd_fail(err, EMD_E_FORMAT, "'list' needs NAME = FILES");
+        if (recipe->stage_count > 0)
+            return emd_fail(err, EMD_E_FORMAT, "'list' must stand before the first stage");
+        return add_list(recipe, name, value, number, err);
+    }
     if (!split_assignment(line, &name, &value))
         return emd_fail(err, EMD_E_FORMAT,
-                        "'%.40s' is not understood: set NAME = VALUE, require NAME, stage NAME, "
-                        "or NAME = VALUE",
+                        "'%.40s' is not understood: set NAME = VALUE, list NAME = FILES, "
+                        "require NAME, stage NAME, or NAME = VALUE",
                         line);
     if (recipe->stage_count > 0)
         return set_property(&recipe->stages[recipe->stage_count - 1], name, value, number, err);
+    if (strcmp(name, "scope") == 0) {
+        if (recipe->has_scope)
+            return emd_fail(err, EMD_E_FORMAT, "'scope' is given twice");
+        recipe->has_scope = true;
+        recipe->project = strcmp(value, "project") == 0;
+        return recipe->project || strcmp(value, "crystal") == 0
+                   ? EMD_OK
+                   : emd_fail(err, EMD_E_FORMAT, "'scope' is crystal or project, not '%s'", value);
+    }
+    if (strcmp(name, "trials") == 0)
+        return set_line(&recipe->trials, name, value, number, err);
     if (strcmp(name, "description") != 0)
         return emd_fail(err, EMD_E_FORMAT,
                         "'%s' stands before the first stage; variables are given as "
@@ -365,11 +429,12 @@ static enum emd_status parse_line(struct emd_recipe *recipe, char *line, unsigne
 }
 
 static enum emd_status check_line(const struct emd_recipe *recipe,
-                                  const struct emd_recipe_line *line, struct emd_error *err)
+                                  const struct emd_recipe_line *line, bool lists,
+                                  struct emd_error *err)
 {
     if (!line->text)
         return EMD_OK;
-    enum emd_status status = check_words(line->text, recipe, NULL, err);
+    enum emd_status status = check_words(line->text, recipe, lists, err);
     return status == EMD_OK ? EMD_OK : emd_fail_prefix(err, status, "line %u", line->line);
 }
 
@@ -386,11 +451,38 @@ static enum emd_status check_stage(const struct emd_recipe *recipe,
                         "whether it is done",
                         stage->line, stage->name);
     for (size_t i = 0; i < stage->command_count && status == EMD_OK; i++)
-        status = check_line(recipe, &stage->commands[i], err);
+        status = check_line(recipe, &stage->commands[i], true, err);
     if (status == EMD_OK)
-        status = check_line(recipe, &stage->inputs, err);
+        status = check_line(recipe, &stage->inputs, true, err);
     if (status == EMD_OK)
-        status = check_line(recipe, &stage->outputs, err);
+        status = check_line(recipe, &stage->outputs, false, err);
+    return status;
+}
+
+/* What a recipe over several crystals needs, and only it may have. */
+static enum emd_status check_scope(const struct emd_recipe *recipe, struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    const struct emd_recipe_line *trials = &recipe->trials;
+    if (!recipe->project && (trials->text || recipe->list_count > 0))
+        return emd_fail(err, EMD_E_FORMAT, "line %u: '%s' needs 'scope = project'",
+                        trials->text ? trials->line : recipe->lists[0].files.line,
+                        trials->text ? "trials" : "list");
+    if (!recipe->project)
+        return EMD_OK;
+    if (!trials->text || trials->text[0] == '\0')
+        return emd_fail(err, EMD_E_FORMAT,
+                        "'scope = project' needs 'trials = TRIAL': which trials of the crystals "
+                        "are taken");
+    status = check_line(recipe, trials, false, err);
+    for (size_t i = 0; i < recipe->list_count && status == EMD_OK; i++)
+        status = check_line(recipe, &recipe->lists[i].files, false, err);
+    for (size_t i = 0; i < recipe->variable_count && status == EMD_OK; i++)
+        if (strstr(recipe->variables[i].value, "${movie}") ||
+            strstr(recipe->variables[i].value, "${crystal}"))
+            status = emd_fail(err, EMD_E_FORMAT,
+                              "line %u: there is no movie and no crystal with 'scope = project'",
+                              recipe->variables[i].line);
     return status;
 }
 
@@ -410,6 +502,8 @@ enum emd_status emd_recipe_parse(const char *text, size_t length, struct emd_rec
     }
     if (status == EMD_E_EMPTY)
         status = recipe->stage_count > 0 ? EMD_OK : emd_fail(err, EMD_E_FORMAT, "it has no stages");
+    if (status == EMD_OK)
+        status = check_scope(recipe, err);
     for (size_t i = 0; i < recipe->stage_count && status == EMD_OK; i++)
         status = check_stage(recipe, &recipe->stages[i], err);
     free(r.text);
@@ -452,6 +546,12 @@ void emd_recipe_free(struct emd_recipe *recipe)
         free_line(&s->outputs);
         free_line(&s->reject);
     }
+    for (size_t i = 0; i < recipe->list_count; i++) {
+        free(recipe->lists[i].name);
+        free_line(&recipe->lists[i].files);
+    }
+    free_line(&recipe->trials);
+    free(recipe->lists);
     free(recipe->variables);
     free(recipe->stages);
     free(recipe->description);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "base/status.h"
+#include "dials/trial.h"
 
 /* A line of a stage, as written, and where it stands. */
 struct emd_recipe_line {
@@ -39,8 +40,20 @@ struct emd_recipe_stage {
     bool timed, has_optional;
 };
 
+/* "list NAME = FILES": of each selected crystal, relative to its folder. */
+struct emd_recipe_list {
+    char *name;
+    struct emd_recipe_line files;
+};
+
 struct emd_recipe {
     char *description;
+    /* "scope = project": runs once, over selected crystals, in MERGED/TRIAL; 'trials' says which of
+     * their trials are listed and selected from. */
+    bool project, has_scope;
+    struct emd_recipe_line trials;
+    struct emd_recipe_list *lists;
+    size_t list_count;
     struct emd_recipe_variable *variables;
     size_t variable_count;
     struct emd_recipe_stage *stages;
@@ -55,11 +68,15 @@ enum emd_status emd_recipe_parse(const char *text, size_t length, struct emd_rec
 enum emd_status emd_recipe_read(const char *path, struct emd_recipe *recipe, struct emd_error *err);
 void emd_recipe_free(struct emd_recipe *recipe);
 
-/* Variables that every command may use and no recipe declares: movie, crystal, trial, project,
- * nproc. */
+/* Variables that every command may use and no recipe declares: movie, crystal (not with scope =
+ * project), trial, project, nproc. */
 bool emd_recipe_is_builtin(const char *name);
 
+/* The folder of what recipes over several crystals make. */
+#define EMD_MERGED EMD_TRIAL_MERGED
+
 /* NULL: not declared. */
+const struct emd_recipe_list *emd_recipe_list(const struct emd_recipe *recipe, const char *name);
 struct emd_recipe_variable *emd_recipe_variable(const struct emd_recipe *recipe, const char *name);
 
 /* Gives a variable another value, which may use the built-in ones. EMD_E_ARGUMENT: the recipe has

@@ -15,6 +15,7 @@ struct values {
     bool neutral; /* nproc by its name */
     bool used_nproc, no_memory;
     char *buffer[2]; /* of the last values: built-in, variable */
+    struct emd_words list;
 };
 
 static const char *keep(struct values *v, int which, char *text)
@@ -37,7 +38,7 @@ static const char *project_path(struct values *v, const char *path)
 static const char *builtin_value(struct values *v, const char *name)
 {
     if (strcmp(name, "movie") == 0)
-        return project_path(v, v->facts->movie);
+        return v->facts->movie[0] ? project_path(v, v->facts->movie) : "";
     if (strcmp(name, "project") == 0)
         return v->up;
     if (strcmp(name, "crystal") == 0)
@@ -97,6 +98,76 @@ static const char *lookup(void *ctx, const char *name)
     return keep(v, 1, expand(v, variable->value));
 }
 
+/* The words of a list for one crystal, relative to its folder. */
+static enum emd_status member_words(struct values *v, const struct emd_recipe_list *list,
+                                    struct emd_words *words, struct emd_error *err)
+{
+    enum emd_status status = emd_words_split(list->files.text, lookup, NULL, v, words, err);
+    return v->no_memory ? emd_fail(err, EMD_E_MEMORY, "out of memory") : status;
+}
+
+/* The files of a list: of one crystal after the other, as the stage sees them. */
+static const struct emd_words *lookup_list(void *ctx, const char *name)
+{
+    struct values *v = ctx;
+    const struct emd_recipe_list *list = emd_recipe_list(v->recipe, name);
+    const size_t members = v->facts->members ? v->facts->members->count : 0;
+    struct emd_words words = {0};
+    if (!list)
+        return NULL;
+    emd_words_free(&v->list);
+    v->no_memory |= member_words(v, list, &words, NULL) != EMD_OK;
+    for (size_t i = 0; i < members && !v->no_memory; i++)
+        for (size_t k = 0; k < words.count && !v->no_memory; k++) {
+            char *path = NULL;
+            if (asprintf(&path, "%s/%s/%s", v->up, v->facts->members->word[i], words.word[k]) < 0)
+                path = NULL;
+            v->no_memory |= !path || emd_words_add(&v->list, path, NULL) != EMD_OK;
+            free(path);
+        }
+    emd_words_free(&words);
+    return &v->list;
+}
+
+static void free_values(struct values *v)
+{
+    free(v->buffer[0]);
+    free(v->buffer[1]);
+    emd_words_free(&v->list);
+}
+
+enum emd_status emd_stageplan_trials(const struct emd_recipe *recipe,
+                                     const struct emd_plan_facts *facts, char **trials,
+                                     struct emd_error *err)
+{
+    struct values v = {.recipe = recipe, .facts = facts, .up = "../.."};
+    struct emd_words words = {0};
+    enum emd_status status = emd_words_split(recipe->trials.text, lookup, NULL, &v, &words, err);
+    *trials = NULL;
+    if (status == EMD_OK && !v.no_memory && words.count != 1)
+        status = emd_fail(err, EMD_E_FORMAT, "not one name of a trial");
+    if (status == EMD_OK && (v.no_memory || !(*trials = strdup(words.word[0]))))
+        status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+    if (status != EMD_OK)
+        status = emd_fail_prefix(err, status, "line %u: trials", recipe->trials.line);
+    emd_words_free(&words);
+    free_values(&v);
+    return status;
+}
+
+enum emd_status emd_stageplan_member_files(const struct emd_recipe *recipe,
+                                           const struct emd_plan_facts *facts,
+                                           struct emd_words *files, struct emd_error *err)
+{
+    struct values v = {.recipe = recipe, .facts = facts, .up = "../.."};
+    enum emd_status status = EMD_OK;
+    *files = (struct emd_words){0};
+    for (size_t i = 0; i < recipe->list_count && status == EMD_OK; i++)
+        status = member_words(&v, &recipe->lists[i], files, err);
+    free_values(&v);
+    return status;
+}
+
 /* ---- paths ----------------------------------------------------------------------------------- */
 
 /* folder/path without "." and "..", as far as that can be told from the text. */
@@ -154,7 +225,7 @@ static enum emd_status split(const struct emd_recipe_line *line, struct values *
 {
     if (!line->text)
         return EMD_OK;
-    enum emd_status status = emd_words_split(line->text, lookup, v, words, err);
+    enum emd_status status = emd_words_split(line->text, lookup, lookup_list, v, words, err);
     if (v->no_memory)
         status = emd_fail(err, EMD_E_MEMORY, "out of memory");
     return status == EMD_OK ? EMD_OK : emd_fail_prefix(err, status, "line %u", line->line);
@@ -241,8 +312,7 @@ static enum emd_status make_stage(const struct emd_recipe *recipe,
                           spec->outputs.line);
     if (status == EMD_OK)
         status = make_commands(&v, stage, err);
-    free(v.buffer[0]);
-    free(v.buffer[1]);
+    free_values(&v);
     return status;
 }
 

@@ -16,7 +16,9 @@
 /* What the built-in variables stand for. Paths are absolute or relative to the project's folder; in
  * commands they appear relative to the folder of the stage, so that a project can be moved. */
 struct emd_plan_facts {
-    const char *movie, *crystal, *trial;
+    const char *movie, *crystal,
+        *trial;                      /* of a recipe over several crystals: "", EMD_MERGED, ... */
+    const struct emd_words *members; /* the folders of these crystals; NULL: none */
     const char *mask; /* for a variable 'mask' that is empty; NULL or "": it stays so */
     unsigned nproc;
 };
@@ -46,6 +48,17 @@ struct emd_stageplan {
 enum emd_status emd_stageplan_make(const struct emd_recipe *recipe,
                                    const struct emd_plan_facts *facts, struct emd_stageplan *plan,
                                    struct emd_error *err);
+/* The one word of 'trials' of a recipe over several crystals, with its variables in place; the
+ * caller frees it. EMD_E_FORMAT: it is not one word. */
+enum emd_status emd_stageplan_trials(const struct emd_recipe *recipe,
+                                     const struct emd_plan_facts *facts, char **trials,
+                                     struct emd_error *err);
+/* The files of all lists of the recipe, each once, relative to the folder of any crystal. The
+ * caller frees *files in any case. */
+enum emd_status emd_stageplan_member_files(const struct emd_recipe *recipe,
+                                           const struct emd_plan_facts *facts,
+                                           struct emd_words *files, struct emd_error *err);
+
 void emd_stageplan_free(struct emd_stageplan *plan);
 
 /* The stage of this name, or NULL. */

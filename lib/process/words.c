@@ -62,8 +62,15 @@ void emd_words_free(struct emd_words *words)
     *words = (struct emd_words){0};
 }
 
+/* What the names in a text stand for. */
+struct names {
+    emd_lookup *value;
+    emd_lookup_list *list;
+    void *ctx;
+};
+
 /* "${NAME}" or "$$" at *p, which moves behind it. */
-static enum emd_status put_variable(struct text *t, const char **p, emd_lookup *lookup, void *ctx,
+static enum emd_status put_variable(struct text *t, const char **p, const struct names *names,
                                     bool *empty, struct emd_error *err)
 {
     const char *at = *p + 1;
@@ -83,7 +90,11 @@ static enum emd_status put_variable(struct text *t, const char **p, emd_lookup *
     if (*at != '}' || n == 0)
         return emd_fail(err, EMD_E_FORMAT, "'${%s' is no variable: ${NAME} of letters, digits, _",
                         name);
-    const char *value = lookup(ctx, name);
+    const char *value = names->value(names->ctx, name);
+    if (!value && names->list && names->list(names->ctx, name))
+        return emd_fail(err, EMD_E_FORMAT,
+                        "'%s' is a list: ${%s} must be a word of its own, without quotes", name,
+                        name);
     if (!value)
         return emd_fail(err, EMD_E_FORMAT, "there is no variable '%s'", name);
     if (insists && *value == '\0')
@@ -94,7 +105,7 @@ static enum emd_status put_variable(struct text *t, const char **p, emd_lookup *
 }
 
 /* One word at *p, which moves behind it; *empty if it is to be left out. */
-static enum emd_status split_word(const char **p, emd_lookup *lookup, void *ctx, struct text *t,
+static enum emd_status split_word(const char **p, const struct names *names, struct text *t,
                                   bool *empty, struct emd_error *err)
 {
     enum emd_status status = EMD_OK;
@@ -111,7 +122,7 @@ static enum emd_status split_word(const char **p, emd_lookup *lookup, void *ctx,
             fits = put(t, *p + 1, 1);
             *p += 2;
         } else if (c == '$' && quote != '\'') {
-            status = put_variable(t, p, lookup, ctx, empty, err);
+            status = put_variable(t, p, names, empty, err);
         } else {
             fits = put(t, (*p)++, 1);
         }
@@ -123,21 +134,49 @@ static enum emd_status split_word(const char **p, emd_lookup *lookup, void *ctx,
     return status;
 }
 
-enum emd_status emd_words_split(const char *text, emd_lookup *lookup, void *ctx,
-                                struct emd_words *words, struct emd_error *err)
+/* Is the word at *p, which moves behind it, a list? Its words are appended. */
+static bool take_list(const char **p, const struct names *names, struct emd_words *words,
+                      enum emd_status *status, struct emd_error *err)
 {
+    const char *at = *p;
+    char name[64];
+    size_t n = 0;
+    if (!names->list || at[0] != '$' || at[1] != '{')
+        return false;
+    for (at += 2; (isalnum((unsigned char)*at) || *at == '_') && n + 1 < sizeof name; at++)
+        name[n++] = *at;
+    name[n] = '\0';
+    if (*at != '}' || (at[1] != '\0' && !isspace((unsigned char)at[1])))
+        return false;
+    const struct emd_words *list = names->list(names->ctx, name);
+    if (!list)
+        return false;
+    *p = at + 1;
+    *status = EMD_OK;
+    for (size_t i = 0; i < list->count && *status == EMD_OK; i++)
+        *status = emd_words_add(words, list->word[i], err);
+    return true;
+}
+
+enum emd_status emd_words_split(const char *text, emd_lookup *lookup, emd_lookup_list *lists,
+                                void *ctx, struct emd_words *words, struct emd_error *err)
+{
+    const struct names names = {lookup, lists, ctx};
     for (const char *p = text;;) {
         struct text t = {0};
         bool empty = false;
+        enum emd_status status;
         while (isspace((unsigned char)*p))
             p++;
         if (*p == '\0')
             return EMD_OK;
-        enum emd_status status = split_word(&p, lookup, ctx, &t, &empty, err);
-        if (status != EMD_OK || empty)
-            free(t.data);
-        else if (!append(words, t.data))
-            status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+        if (!take_list(&p, &names, words, &status, err)) {
+            status = split_word(&p, &names, &t, &empty, err);
+            if (status != EMD_OK || empty)
+                free(t.data);
+            else if (!append(words, t.data))
+                status = emd_fail(err, EMD_E_MEMORY, "out of memory");
+        }
         if (status != EMD_OK)
             return status;
     }

@@ -15,7 +15,7 @@ BIN = os.environ["EMDTOOLS_BIN"]
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SCRIPTS = ("emdsync", "h5plugin-config")
 # One table of options each, from which everything comes.
-TABLES = ("emdblanks", "emdinfo", "emdlist", "emdprocess", "emdrepack", "emdsim", "emdwatch")
+TABLES = ("emdblanks", "emdinfo", "emdins", "emdlist", "emdprocess", "emdrepack", "emdsim", "emdwatch")
 PROGRAMS = TABLES + SCRIPTS
 USUAL = {"--help", "--version"}
 LONG = r"(?<![\w-])--[a-z][a-z0-9-]+"
@@ -117,7 +117,7 @@ class Documents(unittest.TestCase):
                     ("emdlist", ["--format", "=", "t"], ["text", "tsv"]),
                     ("emdlist", ["--columns", "path,cc_l"], ["path,cc_low"]),
                     ("emdlist", [""], ["P1"]),
-                    ("emdprocess", [""], ["P1", "mP"]),
+                    ("emdprocess", [""], ["P1", "mP", "merge"]),
                     ("emdprocess", ["P1", ""], ["a"])):
                 quoted = " ".join(f"'{w}'" for w in [program] + words)
                 script = (f"compopt() {{ :; }}; complete() {{ :; }}; . '{completions_of(program, 'bash')}'; "

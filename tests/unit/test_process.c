@@ -58,7 +58,7 @@ START_TEST(test_words)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct emd_words words = {0};
         struct emd_error err;
-        enum emd_status status = emd_words_split(cases[i].text, values, NULL, &words, &err);
+        enum emd_status status = emd_words_split(cases[i].text, values, NULL, NULL, &words, &err);
         ck_assert_msg((status == EMD_OK) == (cases[i].joined != NULL), "%s: %s", cases[i].text,
                       status == EMD_OK ? "taken" : err.text);
         if (status == EMD_OK) {
@@ -71,7 +71,7 @@ START_TEST(test_words)
         emd_words_free(&words);
     }
     struct emd_words words = {0};
-    ck_assert_int_eq(emd_words_split("a ${empty!}", values, NULL, &words, NULL), EMD_E_EMPTY);
+    ck_assert_int_eq(emd_words_split("a ${empty!}", values, NULL, NULL, &words, NULL), EMD_E_EMPTY);
     emd_words_free(&words);
 }
 END_TEST
@@ -79,6 +79,7 @@ END_TEST
 /* ---- recipes --------------------------------------------------------------------------------- */
 
 #define STAGE "stage s\n command = c\n outputs = o\n"
+#define PROJECT "scope = project\ntrials = P1\n"
 
 START_TEST(test_recipe_errors)
 {
@@ -114,6 +115,28 @@ START_TEST(test_recipe_errors)
         {"stage s\n command = c ${x}\n outputs = o\n", "line 2: there is no variable 'x'"},
         {"stage s\n command = 'c\n outputs = o\n", "line 2: a ' is not closed"},
         {STAGE "inputs = a \\\n", "line 4: nothing follows"},
+        {"scope = lattice\n" STAGE, "line 1: 'scope' is crystal or project"},
+        {"scope = project\nscope = project\n" STAGE, "line 2: 'scope' is given twice"},
+        {"scope = project\n" STAGE, "'scope = project' needs 'trials = TRIAL'"},
+        {"trials = P1\n" STAGE, "line 1: 'trials' needs 'scope = project'"},
+        {"list l = a\n" STAGE, "line 1: 'list' needs 'scope = project'"},
+        {"scope = crystal\nlist l = a\n" STAGE, "line 2: 'list' needs 'scope = project'"},
+        {PROJECT "list l\n" STAGE, "line 3: 'list' needs NAME = FILES"},
+        {PROJECT "set l =\nlist l = a\n" STAGE, "line 4: there is a 'l' already"},
+        {PROJECT "list l = a\nset l =\n" STAGE, "line 4: 'l' is a list already"},
+        {PROJECT "list movie = a\n" STAGE, "line 3: there is a 'movie' already"},
+        {PROJECT "list l = ${m}\n" STAGE, "line 3: there is no variable 'm'"},
+        {PROJECT "list k = a\nlist l = ${k}\n" STAGE, "line 4: there is no variable 'k'"},
+        {PROJECT STAGE "list l = a\n", "line 6: 'list' must stand before"},
+        {PROJECT "set m = ${movie}\n" STAGE, "line 3: there is no movie and no crystal"},
+        {PROJECT "list l = a\nstage s\n command = c x${l}\n outputs = o\n",
+         "line 5: 'l' is a list: ${l} must be a word of its own"},
+        {PROJECT "list l = a\nstage s\n command = c \"${l}\"\n outputs = o\n",
+         "line 5: 'l' is a list"},
+        {PROJECT "list l = a\nstage s\n command = c\n outputs = ${l}\n",
+         "line 6: there is no variable 'l'"},
+        {PROJECT "stage s\n command = c ${movie}\n outputs = o\n",
+         "line 4: there is no variable 'movie'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct emd_recipe recipe;
@@ -229,6 +252,58 @@ START_TEST(test_plan)
 }
 END_TEST
 
+/* A recipe over several crystals: lists, of one crystal after the other, as each stage sees them.
+ */
+START_TEST(test_plan_of_lists)
+{
+    struct emd_recipe recipe;
+    struct emd_stageplan plan;
+    struct emd_words members = {0}, files;
+    struct emd_error err;
+    char *trials;
+    parse("scope = project\nset from = P1\ntrials = ${from}/not_blank\n"
+          "list both = ${from}/a.expt \"${from}/a b.refl\"\nlist one = c\n"
+          "stage s\n command = m ${both} --n ${one}\n inputs = ${both} ${one}\n outputs = o\n"
+          "stage t\n folder = deep\n command = n ${one} ${project}/x\n inputs = ../o\n"
+          " outputs = p\n",
+          &recipe);
+    ck_assert(recipe.project);
+    emd_recipe_set(&recipe, "from", "mP", &err);
+    struct emd_plan_facts of_set = {.movie = "", .crystal = "merged", .trial = "M", .nproc = 2};
+    ck_assert_int_eq(emd_stageplan_trials(&recipe, &of_set, &trials, &err), EMD_OK);
+    ck_assert_str_eq(trials, "mP/not_blank");
+    free(trials);
+    ck_assert_int_eq(emd_stageplan_member_files(&recipe, &of_set, &files, &err), EMD_OK);
+    ck_assert_uint_eq(files.count, 3);
+    ck_assert_str_eq(files.word[1], "mP/a b.refl");
+    emd_words_free(&files);
+    /* nobody: no words */
+    ck_assert_msg(emd_stageplan_make(&recipe, &of_set, &plan, &err) == EMD_OK, "%s", err.text);
+    ck_assert_str_eq(plan.stages[0].texts[0], "m --n");
+    ck_assert_uint_eq(plan.stages[0].inputs.count, 0);
+    emd_stageplan_free(&plan);
+    emd_words_add(&members, "20260101_0101", &err);
+    emd_words_add(&members, "day/x y", &err);
+    of_set.members = &members;
+    ck_assert_msg(emd_stageplan_make(&recipe, &of_set, &plan, &err) == EMD_OK, "%s", err.text);
+    ck_assert_str_eq(plan.stages[0].texts[0],
+                     "m ../../20260101_0101/mP/a.expt '../../20260101_0101/mP/a b.refl' "
+                     "'../../day/x y/mP/a.expt' '../../day/x y/mP/a b.refl' "
+                     "--n ../../20260101_0101/c '../../day/x y/c'");
+    ck_assert_uint_eq(plan.stages[0].inputs.count, 6);
+    ck_assert_str_eq(plan.stages[0].inputs.word[2], "../../day/x y/mP/a.expt");
+    ck_assert_str_eq(plan.stages[1].texts[0],
+                     "n ../../../20260101_0101/c '../../../day/x y/c' ../../../x");
+    emd_stageplan_free(&plan);
+    emd_words_free(&members);
+    emd_recipe_free(&recipe);
+    parse("scope = project\nset from =\ntrials = ${from}\n" STAGE, &recipe);
+    ck_assert_int_eq(emd_stageplan_trials(&recipe, &of_set, &trials, &err), EMD_E_FORMAT);
+    ck_assert_str_eq(err.text, "line 3: trials: not one name of a trial");
+    emd_recipe_free(&recipe);
+}
+END_TEST
+
 START_TEST(test_plan_errors)
 {
     static const struct {
@@ -265,8 +340,8 @@ END_TEST
 
 START_TEST(test_shipped_recipes)
 {
-    static const char *const names[] = {"P1", "mP"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const names[] = {"P1", "mP", "merge"};
+    for (size_t i = 0; i < 3; i++) {
         char path[512];
         struct emd_recipe recipe;
         struct emd_stageplan plan;
@@ -277,7 +352,8 @@ START_TEST(test_shipped_recipes)
         if (i == 1)
             ck_assert_int_eq(emd_recipe_set(&recipe, "unit_cell", "5,6,10,90,91,90", &err), EMD_OK);
         ck_assert_msg(emd_stageplan_make(&recipe, &facts, &plan, &err) == EMD_OK, "%s", err.text);
-        ck_assert_ptr_nonnull(emd_stageplan_find(&plan, "rescale"));
+        ck_assert_ptr_nonnull(emd_stageplan_find(&plan, i < 2 ? "rescale" : "scale"));
+        ck_assert_int_eq(recipe.project, i == 2);
         ck_assert_ptr_null(emd_stageplan_find(&plan, "none"));
         emd_stageplan_free(&plan);
         emd_recipe_free(&recipe);
@@ -706,6 +782,7 @@ int main(void)
     tcase_add_test(tests, test_duration);
     tcase_add_test(tests, test_settings);
     tcase_add_test(tests, test_plan);
+    tcase_add_test(tests, test_plan_of_lists);
     tcase_add_test(tests, test_plan_errors);
     tcase_add_test(tests, test_shipped_recipes);
     tcase_add_test(tests, test_instruments);

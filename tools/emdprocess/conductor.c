@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/message.h"
+#include "emdprocess/merging.h"
 #include "emdprocess/processreport.h"
 #include "emdprocess/trialjob.h"
 
@@ -407,8 +408,13 @@ int conductor_dry_run(const struct process_options *options, struct process_task
         if (!trouble[0] && !options->force && job_foreign(&job, foreign) != FOREIGN_NONE)
             trouble = foreign;
         printf("%s  (", job.folder);
-        emd_print_text(tasks[t].crystal->movie);
+        if (tasks[t].members)
+            printf("%zu crystals", tasks[t].members->taken);
+        else
+            emd_print_text(tasks[t].crystal->movie);
         puts(tasks[t].trouble[0] ? "): cannot be processed:" : ")");
+        if (tasks[t].members)
+            merging_print(tasks[t].members);
         if (trouble[0]) {
             fputs("    ", stdout);
             emd_print_text(trouble);
@@ -511,9 +517,14 @@ int conductor_status(const struct process_options *options, struct process_task 
             emd_print_text(why);
         }
         putchar('\n');
-        print_geometry(&job);
+        if (tasks[t].members)
+            merging_print(tasks[t].members);
+        else
+            print_geometry(&job);
         end_look(&job, &f);
     }
+    if (options->project)
+        return code;
     printf("%zu crystals: %zu done, %zu failed, %zu to do; %zu movies skipped\n", count,
            counts.done, counts.failed, count - counts.done - counts.failed, skipped);
     return code;

@@ -21,9 +21,11 @@
 #include "common/options.h"
 #include "dials/textfile.h"
 #include "emdprocess/conductor.h"
+#include "emdprocess/merging.h"
 #include "emdprocess/processreport.h"
 #include "emdprocess/project.h"
 #include "emdprocess/selection.h"
+#include "emdprocess/setcell.h"
 #include "emdprocess/slurmsubmit.h"
 #include "emdprocess/surroundings.h"
 #include "emdprocess/trialjob.h"
@@ -39,7 +41,7 @@ struct arguments {
     char *dials, *trial;
     long frames_min, cores;
     size_t memory;
-    bool dry_run, status, print, submit, cores_given, instrument;
+    bool dry_run, status, print, submit, cores_given, instrument, set_cell, yes;
 };
 
 /* ---- arguments ------------------------------------------------------------------------------- */
@@ -245,6 +247,10 @@ static const struct emd_option option_table[] = {
      .help = "what is known of the instrument, and from where"},
     {0, "print-recipe", NULL, EMD_OPTION_FLAG, .at = AT(print),
      .help = "print the recipe, to be copied and changed"},
+    {0, "set-cell", NULL, EMD_OPTION_FLAG, .at = AT(set_cell),
+     .help = "show which cell and symmetry most crystals have"},
+    {0, "yes", NULL, EMD_OPTION_FLAG, .at = AT(yes),
+     .help = "and write them to emdprocess.conf, for mP"},
     {0, "init", "PROJECT", EMD_OPTION_TEXT, .at = AT(init),
      .help = "make the directories of a project"},
     {0, "submit", "SYSTEM", EMD_OPTION_CALL, .take = take_submit, .words = "slurm",
@@ -263,13 +269,16 @@ static const struct emd_program program = {
     .name = "emdprocess",
     .usage = "[OPTION]... RECIPE [CRYSTAL]...\n"
              "--init PROJECT\n"
+             "--set-cell [--yes] RECIPE [CRYSTAL]...\n"
              "--instrument [MOVIE]...",
-    .about = "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. Finished stages "
-             "are skipped, interrupted ones are repeated. Shipped recipes: P1, mP.",
+    .about =
+        "Process the movies below images/ with DIALS, each in CRYSTAL/TRIAL/. Finished stages "
+        "are skipped, interrupted ones are repeated. Shipped recipes: P1, mP, and merge, which "
+        "makes one data set of the crystals, in merged/merge/.",
     .options = option_table,
     .option_count = sizeof option_table / sizeof *option_table,
     .exits = {NULL, "a crystal failed", NULL, "a crystal is not ready"},
-    .first = "words:P1 mP",
+    .first = "words:P1 mP merge",
     .operands = CRYSTALS,
 };
 
@@ -295,6 +304,8 @@ static int parse_arguments(int argc, char **argv, struct arguments *a)
         return emd_usage_error("no RECIPE given");
     /* P1 has all the variables. */
     a->recipe = a->instrument ? "P1" : argv[optind++];
+    if (a->yes && !a->set_cell)
+        return emd_usage_error("--yes is for --set-cell");
     if (a->one && optind < argc)
         return emd_usage_error("--one and more crystals");
     for (; optind < argc; optind++)
@@ -365,7 +376,7 @@ static int print_file(const char *path)
 }
 
 /* What can be wrong for all crystals is said once, before anything runs. */
-static int check_recipe(const struct process_options *options, bool programs)
+static int check_recipe(const struct process_options *options, bool programs, bool *project)
 {
     char any_name[] = ".any", any_movie[] = "images/any.emd";
     struct emd_crystal any = {.name = any_name, .movie = any_movie};
@@ -381,6 +392,7 @@ static int check_recipe(const struct process_options *options, bool programs)
             emd_usage_error("%s", err.text);
         code = status == EMD_E_MEMORY ? EMD_EXIT_FAILED : EMD_EXIT_USAGE;
     }
+    *project = job.recipe.project;
     for (size_t i = 0; i < job.plan.count && code == EMD_EXIT_OK && programs; i++) {
         const struct emd_plan_stage *stage = &job.plan.stages[i];
         for (size_t k = 0; k < stage->command_count && code == EMD_EXIT_OK; k++) {
@@ -438,7 +450,8 @@ static int submit(struct arguments *a, struct selection *s)
     ok = ok && add(command, p->recipe_path);
     for (size_t i = 0; i < s->count && ok; i++) {
         if (s->tasks[i].trouble[0])
-            emd_message_warning("%s: not submitted: %s", s->tasks[i].crystal->movie,
+            emd_message_warning("%s: not submitted: %s",
+                                p->project ? s->tasks[i].crystal->name : s->tasks[i].crystal->movie,
                                 s->tasks[i].trouble);
         else if (conductor_has_work(p, &s->tasks[i]))
             tasks[count++] = &s->tasks[i];
@@ -528,14 +541,71 @@ static int instrument(struct arguments *a)
 
 /* ---- main ------------------------------------------------------------------------------------ */
 
+/* Crystals on the command line are the list of the recipe's variable; the folder of merged sets is
+ * none, but what --one is given in a batch job. */
+static enum emd_status take_crystals(struct arguments *a, struct emd_error *err)
+{
+    char *setting = NULL;
+    size_t size = 0, named = 0;
+    FILE *out = open_memstream(&setting, &size);
+    if (!out)
+        return emd_fail(err, EMD_E_MEMORY, "out of memory");
+    fputs(MERGING_CRYSTALS "=", out);
+    for (size_t i = 0; i < a->wanted.count; i++)
+        if (strcmp(a->wanted.word[i], EMD_MERGED) != 0)
+            fprintf(out, "%s%s", named++ ? " " : "", a->wanted.word[i]);
+    enum emd_status status =
+        fclose(out) == 0 ? EMD_OK : emd_fail(err, EMD_E_MEMORY, "out of memory");
+    if (status == EMD_OK && named > 0)
+        status = emd_words_add(&a->process.settings, setting, err);
+    free(setting);
+    return status;
+}
+
+/* A recipe over several crystals. */
+static int merge(struct arguments *a, int *signal_number)
+{
+    struct process_options *p = &a->process;
+    struct emd_error err = {0};
+    struct merging merging = {0};
+    int code;
+    enum emd_status status = take_crystals(a, &err);
+    if (status == EMD_OK)
+        status = merging_make(p, &merging, &err);
+    const struct emd_members *members = &merging.members;
+    if (status != EMD_OK) {
+        emd_message_error("%s", err.text);
+        code = emd_exit_for(status);
+    } else if (a->status) {
+        code = conductor_status(p, &merging.task, 1, 0);
+    } else if (a->submit) {
+        struct selection one = {.tasks = &merging.task, .count = 1};
+        a->slurm.dry_run = a->dry_run;
+        if (!a->cores_given)
+            p->cores = CORES_OF_A_TASK;
+        code = submit(a, &one);
+    } else if (a->dry_run) {
+        code = conductor_dry_run(p, &merging.task, 1);
+    } else {
+        for (size_t i = 0; i < members->count; i++)
+            if (!members->member[i].taken)
+                report_left_out(p, members->member[i].crystal, members->member[i].reason);
+        code = conductor_run(p, &merging.task, 1, members->count - members->taken, signal_number);
+    }
+    merging_free(&merging);
+    return code;
+}
+
 static int process(struct arguments *a, int *signal_number)
 {
     struct process_options *p = &a->process;
     struct selection selection;
     struct emd_error err = {0};
-    int code = check_recipe(p, !a->dry_run && !a->status && !a->submit);
+    int code = check_recipe(p, !a->dry_run && !a->status && !a->submit, &p->project);
     if (code != EMD_EXIT_OK)
         return code;
+    if (p->project)
+        return merge(a, signal_number);
     enum emd_status status = selection_make(p, &a->wanted, (size_t)a->frames_min, &selection, &err);
     if (status != EMD_OK) {
         emd_message_error("%s", err.text);
@@ -572,7 +642,7 @@ static int prepare(struct arguments *a)
         path = find_recipe(a->recipe);
     if (!path)
         return emd_usage_error("there is no recipe '%s': neither %s.recipe in the project's folder "
-                               "nor a shipped one (P1, mP)",
+                               "nor a shipped one (P1, mP, merge)",
                                a->recipe, a->recipe);
     p->recipe_path = path;
     if (!p->trial)
@@ -607,6 +677,7 @@ int main(int argc, char **argv)
     if (code < 0)
         code = a.print        ? print_file(a.process.recipe_path)
                : a.instrument ? instrument(&a)
+               : a.set_cell   ? set_cell(a.process.trial, &a.wanted, a.yes && !a.dry_run)
                               : process(&a, &signal_number);
     emd_words_free(&a.wanted);
     emd_words_free(&a.process.settings);

@@ -13,6 +13,8 @@
 #include "process/recipe.h"
 #include "process/words.h"
 
+struct emd_members;
+
 struct process_options {
     const char *recipe_path; /* absolute */
     const char *trial;
@@ -21,6 +23,7 @@ struct process_options {
     unsigned cores;
     double memory;     /* bytes in all */
     double time_limit; /* seconds a stage, 0: as the recipe says */
+    bool project;      /* the recipe is over several crystals */
     bool force, keep_going, retry, json, quiet, verbose;
     char **environment; /* of the commands */
     struct emd_instruments instruments;
@@ -29,7 +32,10 @@ struct process_options {
 /* A crystal that is to be processed, or why it cannot be. */
 struct process_task {
     struct emd_crystal *crystal;
-    const char *trouble;        /* of its movie, "" if there is none */
+    const char *trouble; /* of its movie, "" if there is none */
+    /* Of a recipe over several crystals: these, and 'crystal' stands for the merged set. Else NULL.
+     */
+    const struct emd_members *members;
     char geometry_trouble[256]; /* storage of such a trouble */
     bool not_ready;             /* the trouble may go away by itself */
 };

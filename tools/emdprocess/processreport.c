@@ -79,6 +79,15 @@ void report_skipped(const struct process_options *options, const char *movie, co
         print_line(movie, ": skipped: %s", why);
 }
 
+void report_left_out(const struct process_options *options, const char *crystal, const char *why)
+{
+    if (options->json)
+        print_event(event("left_out", "crystal", crystal, "trial", options->trial, "reason", why,
+                          (char *)NULL));
+    else if (!options->quiet)
+        print_line(crystal, ": left out: %s", why);
+}
+
 void report_stage(const struct process_options *options, const char *crystal,
                   const struct emd_recipe_stage *stage, bool done, const char *reason,
                   const struct emd_stage_result *result)
@@ -170,8 +179,13 @@ void report_summary(const struct process_options *options, const struct process_
     if (counts->stopped > 0)
         n += snprintf(text + n, sizeof text - (size_t)n, ", %zu stopped", counts->stopped);
     if (counts->skipped > 0)
-        n += snprintf(text + n, sizeof text - (size_t)n, "; %zu movies skipped", counts->skipped);
-    print_line("", "%s: %zu crystals: %s; %.0f s", options->trial, counts->total, text, seconds);
+        n += snprintf(text + n, sizeof text - (size_t)n, "; %zu %s", counts->skipped,
+                      options->project ? "crystals left out" : "movies skipped");
+    if (options->project)
+        print_line("", "%s: %s; %.0f s", options->trial, text, seconds);
+    else
+        print_line("", "%s: %zu crystals: %s; %.0f s", options->trial, counts->total, text,
+                   seconds);
 }
 
 /* ---- progress -------------------------------------------------------------------------------- */

@@ -14,6 +14,9 @@ struct process_counts {
 /* A movie that is no crystal to us. */
 void report_skipped(const struct process_options *options, const char *movie, const char *why);
 
+/* A crystal that does not go into the merged set. */
+void report_left_out(const struct process_options *options, const char *crystal, const char *why);
+
 /* A stage has ended (text: with --verbose only). */
 void report_stage(const struct process_options *options, const char *crystal,
                   const struct emd_recipe_stage *stage, bool done, const char *reason,

@@ -18,6 +18,7 @@
 #include "common/message.h"
 #include "dials/dialslog.h"
 #include "dials/textfile.h"
+#include "emdprocess/merging.h"
 #include "emdprocess/processreport.h"
 
 double job_now(void)
@@ -37,8 +38,8 @@ bool job_selects(const struct process_options *options, const char *stage)
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-static enum emd_status read_settings(const struct process_options *options, const char *crystal,
-                                     struct emd_recipe *recipe, struct emd_error *err)
+enum emd_status job_settings(const struct process_options *options, const char *crystal,
+                             struct emd_recipe *recipe, struct emd_error *err)
 {
     char *path = NULL;
     enum emd_status status = emd_recipe_read(options->recipe_path, recipe, err);
@@ -87,8 +88,8 @@ enum emd_status job_plan(const struct process_options *options, struct process_t
         job->folder = NULL;
         return emd_fail(err, EMD_E_MEMORY, "out of memory");
     }
-    enum emd_status status = read_settings(options, crystal, &job->recipe, err);
-    if (status == EMD_OK)
+    enum emd_status status = job_settings(options, crystal, &job->recipe, err);
+    if (status == EMD_OK && !job->recipe.project)
         status = geometry_resolve(&options->instruments, task->crystal->movie, crystal,
                                   &job->recipe, &job->geometry, err);
     if (job->geometry.trouble[0] && !task->trouble[0]) {
@@ -109,6 +110,7 @@ enum emd_status job_plan(const struct process_options *options, struct process_t
         .movie = task->crystal->movie,
         .crystal = crystal,
         .trial = options->trial,
+        .members = task->members ? &task->members->folders : NULL,
         .mask = job->geometry.mask,
         .nproc = nproc < options->cores ? nproc : options->cores,
     };
@@ -269,7 +271,16 @@ void job_open(struct trial_job *job)
 {
     struct emd_error err = {0};
     char *path = NULL, text[512];
-    enum emd_status status = emd_crystal_claim(".", job->task->crystal, &err);
+    const struct emd_members *members = job->task->members;
+    enum emd_status status = EMD_OK;
+    if (members && job->task->trouble[0]) {
+        end_job(job, JOB_NOT_READY, "", job->task->trouble);
+        return;
+    }
+    if (!members)
+        status = emd_crystal_claim(".", job->task->crystal, &err);
+    else if (mkdir(EMD_MERGED, 0777) != 0 && errno != EEXIST)
+        status = emd_fail_errno(&err, EMD_E_IO, errno, "cannot create the folder " EMD_MERGED);
     if (status == EMD_OK && mkdir(job->folder, 0777) != 0 && errno != EEXIST)
         status = emd_fail_errno(&err, EMD_E_IO, errno, "cannot create the folder");
     if (status == EMD_OK && !(path = lock_path(job)))
@@ -297,15 +308,18 @@ void job_open(struct trial_job *job)
         status = emd_record_arrange(job->record, &job->plan, &err);
     if (status == EMD_OK)
         status = emd_record_set(job->record, "recipe", job->options->recipe_path, &err);
-    if (status == EMD_OK)
+    if (status == EMD_OK && !members)
         status = emd_record_set(job->record, "movie", job->task->crystal->movie, &err);
-    if (status == EMD_OK && !job->task->trouble[0])
+    if (status == EMD_OK && !members && !job->task->trouble[0])
         status = geometry_write_mask(&job->geometry, &err);
+    if (status == EMD_OK && members)
+        status = merging_note(job, &err);
     if (status != EMD_OK) {
         end_job(job, JOB_FAILED, "", err.text);
         return;
     }
-    movie_facts_keep(job->task->crystal->movie, job->task->crystal->name, &job->geometry.facts);
+    if (!members)
+        movie_facts_keep(job->task->crystal->movie, job->task->crystal->name, &job->geometry.facts);
     for (size_t i = 0; i < job->geometry.warnings && !job->task->trouble[0]; i++)
         emd_message_verbose("%s: %s", job->folder, job->geometry.warning[i]);
     if (job->task->trouble[0]) {

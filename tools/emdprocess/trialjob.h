@@ -62,6 +62,11 @@ struct trial_job {
     char failed_stage[64], reason[256], log[300];
 };
 
+/* Reads recipe and settings of a crystal, or of a merged set. The caller frees *recipe in any case.
+ */
+enum emd_status job_settings(const struct process_options *options, const char *crystal,
+                             struct emd_recipe *recipe, struct emd_error *err);
+
 /* Makes the plan of a crystal: reads recipe and settings. The caller closes the job in any case. */
 enum emd_status job_plan(const struct process_options *options, struct process_task *task,
                          unsigned nproc, struct trial_job *job, struct emd_error *err);
