@@ -47,6 +47,11 @@ enum emd_status emd_hdf5_fail(struct emd_error *err, enum emd_status status, con
  * for a written file or dataset means lost data; HDF5's error stack says why. */
 bool emd_hdf5_close(hid_t *id);
 
+/* Fits the conversion buffers of a transfer list to 'elements' elements of 'size' bytes in memory.
+ * HDF5's own are 1 MiB each and cleared anew at each read and write of what is converted (text of
+ * variable length, references): for a single value, hundreds of page faults. */
+bool emd_hdf5_fit_buffers(hid_t transfer, size_t elements, size_t size);
+
 /* Whether any raw data of a dataset have a place in the file. H5Dget_offset does not tell: for a
  * file with a user block, HDF5 1.10 adds its size to the undefined address. */
 bool emd_hdf5_is_allocated(hid_t dataset);

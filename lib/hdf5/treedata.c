@@ -53,7 +53,7 @@ struct moving {
     hid_t src, dst;
     hid_t memory;     /* type in memory */
     hid_t file_space; /* of the source, which is the destination's too */
-    hid_t transfer;   /* variable-length data go to the arena */
+    hid_t transfer;   /* variable-length data go to the arena; buffers fit what is moved */
     struct emd_values values;
     int rank;
     bool whole_chunks; /* a chunk is read whole or not at all */
@@ -161,6 +161,10 @@ static enum emd_status move_box(struct moving *m, const hsize_t *start, const hs
         goto out;
     memset(job->buffer, 0, bytes);
     emd_arena_reset(&job->arena, limit);
+    if (!emd_hdf5_fit_buffers(m->transfer, elements, m->values.size)) {
+        status = emd_hdf5_fail(err, EMD_E_MEMORY, "cannot set up HDF5");
+        goto out;
+    }
     if (H5Dread(m->src, m->memory, memory_space, m->file_space, m->transfer, job->buffer) < 0) {
         status = job->arena.refused
                      ? emd_fail(err, EMD_E_BUDGET, "a variable-length value of more than %zu bytes",
@@ -170,7 +174,7 @@ static enum emd_status move_box(struct moving *m, const hsize_t *start, const hs
     }
     status = emd_job_translate(job, &m->values, job->buffer, elements, err);
     if (status == EMD_OK &&
-        H5Dwrite(m->dst, m->memory, memory_space, m->file_space, H5P_DEFAULT, job->buffer) < 0) {
+        H5Dwrite(m->dst, m->memory, memory_space, m->file_space, m->transfer, job->buffer) < 0) {
         job->stop = true;
         status = emd_hdf5_fail(err, EMD_E_IO, "cannot write its data");
     }
