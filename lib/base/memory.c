@@ -34,6 +34,29 @@ void emd_memory_advise(void *data, size_t n)
 #endif
 }
 
+void emd_memory_unshare(void)
+{
+    /* MADV_POPULATE_WRITE, which the C library's headers may be too old to know. */
+    enum { POPULATE = 23 };
+    /* Larger ones are stacks of threads and buffers: mostly not there, or not for the child. */
+    static const size_t most = (size_t)1 << 20, most_heap = (size_t)4 << 20;
+    char *line = NULL;
+    size_t room = 0;
+    FILE *f = fopen("/proc/self/maps", "re");
+    while (f && getline(&line, &room, f) > 0) {
+        unsigned long begin, end;
+        char mode[5];
+        if (sscanf(line, "%lx-%lx %4s", &begin, &end, mode) != 3 || strcmp(mode, "rw-p") != 0 ||
+            strstr(line, "[stack"))
+            continue;
+        if (end - begin <= (strstr(line, "[heap]") ? most_heap : most))
+            madvise((void *)begin, end - begin, POPULATE);
+    }
+    if (f)
+        fclose(f);
+    free(line);
+}
+
 /* The number in a limit's file; UINT64_MAX for "max" and where there is none. Version 1 says "no
  * limit" as a number above any memory. */
 static uint64_t read_limit(const char *path)

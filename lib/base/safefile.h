@@ -62,6 +62,10 @@ void emd_safefile_set_attributes(struct emd_safefile *file, const struct stat *l
  * disk where the file system can do so. */
 enum emd_status emd_safefile_sync(struct emd_safefile *file, struct emd_error *err);
 
+/* Begins to make the content durable on a thread of its own, while the caller reads the file; what
+ * becomes of it is told by emd_safefile_sync or the commit. Call it after the last write. */
+void emd_safefile_sync_begin(struct emd_safefile *file);
+
 /* Makes the content durable and gives all 'count' files their final names, then makes the names
  * durable. Several files are committed all or none. With 'replace' false an existing output is
  * EMD_E_EXISTS and stays. On failure no final name has changed and every temporary file is gone;

@@ -78,8 +78,9 @@ static enum emd_status compare_box(struct reading *r, const hsize_t *start, cons
     for (int side = 0; side < 2 && status == EMD_OK; side++) {
         memset(c->buffer[side], 0, elements * r->parts.size);
         emd_arena_reset(&c->arena[side], limit);
-        if (memory < 0 || (r->rank > 0 && H5Sselect_hyperslab(r->space[side], H5S_SELECT_SET, start,
-                                                              NULL, count, NULL) < 0) ||
+        if (memory < 0 ||
+            (r->rank > 0 &&
+             H5Sselect_hyperslab(r->space[side], H5S_SELECT_SET, start, NULL, count, NULL) < 0) ||
             !emd_hdf5_fit_buffers(r->transfer[side], elements, r->parts.size)) {
             status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot select elements");
         } else if (H5Dread(r->dataset[side], r->type[side], memory, r->space[side],

@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/memory.h"
+
 enum { DEFAULT_SECONDS = 60, POLL_MS = 100 };
 
 /* The sanitizers' own tables would count as allocations. */
@@ -97,6 +99,7 @@ static void run_child(const struct emd_guard *guard, pid_t parent, int fd)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent)
         _exit(1);
+    emd_memory_unshare();
     /* The parent's handlers clean up what is the parent's; a crash shall be a plain death. */
     static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGSEGV,
                                    SIGBUS, SIGABRT, SIGFPE, SIGXCPU};

@@ -99,7 +99,8 @@ bool emd_hdf5_close(hid_t *id)
 
 bool emd_hdf5_fit_buffers(hid_t transfer, size_t elements, size_t size)
 {
-    static const size_t whole = (size_t)1 << 20; /* HDF5's default, which may grow; others may not */
+    static const size_t whole = (size_t)1
+                                << 20; /* HDF5's default, which may grow; others may not */
     /* What has another size in the file has at most twice that in memory, or the other way round:
      * 8 and 16 bytes for text of variable length. */
     const size_t each = size > SIZE_MAX / 4 ? SIZE_MAX / 2 : 4 * size + 16;

@@ -193,7 +193,7 @@ enum emd_status emd_tree_create(const struct emd_source *source, int fd,
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot look at the root group");
         goto out;
     }
-    if (in_memory && H5Pset_fapl_core(access, 1 << 20, false) < 0) {
+    if (in_memory && H5Pset_fapl_core(access, 1 << 16, false) < 0) {
         status = emd_hdf5_fail(err, EMD_E_UNSUPPORTED, "cannot set up the new file");
         goto out;
     }

@@ -705,6 +705,8 @@ static enum emd_status verify_file(struct repacker *r, struct emd_error *err)
         qsort(r->changed, r->changed_count, sizeof *r->changed, compare_addresses);
     if (all) /* from the disk */
         status = emd_safefile_sync(r->file, err);
+    else /* what the disk has not got yet, it gets while the structure is compared */
+        emd_safefile_sync_begin(r->file);
     return status == EMD_OK ? emd_verify_file(&verification, err) : status;
 }
 

@@ -130,6 +130,44 @@ START_TEST(discard_leaves_nothing)
 }
 END_TEST
 
+START_TEST(synchronised_meanwhile)
+{
+    struct emd_safefile *file = create();
+    emd_safefile_sync_begin(file);
+    ck_assert_int_eq(emd_safefile_sync(file, NULL), EMD_OK);
+    ck_assert_int_eq(write(emd_safefile_fd(file), "er", 2), 2);
+    emd_safefile_sync_begin(file);
+    emd_safefile_sync_begin(file); /* the first one is waited for */
+    ck_assert_int_eq(emd_safefile_commit(&file, 1, false, NULL), EMD_OK);
+    ck_assert_str_eq(get(path), "newer");
+    unlink(path);
+    file = create();
+    emd_safefile_sync_begin(file);
+    emd_safefile_discard(file);
+    ck_assert(temporaries() == 0 && !exists(lock) && !exists(path));
+}
+END_TEST
+
+/* What a process gets from its parent is the same afterwards, and still its own. */
+START_TEST(memory_unshared)
+{
+    static char text[3 << 12] = "data";
+    char *const heap = strdup("heap");
+    const pid_t child = fork();
+    if (child == 0) {
+        emd_memory_unshare();
+        const bool same = strcmp(text, "data") == 0 && strcmp(heap, "heap") == 0;
+        heap[0] = text[0] = 'x';
+        _exit(same ? 0 : 1);
+    }
+    int end;
+    ck_assert(waitpid(child, &end, 0) == child && WIFEXITED(end) && WEXITSTATUS(end) == 0);
+    ck_assert_str_eq(heap, "heap");
+    ck_assert_str_eq(text, "data");
+    free(heap);
+}
+END_TEST
+
 START_TEST(existing_output_stays)
 {
     struct emd_error err;
@@ -579,6 +617,8 @@ int main(void)
     tcase_add_test(safe, state_files_are_cleaned);
     tcase_add_test(safe, commit_gives_the_final_name);
     tcase_add_test(safe, discard_leaves_nothing);
+    tcase_add_test(safe, synchronised_meanwhile);
+    tcase_add_test(safe, memory_unshared);
     tcase_add_test(safe, existing_output_stays);
     tcase_add_test(safe, live_temporary_is_busy);
     tcase_add_test(safe, dead_temporary_is_replaced);

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "common/message.h"
 
 unsigned emd_crew_threads(const struct emd_crew_budget *budget, unsigned running, unsigned busy,
@@ -41,6 +42,7 @@ pid_t emd_crew_fork(int *fd)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(EMD_EXIT_FAILED);
+        emd_memory_unshare();
         return 0;
     }
     close(ends[1]);
