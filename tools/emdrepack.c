@@ -718,9 +718,10 @@ static void stop_crew(const struct member *crew, unsigned running, double *asked
 static int run_files(const struct settings *settings, struct job_list *list)
 {
     const size_t jobs = (size_t)settings->jobs < list->count ? (size_t)settings->jobs : list->count;
-    const struct emd_crew_budget budget = {.jobs = jobs ? (unsigned)jobs : 1,
-                                           .threads = (unsigned)settings->threads,
-                                           .memory = emd_repack_budget(&settings->repack)};
+    const struct emd_crew_budget budget = {
+        .jobs = jobs ? (unsigned)jobs : 1,
+        .threads = (unsigned)settings->threads,
+        .memory = emd_repack_budget(&settings->repack, (unsigned)settings->threads)};
     struct member *crew = need(calloc(budget.jobs, sizeof *crew));
     unsigned running = 0;
     size_t next = 0;

@@ -25,7 +25,7 @@ static inline enum emd_status emd_take_codec(void *into, const struct emd_option
 #define EMD_OPTION_MEMORY(field)                                                                   \
     {'m', "memory", "SIZE", EMD_OPTION_SIZE, .at = (field),                                        \
      .complete = "words:256M 512M 1G 2G 4G",                                                       \
-     .help = "memory budget in all, e.g. 512M (default: a quarter of the memory, at most 2G)"}
+     .help = "memory budget in all, e.g. 512M (default: a quarter of the memory, at most 2G or 192M per thread)"}
 #define EMD_OPTION_JOBS(field, text)                                                               \
     {0, "jobs", "N", EMD_OPTION_LONG, .at = (field), .low = 1, .high = 256, .help = (text)}
 /* In the order of enum emd_verify. */

@@ -241,7 +241,7 @@ static enum emd_status check_dataset(void *ctx, hid_t id, const char *path, stru
     struct emd_pipeline pipeline;
     struct emd_chunk_list list = {.count = 0};
     bool ours = false;
-    size_t budget = emd_repack_budget(c->options);
+    size_t budget = emd_repack_budget(c->options, emd_pool_threads(c->pool));
     c->path = path;
     c->id = id;
     c->result->datasets++;

@@ -398,7 +398,7 @@ static enum emd_status run_engine(struct comparer *c, struct emd_plan_request *q
     static const struct emd_pipeline plain;
     struct emd_plan plan;
     const size_t target = emd_box_bytes(q->rank, q->target, q->item_size);
-    const size_t budget = emd_repack_budget(c->options);
+    const size_t budget = emd_repack_budget(c->options, emd_pool_threads(c->pool));
     const size_t each = target + c->to->stored + emd_pipeline_work_bytes(&c->to->pipeline, target);
     /* half of the memory for our own reading, if that many threads need it */
     q->threads = emd_pool_threads(c->pool);

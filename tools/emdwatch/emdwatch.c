@@ -357,9 +357,10 @@ int main(int argc, char **argv)
     if (*o->source == '\0' || *o->target == '\0')
         return emd_usage_error("%s is empty (as a service: set RAW=... in the settings file)",
                                *o->source ? "COMPRESSED" : "RAW");
-    o->crew = (struct emd_crew_budget){.jobs = (unsigned)args.jobs,
-                                       .threads = (unsigned)args.threads,
-                                       .memory = emd_repack_budget(&o->repack)};
+    o->crew =
+        (struct emd_crew_budget){.jobs = (unsigned)args.jobs,
+                                 .threads = (unsigned)args.threads,
+                                 .memory = emd_repack_budget(&o->repack, (unsigned)args.threads)};
     emd_progress_init(!o->quiet && !o->json);
     code = check_folders(o, args.status || args.retry, args.wait);
     if (code < 0)
