@@ -68,13 +68,14 @@ static enum emd_status run_engine(struct content *c, bool contiguous, uint64_t a
                                   struct emd_error *err)
 {
     static const struct emd_pipeline plain;
-    struct emd_plan_request q = {.rank = c->layout->rank,
-                                 .item_size = c->layout->item_size,
-                                 .contiguous = contiguous,
-                                 .chunks = c->chunks.count,
-                                 .target_bound = 1, /* nothing is encoded */
-                                 .threads = emd_pool_threads(c->reader->pool),
-                                 .budget = emd_repack_budget(c->reader->options)};
+    struct emd_plan_request q = {
+        .rank = c->layout->rank,
+        .item_size = c->layout->item_size,
+        .contiguous = contiguous,
+        .chunks = c->chunks.count,
+        .target_bound = 1, /* nothing is encoded */
+        .threads = emd_pool_threads(c->reader->pool),
+        .budget = emd_repack_budget(c->reader->options, emd_pool_threads(c->reader->pool))};
     struct emd_plan plan;
     for (unsigned a = 0; a < q.rank; a++) {
         q.dims[a] = c->layout->dims[a];
