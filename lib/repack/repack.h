@@ -139,8 +139,8 @@ void emd_repack_defaults(struct emd_repack_options *options);
 void emd_repack_warn(const struct emd_repack_options *options, struct emd_repack_result *result,
                      const char *path, const char *text);
 
-/* The memory budget in bytes that these options stand for where 'threads' work: what they name, or a
- * quarter of the memory that there is, at most 2 GiB or 192 MiB per thread, whichever is more. */
+/* The memory budget in bytes that these options stand for where 'threads' work: what they name, or
+ * a quarter of the memory that there is, at most 2 GiB or 192 MiB per thread, whichever is more. */
 size_t emd_repack_budget(const struct emd_repack_options *options, unsigned threads);
 
 /* Repacks 'input' into 'output'. On failure nothing exists under the output's name that did not

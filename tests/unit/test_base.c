@@ -460,7 +460,8 @@ START_TEST(sizes)
     ck_assert(emd_parse_size("1KB", &n) && n == 1024);
     ck_assert(emd_parse_size("2GiB", &n) && n == (size_t)2 << 30);
     ck_assert(emd_parse_size("1.5mib", &n) && n == 1572864);
-    const char *bad[] = {"", "K", "-1", "1B", "1KiBs", "1Ki", "1KBB", "1 K", "1e3", "99999999T", "..", "0x10", "nan"};
+    const char *bad[] = {"",    "K",   "-1",        "1B", "1KiBs", "1Ki", "1KBB",
+                         "1 K", "1e3", "99999999T", "..", "0x10",  "nan"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         ck_assert_msg(!emd_parse_size(bad[i], &n), "'%s'", bad[i]);
 }
