@@ -87,8 +87,9 @@ enum emd_status emd_codec_choice_parse(const char *text, struct emd_codec_choice
                 19; /* blocks of 512 KiB: what auto.c measures as best with bit shuffle */
         return EMD_OK;
     }
-    return emd_fail(err, EMD_E_ARGUMENT,
-                    "no codec of this name (auto, blosc, zstd, gzip, bitshuffle, bitshuffle:lz4, edc, none)");
+    return emd_fail(
+        err, EMD_E_ARGUMENT,
+        "no codec of this name (auto, blosc, zstd, gzip, bitshuffle, bitshuffle:lz4, edc, none)");
 }
 
 void emd_pipeline_describe(const struct emd_pipeline *pipeline, char *text, size_t size)
