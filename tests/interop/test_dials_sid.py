@@ -39,7 +39,7 @@ def make_system():
     shutil.copy("/etc/resolv.conf", os.path.join(SYSTEM, "etc/resolv.conf"))
     # A frozen mirror is as good as a fresh one.
     for command in (["-o", "Acquire::Check-Valid-Until=false", "-qq", "update"],
-                    ["-qq", "install", "-y", "--no-install-recommends", "dials"]):
+                    ["-qq", "install", "-y", "--no-install-recommends", "dials", "python3-gemmi"]):
         subprocess.run(["chroot", SYSTEM, "env", "DEBIAN_FRONTEND=noninteractive", "PATH=/usr/sbin:/usr/bin:/sbin:/bin",
                         "apt-get", *command], check=True, stdout=subprocess.DEVNULL)
 
