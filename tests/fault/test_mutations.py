@@ -190,7 +190,8 @@ def judge(source, output):
 
 
 def run_tool(*arguments):
-    run = subprocess.run([fl.EMDREPACK, *arguments], capture_output=True, timeout=100, check=False)
+    run = subprocess.run([fl.EMDREPACK, *arguments], capture_output=True, timeout=600,
+                         check=False)  # HDF5 has 60 s of processor time over one object
     return run.returncode, (run.stdout + run.stderr).decode(errors="replace")
 
 
