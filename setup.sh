@@ -34,7 +34,7 @@ netfs_packages="qemu-system-x86 debootstrap cpio dpkg util-linux"
 portable_packages="libsnappy-dev libstdc++-12-dev libaec-dev python3 binutils"
 wheel_packages="$portable_packages python3-setuptools python3-wheel python3-pip"
 packaging_packages="dpkg-dev file"
-nightly_packages="debootstrap systemd systemd-container"
+nightly_packages="debootstrap systemd systemd-container environment-modules python3-yaml python3-wheel python3-pip"
 sanitize_packages="clang libclang-rt-14-dev check python3-h5py"
 
 say() { printf '%s\n' "setup.sh: $*" >&2; }

@@ -17,7 +17,8 @@ struct emd_scatterer {
     double shelx_a[4], shelx_b[4]; /* f(s) = sum of a exp(-b s^2) + shelx_c */
     double shelx_c;
     double weight; /* relative atomic mass; of the longest-lived isotope where there is no other */
-    double radius; /* covalent, Angstrom: Cordero et al., Dalton Trans. (2008) 2832; 1.5 if unknown */
+    double
+        radius; /* covalent, Angstrom: Cordero et al., Dalton Trans. (2008) 2832; 1.5 if unknown */
 };
 
 /* The element of this symbol ("C", "Cl"; case counts), or NULL. */
