@@ -93,7 +93,7 @@ static bool read_row(const char **p, double rotation[3], double *shift)
 
 static enum emd_status add_operation(struct reader *r, const char *text)
 {
-    struct operation o;
+    struct operation o = {.shift = {0}};
     const char *p = text;
     if (r->operations == OPERATIONS_MAX)
         return fail(r, "too many symmetry operations at", text);
@@ -425,6 +425,15 @@ static double form_factor(const struct emd_scatterer *e, double s_squared)
     return f;
 }
 
+static bool is_identity(const struct operation *o)
+{
+    for (int i = 0; i < 3; i++)
+        for (int k = 0; k < 3; k++)
+            if (o->shift[i] != 0 || o->rotation[i][k] != (i == k))
+                return false;
+    return true;
+}
+
 static enum emd_status finish(struct reader *r)
 {
     static const struct operation identity = {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}, {0, 0, 0}};
@@ -435,7 +444,7 @@ static enum emd_status finish(struct reader *r)
     if (r->out->count == 0)
         return emd_fail(r->err, EMD_E_FORMAT, "no atoms");
     for (size_t i = 0; i < r->operations; i++)
-        has_identity |= memcmp(&r->operation[i], &identity, sizeof identity) == 0;
+        has_identity |= is_identity(&r->operation[i]);
     if (!has_identity) {
         if (r->operations == OPERATIONS_MAX)
             return emd_fail(r->err, EMD_E_FORMAT, "too many symmetry operations");
