@@ -36,6 +36,7 @@ cmake_minimum_required(VERSION 3.20)
 project(emdtools VERSION 0.1.0 LANGUAGES NONE)
 set(CMAKE_INSTALL_LIBDIR lib)
 include(GNUInstallDirs)
+include("$EMDTOOLS_SOURCE_DIR/cmake/EmdPaths.cmake")
 add_subdirectory("$EMDTOOLS_SOURCE_DIR/share" share)
 EOF
 prefix="$PWD/pre fix %n"
