@@ -172,7 +172,8 @@ static bool is_cut_off(const struct fdfile *file, H5FD_mem_t type, haddr_t addre
                                  : address >= file->size;
 }
 
-/* Behind the end of the file, inside HDF5's addresses, are zeros. */
+/* Behind the end of the file, inside HDF5's addresses, are zeros. An end before that which the file
+ * had when it was opened is trouble: a share that hiccups, or somebody who cuts it. */
 static herr_t read_file(H5FD_t *handle, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t n,
                         void *buffer)
 {
@@ -191,6 +192,10 @@ static herr_t read_file(H5FD_t *handle, H5FD_mem_t type, hid_t transfer, haddr_t
         const ssize_t got = emd_pread_some(file->fd, to, n, address);
         if (got < 0)
             return fail(file, H5E_READERROR, "file read failed");
+        if (got == 0 && address < file->size) {
+            errno = EIO;
+            return fail(file, H5E_READERROR, "the file ends too early");
+        }
         if (got == 0)
             break;
         to += got;
