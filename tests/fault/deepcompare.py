@@ -16,7 +16,8 @@ import sys
 import h5py
 import numpy as np
 
-PROVENANCE = "emdrepack"
+# The second name where a source has a first one that is not ours.
+PROVENANCE = ("emdrepack", "emdrepack.provenance")
 MOST_WHOLE = 64 << 20  # bytes
 
 
@@ -67,7 +68,7 @@ class Comparison:
         raise Different(f"{where}: {what} cannot be read: {errors[0]}")
 
     def attributes(self, where, a, b):
-        names = [sorted((n for n in x.attrs if not (where == "/" and n == PROVENANCE)), key=ascii)
+        names = [sorted((n for n in x.attrs if not (where == "/" and n in PROVENANCE)), key=ascii)
                  for x in (a, b)]
         if names[0] != names[1]:
             raise Different(f"{where}: attributes {names[0]} and {names[1]}")
