@@ -17,6 +17,7 @@
 #include "hdf5/h5call.h"
 #include "hdf5/values.h"
 #include "repack/box.h"
+#include "velox/layout.h"
 
 /* Chunks below this stay as they are: a filter's header would make them larger. */
 static const size_t tiny_chunk_bytes = 512;
@@ -67,22 +68,10 @@ static bool is_numeric(hid_t type, int depth)
     }
 }
 
-/* "/Data/Image/<id>/Data" of three axes: Velox stacks frames on the last one. */
+/* Velox stacks frames on the last axis. */
 static bool is_velox_stack(const char *path, unsigned rank)
 {
-    static const char prefix[] = "/Data/Image/";
-    if (rank != 3 || strncmp(path, prefix, sizeof prefix - 1) != 0)
-        return false;
-    const char *name = strchr(path + sizeof prefix - 1, '/');
-    return name && strcmp(name, "/Data") == 0;
-}
-
-/* "/Data/Image/<id>/Metadata": two axes, but no image. */
-static bool is_velox_metadata(const char *path)
-{
-    static const char prefix[] = "/Data/Image/";
-    const char *name = strrchr(path, '/');
-    return strncmp(path, prefix, sizeof prefix - 1) == 0 && name && strcmp(name, "/Metadata") == 0;
+    return rank == 3 && emd_velox_is_images(path);
 }
 
 uint64_t emd_dataset_frames(hid_t id, const char *path)
@@ -122,7 +111,7 @@ static enum emd_status given_chunk(struct emd_dataset *d, const struct emd_repac
 {
     const struct emd_plan_request *r = &d->request;
     *given = false;
-    if (options->chunking != EMD_CHUNK_SHAPE || r->rank < 2 || is_velox_metadata(path))
+    if (options->chunking != EMD_CHUNK_SHAPE || r->rank < 2 || emd_velox_is_metadata(path))
         return EMD_OK;
     if (options->chunk_rank != r->rank)
         return r->rank == 2 ? EMD_OK

@@ -16,6 +16,7 @@
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
 #include "hdf5/visit.h"
+#include "velox/layout.h"
 #include "velox/readtext.h"
 #include "velox/stack.h"
 
@@ -118,23 +119,13 @@ static void read_provenance(hid_t file, struct emd_info *info)
 
 /* --- the visit --------------------------------------------------------------------------------*/
 
-/* "Data/Image/ID/Data" */
-static bool is_velox_image(const char *name)
-{
-    static const char prefix[] = "Data/Image/";
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0)
-        return false;
-    const char *slash = strchr(name + sizeof prefix - 1, '/');
-    return slash && strcmp(slash, "/Data") == 0;
-}
-
 static enum emd_status visit_dataset(void *ctx, hid_t id, const char *path, struct emd_error *err)
 {
     struct gather *g = ctx;
     const char *name = path + 1;
     (void)id;
     (void)err;
-    if (!g->info->is_velox || is_velox_image(name))
+    if (!g->info->is_velox || emd_velox_is_images(name))
         add_name(&g->stacks, name);
     else if (strncmp(name, "Operations/", 11) == 0 && strchr(name + 11, '/'))
         add_name(&g->operations, name);

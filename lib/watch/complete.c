@@ -23,6 +23,7 @@
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
 #include "hdf5/visit.h"
+#include "velox/layout.h"
 
 struct look {
     struct emd_source *source;
@@ -121,7 +122,6 @@ out:
 
 static enum emd_status look_at_dataset(void *ctx, hid_t id, const char *path, struct emd_error *err)
 {
-    static const char prefix[] = "/Data/Image/";
     struct look *look = ctx;
     hsize_t dims[H5S_MAX_RANK];
     struct emd_chunk_list list = {0};
@@ -129,9 +129,7 @@ static enum emd_status look_at_dataset(void *ctx, hid_t id, const char *path, st
     hid_t space = H5Dget_space(id), dcpl = H5Dget_create_plist(id);
     const int rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
     const H5D_layout_t layout = dcpl < 0 ? H5D_LAYOUT_ERROR : H5Pget_layout(dcpl);
-    const char *end = strrchr(path, '/');
-    const bool stack = rank == 3 && strncmp(path, prefix, sizeof prefix - 1) == 0 && end &&
-                       strcmp(end, "/Data") == 0;
+    const bool stack = rank == 3 && emd_velox_is_images(path);
     if (rank < 0 || dcpl < 0) {
         status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be read");
         goto out;

@@ -8,6 +8,7 @@
 #include "hdf5/guard.h"
 #include "hdf5/h5call.h"
 #include "hdf5/source.h"
+#include "velox/layout.h"
 #include "velox/metadata.h"
 #include "velox/readtext.h"
 #include "velox/stack.h"
@@ -40,13 +41,13 @@ static enum emd_status count_images(const struct emd_source *source, size_t *fra
     }
     if (status != EMD_OK)
         return emd_fail(err, EMD_E_FORMAT, "not a Velox movie");
-    if (H5Gget_info_by_name(source->file, "/Data/Image", &info, H5P_DEFAULT) < 0)
+    if (H5Gget_info_by_name(source->file, EMD_VELOX_IMAGES, &info, H5P_DEFAULT) < 0)
         return emd_fail(err, EMD_E_FORMAT, "it holds no images");
     for (hsize_t i = 0; i < info.nlinks && i < STACKS_MAX; i++) {
-        char path[512] = "/Data/Image/";
+        char path[512] = EMD_VELOX_IMAGES "/";
         const size_t used = strlen(path), room = sizeof path - used - sizeof "/Data";
         struct emd_stack stack;
-        if (H5Lget_name_by_idx(source->file, "/Data/Image", H5_INDEX_NAME, H5_ITER_NATIVE, i,
+        if (H5Lget_name_by_idx(source->file, EMD_VELOX_IMAGES, H5_INDEX_NAME, H5_ITER_NATIVE, i,
                                path + used, room, H5P_DEFAULT) < 0)
             return emd_fail(err, EMD_E_CORRUPT, "its images cannot be listed");
         strcat(path, "/Data");
