@@ -266,8 +266,13 @@ static void add_avx512(const unsigned char *words, size_t n, size_t rows, size_t
         rows_avx512(words + r * stride, n, AVX512_ROWS, stride, key, outer + r, total);
     for (; r < rows; r++)
         rows_avx512(words + r * stride, n, 1, stride, key, outer + r, total);
-    for (unsigned l = 0; l < LANES; l++)
-        sum[l] += (uint32_t)_mm512_reduce_add_epi32(total[l]);
+    for (unsigned l = 0; l < LANES; l++) {
+        uint32_t
+            lane[16]; /* _mm512_reduce_add_epi32 adds signed numbers, which must not overflow */
+        memcpy(lane, &total[l], sizeof lane);
+        for (unsigned i = 0; i < 16; i++)
+            sum[l] += lane[i];
+    }
 }
 
 EMD_END_TARGET
