@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,9 +32,6 @@ struct emd_safefile {
     char *old;        /* while committed: where the output that is replaced is kept, or NULL */
     struct emd_lockfile *lock;
     time_t refreshed;
-    pthread_t syncer; /* while 'syncing' */
-    bool syncing;
-    int sync_cause; /* errno of its fsync, or 0: written by it, read after it was joined */
 };
 
 static char *concatenate(const char *a, const char *b)
@@ -73,29 +68,15 @@ static int open_folder_of(const char *path)
     return fd;
 }
 
-/* Waits for the thread that synchronises, if there is one. */
-static void end_sync(struct emd_safefile *file)
-{
-    if (file->syncing)
-        pthread_join(file->syncer, NULL);
-    file->syncing = false;
-}
-
-/* A file system tells of a failed write once: what the thread was told counts. */
 static enum emd_status sync_content(struct emd_safefile *file, struct emd_error *err)
 {
-    end_sync(file);
-    int cause = file->sync_cause;
-    if (cause == 0 && fsync(file->fd) != 0)
-        cause = errno;
-    return cause == 0
+    return fsync(file->fd) == 0
                ? EMD_OK
-               : emd_fail_errno(err, EMD_E_IO, cause, "cannot write %s to the disk", file->shown);
+               : emd_fail_errno(err, EMD_E_IO, errno, "cannot write %s to the disk", file->shown);
 }
 
 static void release(struct emd_safefile *file)
 {
-    end_sync(file);
     if (file->fd >= 0)
         close(file->fd);
     if (file->old)
@@ -240,23 +221,15 @@ enum emd_status emd_safefile_sync(struct emd_safefile *file, struct emd_error *e
     return status;
 }
 
-static void *sync_thread(void *argument)
-{
-    struct emd_safefile *file = argument;
-    if (fsync(file->fd) != 0)
-        file->sync_cause = errno;
-    return NULL;
-}
-
 void emd_safefile_sync_begin(struct emd_safefile *file)
 {
-    sigset_t all, before;
-    end_sync(file);
-    /* signals are the main thread's */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    file->syncing = pthread_create(&file->syncer, NULL, sync_thread, file) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    /* Without a thread, which would be in the way of the forks that follow. */
+#ifdef SYNC_FILE_RANGE_WRITE
+    sync_file_range(file->fd, 0, 0,
+                    SYNC_FILE_RANGE_WRITE); /* only a wish: fsync tells of failures */
+#else
+    (void)file;
+#endif
 }
 
 /* rename that never replaces: 0, or -1 with errno (EEXIST if the target is there). */

@@ -62,7 +62,7 @@ void emd_safefile_set_attributes(struct emd_safefile *file, const struct stat *l
  * disk where the file system can do so. */
 enum emd_status emd_safefile_sync(struct emd_safefile *file, struct emd_error *err);
 
-/* Begins to make the content durable on a thread of its own, while the caller reads the file; what
+/* Asks the system to begin writing the content to the disk, while the caller reads the file; what
  * becomes of it is told by emd_safefile_sync or the commit. Call it after the last write. */
 void emd_safefile_sync_begin(struct emd_safefile *file);
 
