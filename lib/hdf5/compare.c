@@ -167,18 +167,27 @@ static herr_t list_attribute(hid_t object, const char *name, const H5A_info_t *i
     return emd_name_add(list, name, &entry) ? H5_ITER_CONT : H5_ITER_ERROR;
 }
 
+/* After the iteration: the names that there are, sorted, also where it broke off. list->status
+ * stays EMD_OK where it was HDF5 that failed. */
+static enum emd_status end_list(struct emd_name_list *list, herr_t listed, const char *what,
+                                struct emd_error *err)
+{
+    enum emd_status status = EMD_OK;
+    if (listed < 0 && list->status != EMD_OK)
+        status = list->status;
+    else if (listed < 0)
+        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "has %s that cannot be listed", what);
+    emd_names_sort(list);
+    return status;
+}
+
 enum emd_status emd_list_attributes(hid_t object, size_t limit, struct emd_name_list *list,
                                     struct emd_error *err)
 {
     *list = (struct emd_name_list){.limit = limit, .ordered = true, .err = err};
     const herr_t listed =
         H5Aiterate2(object, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_attribute, list);
-    if (listed < 0 && list->status == EMD_OK)
-        emd_hdf5_fail(err, EMD_E_CORRUPT, "has attributes that cannot be listed");
-    emd_names_sort(list);
-    if (listed >= 0)
-        return EMD_OK;
-    return list->status != EMD_OK ? list->status : EMD_E_CORRUPT;
+    return end_list(list, listed, "attributes", err);
 }
 
 /* Whether the copy is known to lack something of the first object of a pair. */
@@ -280,12 +289,7 @@ enum emd_status emd_list_links(hid_t file, hid_t group, size_t limit, struct emd
     const herr_t listed =
         iterate_links(group, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, list_link, &listing);
     *list = listing.list;
-    if (listed < 0 && list->status == EMD_OK)
-        emd_hdf5_fail(err, EMD_E_CORRUPT, "has links that cannot be listed");
-    emd_names_sort(list);
-    if (listed >= 0)
-        return EMD_OK;
-    return list->status != EMD_OK ? list->status : EMD_E_CORRUPT;
+    return end_list(list, listed, "links", err);
 }
 
 static enum emd_status list_links(const struct emd_comparison *c, uint32_t row,
