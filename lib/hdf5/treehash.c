@@ -49,6 +49,23 @@ static enum emd_status add_attribute_values(struct emd_hashing *h, hid_t attribu
     return status;
 }
 
+/* Type and space of an attribute or dataset, and the parts of its elements, which the caller frees.
+ * *wait: it holds references, and not all objects have their numbers yet. */
+static enum emd_status add_description(struct emd_hashing *h, uint32_t row, hid_t type, hid_t space,
+                                       struct emd_parts *parts, bool *wait, struct emd_error *err)
+{
+    if (type < 0 || space < 0)
+        return emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be inspected");
+    enum emd_status status = emd_parts_make(type, parts, err);
+    *wait = status == EMD_OK && parts->references && !h->table.last_pass;
+    if (*wait)
+        h->table.pair[row].deferred = true;
+    if (status != EMD_OK || *wait)
+        return status;
+    status = emd_hash_type(&h->record, type, err);
+    return status == EMD_OK ? emd_hash_space(&h->record, space, err) : status;
+}
+
 static enum emd_status add_attribute(struct emd_hashing *h, uint32_t row, hid_t object,
                                      const char *name, struct emd_error *err)
 {
@@ -57,20 +74,10 @@ static enum emd_status add_attribute(struct emd_hashing *h, uint32_t row, hid_t 
     hid_t stored = attribute < 0 ? H5I_INVALID_HID : H5Aget_type(attribute);
     hid_t type = stored < 0 ? H5I_INVALID_HID : H5Tcopy(stored);
     hid_t space = attribute < 0 ? H5I_INVALID_HID : H5Aget_space(attribute);
-    enum emd_status status = EMD_OK;
-    if (type < 0 || space < 0)
-        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be inspected");
-    else
-        status = emd_parts_make(type, &parts, err);
-    if (status == EMD_OK && parts.references && !h->table.last_pass) {
-        h->table.pair[row].deferred = true;
-    } else if (status == EMD_OK) {
-        status = emd_hash_type(&h->record, type, err);
-        if (status == EMD_OK)
-            status = emd_hash_space(&h->record, space, err);
-        if (status == EMD_OK)
-            status = add_attribute_values(h, attribute, type, space, &parts, err);
-    }
+    bool wait = false;
+    enum emd_status status = add_description(h, row, type, space, &parts, &wait, err);
+    if (status == EMD_OK && !wait)
+        status = add_attribute_values(h, attribute, type, space, &parts, err);
     emd_parts_free(&parts);
     emd_hdf5_close(&space);
     emd_hdf5_close(&type);
@@ -182,20 +189,10 @@ static enum emd_status add_dataset(struct emd_hashing *h, uint32_t row, hid_t da
     struct emd_parts parts = {.size = 0};
     hid_t stored = H5Dget_type(dataset), space = H5Dget_space(dataset);
     hid_t type = stored < 0 ? H5I_INVALID_HID : H5Tcopy(stored);
-    enum emd_status status = EMD_OK;
-    if (type < 0 || space < 0)
-        status = emd_hdf5_fail(err, EMD_E_CORRUPT, "cannot be inspected");
-    else
-        status = emd_parts_make(type, &parts, err);
-    if (status == EMD_OK && parts.references && !h->table.last_pass) {
-        h->table.pair[row].deferred = true;
-    } else if (status == EMD_OK) {
-        status = emd_hash_type(&h->record, type, err);
-        if (status == EMD_OK)
-            status = emd_hash_space(&h->record, space, err);
-        if (status == EMD_OK)
-            status = emd_hash_data(h, row, dataset, type, space, &parts, err);
-    }
+    bool wait = false;
+    enum emd_status status = add_description(h, row, type, space, &parts, &wait, err);
+    if (status == EMD_OK && !wait)
+        status = emd_hash_data(h, row, dataset, type, space, &parts, err);
     emd_parts_free(&parts);
     emd_hdf5_close(&space);
     emd_hdf5_close(&type);

@@ -111,3 +111,12 @@ def skip_all(why):
     """Ends the script as a skipped test."""
     print(why, file=sys.stderr)
     sys.exit(77)
+
+
+def tell(counts, failures):
+    """Prints how often runs of damaged files had each outcome, and what failed; the exit status."""
+    for outcome in sorted(counts):
+        print("%6d %s" % (counts[outcome], outcome))
+    for failure in failures:
+        print("FAILED:", failure)
+    return 1 if failures else 0

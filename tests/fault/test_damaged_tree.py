@@ -20,6 +20,8 @@ import signal
 import subprocess
 import sys
 
+import faultlib as fl
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 INTEROP = os.path.join(HERE, "..", "interop")
 TREECOPY = os.path.join(os.environ["EMDTOOLS_BIN"], "treecopy")
@@ -117,11 +119,7 @@ def main():
             if args.keep:
                 shutil.copy("damaged.h5", os.path.join(args.keep, "run%d.h5" % run))
         counts[outcome] = counts.get(outcome, 0) + 1
-    for outcome in sorted(counts):
-        print("%6d %s" % (counts[outcome], outcome))
-    for failure in failures:
-        print("FAILED:", failure)
-    return 1 if failures else 0
+    return fl.tell(counts, failures)
 
 
 if __name__ == "__main__":

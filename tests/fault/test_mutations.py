@@ -285,11 +285,7 @@ def go(args, files, keep):
         if args.only is not None:
             break
         run += 1
-    for outcome in sorted(counts):
-        print("%6d %s" % (counts[outcome], outcome))
-    for failure in failures:
-        print("FAILED:", failure)
-    return 1 if failures else 0
+    return fl.tell(counts, failures)
 
 
 if __name__ == "__main__":
